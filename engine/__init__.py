@@ -1,0 +1,1 @@
+"""The mail transfer agent: receive, spool, schedule, ready, deliver, records."""

@@ -1,0 +1,1 @@
+"""Edges for operators and the TSA: they write control and read snapshots."""

@@ -1,0 +1,540 @@
+"""Composition root of a node: the only module that knows every stage.
+
+Place in flow: ``engine.__main__`` runs a ``Node``: build, start, drain, stop.
+
+Start order: policy, spool, logs, queues, listeners; mail is taken as soon as the spool is open, while
+what it held is still being enumerated. Stop order: listeners, sessions, promotion, dispatchers,
+``shutdown``, logs, spool.
+
+Invariants:
+    * Only the first load of the policy may stop the node.
+    * Every task belongs to the supervisor; the stop is bounded by ``drain_s``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import resource
+import socket
+import uuid
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from engine.admin.http_api import AdminApi
+from engine.base.clock import Clock
+from engine.base.disk_guard import DiskGuard
+from engine.base.lifecycle import Supervisor
+from engine.base.memory_guard import MemoryGuard
+from engine.base.metric_names import ENGINE_METRICS
+from engine.base.metrics import Metrics
+from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.suspensions import SuspensionRegistry
+from engine.declared import Declared
+from engine.deliver.dispatcher import SmtpDispatcher
+from engine.deliver.maildir_dispatcher import MaildirDispatcher
+from engine.deliver.script_dispatcher import ScriptDispatcher
+from engine.deliver.tls_policy import BrokenTlsMemory
+from engine.deliver.work import Circumstances, Services
+from engine.dry_check import DryCheck
+from engine.hooks import HOOKS
+from engine.model.errors import ConfigurationError
+from engine.model.insert_reason import InsertReason
+from engine.model.listener_options import ListenerOptions
+from engine.model.log_record import RecordKind
+from engine.model.message import Message, message_from, new_spool_id
+from engine.model.queue_config import MaildirProtocol, ScriptProtocol
+from engine.model.reply import make_reply
+from engine.ready.ready_queue import ReadyQueue
+from engine.ready.ready_registry import ReadyRegistry
+from engine.receive.admission import Admission
+from engine.receive.smtp_listener import TlsContexts
+from engine.records.recorder import Recorder
+from engine.route.dns_resolver import DnsResolver
+from engine.schedule.promotion import Promotion
+from engine.schedule.scheduled_registry import ScheduledRegistry
+from engine.schedule.settlement import Settlement
+from engine.script_api import Declarations, ScriptApi
+from engine.script_refusals import SmtpRefusal
+from engine.script_views import MessageView, queue_name_of
+from engine.settings import Settings
+from engine.spool.disk_store import DiskStore
+from engine.spool.recovery import Recovery
+from engine.spool.spool_store import DamagedEntry, StoredMessage
+from engine.throttle.lease import MemoryLeases
+from engine.throttle.limiter import MemoryLimiter
+from policy.errors import HookFailedError
+from policy.runtime import PolicyRuntime
+from policy.script_api import ScriptNamespace
+from policy.watcher import Watcher
+
+log = logging.getLogger("cirrus.node")
+
+#: How often what has no event of its own is looked at, seconds.
+SWEEP_S = 1.0
+REAP_EVERY = 60
+#: Gap between releases of descriptors and the limit that the sum of sockets needs.
+DESCRIPTORS_WANTED = 1 << 20
+
+
+def version() -> str:
+    """Return the version of the installed distribution."""
+    try:
+        return metadata.version("cirrus-mta")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the limit of open files as far as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else hard
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (ValueError, OSError) as error:
+            log.warning("cannot raise the limit of open files above %d: %s", soft, error)
+
+
+class Node:
+    """One running MTA."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or Clock()
+        self.supervisor = Supervisor()
+        self.metrics = Metrics(ENGINE_METRICS)
+        self.limiter = MemoryLimiter(self.clock.mono)
+        self.leases = MemoryLeases(self.clock.mono)
+        self.suspensions = SuspensionRegistry(self.clock.mono)
+        self.bounces = AdminBounceRegistry(self.clock.mono)
+        self.memory = MemoryGuard()
+        self.rng = random.Random()  # noqa: S311 - spreading load, not secrets
+        self.hostname = socket.gethostname()
+        self.node_id = ""
+        self.relaxed = False
+        self.stopping = False
+        self.recovery: Recovery | None = None
+        self.disk_guards: list[DiskGuard] = []
+        self.dispatchers: dict[asyncio.Task[Any], Any] = {}
+        self._tls = TlsContexts(self.clock.mono)
+        self._resolver = DnsResolver(clock=self.clock.mono)
+        self._sweeps = 0
+
+        self.script_api = ScriptApi(self.limiter)
+        self.namespace = ScriptNamespace()
+        self.script_api.expose(self.namespace, version=version())
+        self.runtime = PolicyRuntime(
+            HOOKS, self.namespace, mono=self.clock.mono, report=self._policy_report
+        )
+        self.dry_check = DryCheck(self.runtime, self.script_api)
+
+        self.store: DiskStore
+        self.recorder: Recorder
+        self.admission: Admission
+        self.settlement: Settlement
+        self.queues = ScheduledRegistry()
+        self.ready = ReadyRegistry(self, self.runtime, lambda: self._resolver, self.clock)
+        self.promotion = Promotion(self, self.queues, self.ready, lambda: self.settlement)
+        self.services: Services
+        self.declared: Declared
+        self.admin = AdminApi(self)
+
+    # -- start --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bring the node up.
+
+        Raises:
+            PolicyLoadError: The policy cannot be loaded.
+            EngineError: Something it declares cannot be had.
+        """
+        raise_descriptor_limit()
+        epoch = self.runtime.load(self.settings.policy, dry_check=self.dry_check)
+        self.runtime.swap(epoch)
+        declarations = self.dry_check.declarations
+        if declarations.spool is None:
+            raise ConfigurationError("init declares no spool: call mta.define_spool(path=...)")
+        self._open_spool(declarations)
+        self._build()
+        self.declared = Declared(self)
+        await self.declared.carry_out(declarations)
+        self._start_recovery()
+        self.supervisor.start(self._sweep_forever(), "sweep")
+        watcher = Watcher(self.runtime, self.settings.reload_interval_s)
+        self.supervisor.start(watcher.run(asyncio.sleep), "policy-watcher")
+        self._tune_collector()
+        log.info("node %s is up, version %s", self.node_id, version())
+
+    def _open_spool(self, declarations: Declarations) -> None:
+        spool = declarations.spool
+        assert spool is not None
+        self.relaxed = spool.durability == "relaxed"
+        self.store = DiskStore(spool.path, self.clock, asyncio.get_running_loop())
+        self.store.open()
+        self.store.on_change = self._spool_changed
+        self.node_id = _read_node_id(spool.path)
+        self.disk_guards = [
+            DiskGuard(spool.path, spool.min_free_space, spool.min_free_inodes, self.clock.mono)
+        ]
+
+    def _build(self) -> None:
+        self.recorder = Recorder(self.clock, self.node_id, self.hostname, self._load_for_records)
+        self.settlement = Settlement(
+            clock=self.clock,
+            store=self.store,
+            recorder=self.recorder,
+            runtime=self.runtime,
+            metrics=self.metrics,
+            config_of=self.promotion.config_of,
+            requeue=self.promotion.insert,
+            rng=self.rng,
+        )
+        self.services = Services(
+            clock=self.clock,
+            store=self.store,
+            runtime=self.runtime,
+            resolver=lambda: self._resolver,
+            limiter=self.limiter,
+            hostname=self.hostname,
+            settle=self.settlement.settle,
+            give_back=self.settlement.put_back,
+            broken_tls=BrokenTlsMemory(self.clock.mono),
+            rng=self.rng,
+            sleep=asyncio.sleep,
+            fail_whole=self.settlement.fail,
+            defer_whole=self.settlement.defer_whole,
+            drop_damaged=self.settlement.drop_damaged,
+        )
+        self.admission = Admission(self, self.promotion.insert)
+        self.suspensions.on_change.append(self._control_changed)
+        self.bounces.on_change.append(self.promotion.bounce_waiting)
+        self._declare_gauges()
+
+    def _declare_gauges(self) -> None:
+        metrics = self.metrics
+        metrics.gauge("scheduled_count_total").labels().set_function(self.promotion.count_waiting)
+        metrics.gauge("scheduled_queue_count").labels().set_function(lambda: len(self.queues))
+        metrics.gauge("memory_usage").labels().set_function(lambda: self.memory.usage)
+        metrics.gauge("memory_limit").labels().set_function(lambda: self.memory.soft)
+        metrics.gauge("memory_low_thresh").labels().set_function(lambda: self.memory.low)
+        ready = metrics.gauge("ready_count").labels("smtp_client")
+        ready.set_function(lambda: sum(len(queue.messages) for queue in self.ready))
+        out = metrics.gauge("connection_count").labels("smtp_client")
+        out.set_function(lambda: len(self.dispatchers))
+        path = str(self.store.path)
+        errors = metrics.gauge("rocks_spool_background_errors").labels(path)
+        errors.set_function(lambda: self.store.background_errors)
+        shed = metrics.gauge("rocks_spool_load_shed_active").labels(path)
+        shed.set_function(lambda: self.store.trouble() is not None)
+        for guard in self.disk_guards:
+            free = metrics.gauge("disk_free_bytes").labels(str(guard.path))
+            free.set_function(lambda guard=guard: guard.free_bytes)
+
+    def _tune_collector(self) -> None:
+        """Keep full garbage collections from holding the loop.
+
+        What start-up made stays: freezing takes it out of every later collection. Waiting messages
+        are unknown to the collector (``timer_wheel.Waiting``), so what is left is small.
+        """
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+
+    # -- recovery -----------------------------------------------------------------------------
+
+    def _start_recovery(self) -> None:
+        self.recovery = Recovery(
+            self.store.enumerate(), self.clock, self._reinsert, self._report_damaged
+        )
+        self.supervisor.start(self.recovery.run(), "recovery")
+
+    def _reinsert(self, stored: StoredMessage) -> Any:
+        envelope = stored.envelope
+        due_mono = self.clock.mono_of(envelope.due_at)
+        message = message_from(stored.spool_id, envelope, due_mono)
+        if self.runtime.is_handled("message_enumerated"):
+            return self._reinsert_asking(message)
+        self._place_recovered(message)
+        return None
+
+    async def _reinsert_asking(self, message: Message) -> None:
+        view = MessageView(message, self.store.load_body, self.clock)
+        try:
+            await self.runtime.fire("message_enumerated", view)
+        except (HookFailedError, SmtpRefusal) as error:
+            log.error("message_enumerated failed for %s: %s", message.id, error)
+        if message.meta_dirty:
+            self.store.update(message)
+        self._place_recovered(message)
+
+    def _place_recovered(self, message: Message) -> None:
+        try:
+            name = queue_name_of(message)
+            self.promotion.add_waiting(message.spool_id, name, message.due_mono)
+        except ValueError as error:
+            log.error("message %s has no queue name: %s", message.id, error)
+            self.promotion.add_waiting(message.spool_id, "unroutable.invalid", message.due_mono)
+
+    def _report_damaged(self, entry: DamagedEntry) -> None:
+        name = entry.spool_id.hex() or "unknown"
+        log.error("damaged spool entry %s: %s", name, entry.reason)
+        stand_in = Message(
+            new_spool_id() if len(entry.spool_id) != 16 else entry.spool_id,  # type: ignore[arg-type]
+            "",
+            [],
+            data=None,
+            size=0,
+            created_at=self.clock.wall(),
+        )
+        reply = make_reply(554, f"5.3.0 the spool entry is damaged: {entry.reason}")
+        self.recorder.record(RecordKind.BOUNCE, stand_in, reply=reply)
+        if entry.spool_id:
+            self.store.quarantine(entry.spool_id)
+
+    # -- ports of the stages ------------------------------------------------------------------
+
+    def gate(self) -> str | None:
+        """Return why no mail is taken now, or None."""
+        if self.stopping:
+            return "shutting down"
+        reason = self.memory.trouble() or self.store.trouble()
+        if reason is not None:
+            return reason if reason.startswith("load") else "cannot store mail now"
+        for guard in self.disk_guards:
+            if guard.trouble() is not None:
+                return "too little disk space"
+        for sink in self.declared.log_sinks.values():
+            if sink.disk_state() is not None:
+                return "too little disk space for logs"
+        return None
+
+    def liveness(self) -> str | None:
+        """Return why the node takes no mail, with the cause, for operators."""
+        reason = self.gate()
+        if reason is None:
+            return None
+        causes = [self.store.trouble(), *(guard.trouble() for guard in self.disk_guards)]
+        return "; ".join([reason, *(cause for cause in causes if cause)])
+
+    def tls_context(self, options: ListenerOptions) -> Any:
+        """Return the server side TLS context for a listener's options."""
+        return self._tls.context(options)
+
+    def may_deliver(self) -> bool:
+        """Return whether deliveries may start: their outcome can be noted."""
+        return not self.stopping and self.store.trouble() is None
+
+    def is_suspended(self, name: str) -> bool:
+        """Return whether a ready queue is suspended."""
+        return not self.suspensions.is_empty and self.suspensions.find_ready(name) is not None
+
+    def examine(self, message: Message) -> bool:
+        """Return whether a message of a ready queue may still go."""
+        if not self.bounces.is_empty:
+            directive = self.bounces.find(message.queue_name)
+            if directive is not None:
+                self.settlement.bounce(message, directive)
+                return False
+        if not self.suspensions.is_empty and self.suspensions.find_scheduled(message.queue_name):
+            self.promotion.insert(message)
+            return False
+        config = self.promotion.config_of(message.queue_name)
+        if config is not None and self.settlement.expires(message, config.retry, 0.0):
+            self.settlement.expire(message, self.clock.mono())
+            return False
+        return True
+
+    def requeue(self, message: Message, reason: InsertReason, delay_s: float | None) -> None:
+        """Give a message of a ready queue back to its scheduled queue, no attempt counted."""
+        if self.stopping:
+            return
+        self.settlement.put_back(message, reason, delay_s)
+
+    def start_dispatcher(self, queue: ReadyQueue) -> asyncio.Task[Any]:
+        """Start a dispatcher for a ready queue."""
+        kind = SmtpDispatcher
+        if isinstance(queue.protocol, ScriptProtocol):
+            kind = ScriptDispatcher  # type: ignore[assignment]
+        elif isinstance(queue.protocol, MaildirProtocol):
+            kind = MaildirDispatcher  # type: ignore[assignment]
+        dispatcher = kind(queue, self.services)
+        task = self.supervisor.start(dispatcher.run(), f"dispatcher {queue.name}")
+        self.dispatchers[task] = dispatcher
+        task.add_done_callback(lambda done: self.dispatchers.pop(done, None))
+        return task
+
+    def report_failures(self, queue: ReadyQueue) -> None:
+        """Defer a whole ready queue after too many connection failures in a row."""
+        self.supervisor.start(self._defer_queue(queue), "defer-unreachable")
+
+    async def _defer_queue(self, queue: ReadyQueue) -> None:
+        reply = make_reply(451, "4.4.1 too many consecutive connection failures")
+        where = Circumstances(queue.name, queue.site_name, queue.source.name, "ESMTP")
+        while (message := queue.take_nowait()) is not None:
+            message.context |= InsertReason.TOO_MANY_CONNECTION_FAILURES
+            await self.settlement.defer_whole(message, reply, where)
+
+    def _load_for_records(self, message: Message) -> bytes | None:
+        if message.data is not None:
+            return message.prefix + message.data
+        try:
+            return message.prefix + self.store.load_body(message.body_id)
+        except Exception:  # boundary: record sink
+            log.exception("headers of %s cannot be read for its record", message.id)
+            return None
+
+    async def submit_hook(self, message: Message, hook_name: str) -> None:
+        """Queue the message that a log hook made, if the script wants it."""
+        view = MessageView(message, None, self.clock)
+        try:
+            wanted = await self.runtime.fire("should_enqueue_log_record", view, hook_name)
+            message.queue_name = queue_name_of(message)
+        except (HookFailedError, SmtpRefusal, ValueError) as error:
+            log.error("the log hook %s failed: %s", hook_name, error)
+            return
+        if wanted is False or message.queue_name == "null":
+            return
+        await self.store.commit([message], relaxed=True)
+        self.promotion.insert(message)
+
+    # -- while running ------------------------------------------------------------------------
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        self._sweeps += 1
+        self.memory.sample()
+        self.promotion.sweep()
+        now = self.clock.mono()
+        for task, dispatcher in list(self.dispatchers.items()):
+            limit_s = dispatcher._work.path.watchdog_s  # noqa: SLF001 - the node owns its dispatchers
+            if dispatcher.phase != "Idle" and now - dispatcher.progress_mono > limit_s:
+                log.error("a dispatcher made no progress in %s; ended", dispatcher.phase)
+                self.metrics.counter("dispatcher_watchdog_aborted_total").labels("smtp_client").inc()
+                task.cancel()
+        if not self.suspensions.is_empty:
+            self._give_back_suspended()
+        if self._sweeps % REAP_EVERY == 0:
+            self.ready.reap(now)
+
+    def _control_changed(self) -> None:
+        self._give_back_suspended()
+        self.promotion.release_held()
+        self.ready.maintain_all()
+
+    def _give_back_suspended(self) -> None:
+        """Empty suspended ready queues: other sources may take the mail."""
+        for queue in self.ready:
+            if queue.messages and queue.is_suspended:
+                messages, queue.messages = list(queue.messages), type(queue.messages)()
+                for message in messages:
+                    message.context |= InsertReason.READY_QUEUE_WAS_SUSPENDED
+                    self.promotion.insert(message)
+            if queue.is_suspended:
+                queue.wake_all()
+
+    def _spool_changed(self, trouble: str | None) -> None:
+        if trouble is None:
+            self.ready.maintain_all()
+
+    def _policy_report(self, event: str, facts: dict[str, Any]) -> None:
+        """Say what happens to the policy: diagnostic log, metrics, and carry out a new epoch."""
+        place = f"{facts.get('file')}:{facts.get('line')}" if facts.get("file") else ""
+        text = str(facts.get("message", facts.get("text", "")))
+        hook = str(facts.get("hook", ""))
+        match event:
+            case "policy_loaded":
+                self.metrics.counter("policy_reload_total").labels("loaded").inc()
+                log.info("policy loaded, epoch %s, %s", facts["serial"], facts["content_hash"][:12])
+                if hasattr(self, "declared"):
+                    self.supervisor.start(
+                        self.declared.carry_out(self.dry_check.declarations), "reconcile"
+                    )
+            case "policy_rejected":
+                self.metrics.counter("policy_reload_total").labels("rejected").inc()
+                log.error("policy rejected, the running one stays: %s: %s", place, text)
+            case "handler_failed" | "handler_overrun":
+                self.metrics.counter("policy_handler_errors_total").labels(hook).inc()
+                log.error("handler of %s failed: %s: %s", hook, place, text)
+            case "breaker_open":
+                self.metrics.gauge("policy_breaker_open").labels(hook).set(1)
+                log.error("handler of %s is not run for %s s", hook, facts.get("pause_s"))
+            case "breaker_closed":
+                self.metrics.gauge("policy_breaker_open").labels(hook).set(0)
+                log.info("handler of %s is run again", hook)
+            case _:
+                log.info("script: %s", text)
+
+    def set_resolver(self, declarations: Declarations) -> None:
+        """Ask the name servers that the policy names."""
+        zones, servfail = declarations.test_resolver or (None, None)
+        self._resolver = DnsResolver(
+            clock=self.clock.mono,
+            nameservers=list(declarations.nameservers) if declarations.nameservers else None,
+            zones=list(zones) if zones is not None else None,
+            servfail=list(servfail) if servfail is not None else None,
+        )
+
+    def reload_policy(self) -> None:
+        """Load the policy again whether or not it changed; the running one stays if it fails.
+
+        Raises:
+            PolicyLoadError: It was rejected; the running one goes on.
+        """
+        epoch = self.runtime.load(self.settings.policy, dry_check=self.dry_check)
+        self.runtime.swap(epoch)
+
+    # -- stop ---------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Drain and stop; what is under way gets ``drain_s`` seconds."""
+        log.info("stopping")
+        started = self.clock.mono()
+        deadline_s = self.settings.drain_s
+        await self.declared.stop_listeners(deadline_s)
+        self.stopping = True
+        self.promotion.stop()
+        for queue in self.ready:
+            queue.retire()
+        await self._end_dispatchers(max(1.0, deadline_s - (self.clock.mono() - started)))
+        try:
+            await self.runtime.fire("shutdown")
+        except (HookFailedError, SmtpRefusal) as error:
+            log.error("shutdown handler failed: %s", error)
+        await self.declared.close()
+        await self.supervisor.stop()
+        await self.store.close()
+        log.info("stopped")
+
+    async def _end_dispatchers(self, deadline_s: float) -> None:
+        """Let dispatchers finish the message in hand; end at once those that only wait."""
+        busy: set[asyncio.Task[Any]] = set()
+        for task, dispatcher in list(self.dispatchers.items()):
+            if dispatcher.phase == "DeliveringMessage":
+                busy.add(task)
+            else:
+                task.cancel()
+        if busy:
+            await asyncio.wait(busy, timeout=deadline_s)
+        for task in list(self.dispatchers):
+            task.cancel()
+        if self.dispatchers:
+            await asyncio.wait(set(self.dispatchers), timeout=5.0)
+
+
+def _read_node_id(folder: Path) -> str:
+    """Return the node's id, kept beside the spool; made at the first start."""
+    file = folder / "node-id"
+    try:
+        return str(uuid.UUID(file.read_text().strip()))
+    except (FileNotFoundError, ValueError):
+        node_id = str(uuid.uuid4())
+        file.write_text(node_id + "\n")
+        return node_id

@@ -1,0 +1,1 @@
+"""Runtime ground shared by the three daemons: clock, tasks, metrics, files."""

@@ -1,0 +1,391 @@
+"""An HTTP listener of a daemon: who may call what, bounded bodies, errors as JSON.
+
+Place in flow: made by a daemon's composition root; each stage that offers an endpoint adds its
+route before the start. ``engine.base.http_call`` holds what a route's function sees.
+
+Invariants:
+    * A request reaches its route only after the peer's address and credentials were judged.
+    * A body never takes more memory than ``request_body_limit`` after decompression, nor longer
+      than ``BODY_S`` to arrive; a connection that sends no request is closed after ``IDLE_S``.
+    * An answer never shows a traceback; an error is ``{"error": ..., "field": ...}``.
+    * Only the peer's own address counts; forwarding headers are not believed.
+
+Failure: a route that raises is answered 500 and logged; authentication that fails for another
+reason than wrong credentials is answered 503.
+
+Standard: RFC 9110; RFC 7617 and RFC 6750 for credentials; OpenAPI 3.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from aiohttp import hdrs, web
+
+from engine.base.http_body import make_inflater
+from engine.base.http_call import (
+    Access,
+    Authenticate,
+    AuthInfo,
+    BasicCredentials,
+    BearerCredentials,
+    HttpCall,
+    HttpRefusalError,
+    Liveness,
+    Route,
+    RouteFunction,
+    decode_json_body,
+    parse_credentials,
+    refuse_other_sites,
+)
+from engine.base.metrics import Metrics
+from engine.base.openapi import build_openapi
+from engine.base.tls_files import ServerTls
+from engine.model.cidr import CidrSet
+
+log = logging.getLogger("cirrus.http")
+
+#: Octets of a request's body after decompression, by default.
+BODY_LIMIT = 2 * 1024 * 1024
+#: Seconds a body may take to arrive.
+BODY_S = 60.0
+#: Seconds a connection may stay without a request.
+IDLE_S = 60.0
+#: Seconds a reader of metrics may take.
+STREAM_S = 60.0
+#: Seconds a refused body is still read, so that the client sees the answer.
+LINGER_S = 1.0
+#: Seconds between looks at idle connections.
+_SWEEP_S = 5.0
+#: Octets of a request line or of one header: bounds what an endless line can hold.
+_LINE_MAX = 8190
+#: Connections of one listener; more are closed at once.
+_CONNECTIONS_MAX = 4096
+#: Pieces of a stream between two turns for everybody else.
+_PIECES_PER_TURN = 16
+#: Peers that need no credentials when nothing else is configured.
+LOOPBACK = ("127.0.0.1", "::1")
+
+
+class HttpService:
+    """One listener.
+
+    Args:
+        listen: Address and port; port 0 takes a free one (see ``port``).
+        hostname: The listener's name, shown in the certificate and to routes.
+        metrics: What ``/metrics`` shows; no such page when None.
+        trusted_hosts: Networks whose peers may do everything.
+        request_body_limit: Octets of a body, after decompression.
+        tls: Speak TLS with these certificates.
+        authenticate: Port that judges credentials; without it, any are wrong.
+        liveness: Port that gives the reason why the daemon takes no work, or None.
+        title: Name of the daemon in the API's description.
+    """
+
+    def __init__(
+        self,
+        listen: tuple[str, int],
+        hostname: str,
+        *,
+        metrics: Metrics | None = None,
+        trusted_hosts: CidrSet | Iterable[str] = LOOPBACK,
+        request_body_limit: int = BODY_LIMIT,
+        tls: ServerTls | None = None,
+        authenticate: Authenticate | None = None,
+        liveness: Liveness | None = None,
+        title: str = "Cirrus",
+        version: str = "",
+    ) -> None:
+        self.listen = listen
+        self.hostname = hostname
+        self.trusted_hosts = (
+            trusted_hosts if isinstance(trusted_hosts, CidrSet) else CidrSet.parse(trusted_hosts)
+        )
+        self.request_body_limit = request_body_limit
+        self.tls = tls
+        self.authenticate = authenticate
+        self._metrics = metrics
+        self._liveness = liveness
+        self._title, self._version = title, version
+        self._routes: list[Route] = []
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._active: dict[Any, int] = {}
+        self._idle_since: dict[Any, float] = {}
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self.add_route("GET", "/api/check-liveness/v1", self._check_liveness, Access.ANY)
+        self.add_route("GET", "/api-docs/openapi.json", self._describe, Access.ANY)
+        if metrics is not None:
+            self.add_route("GET", "/metrics", self._metrics_text, Access.ADMIN)
+            self.add_route("GET", "/metrics.json", self._metrics_json, Access.ADMIN)
+
+    @property
+    def port(self) -> int:
+        """Return the port listened on."""
+        if self._server is None:
+            return self.listen[1]
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def add_route(
+        self,
+        method: str,
+        path: str,
+        function: RouteFunction,
+        access: Access,
+        *,
+        body: Any = None,
+        answer: Any = None,
+        summary: str = "",
+    ) -> None:
+        """Offer an endpoint; before ``start`` only.
+
+        Args:
+            method: The HTTP method.
+            path: The path, with ``{name}`` for variable parts.
+            function: Answers a call; returns a struct or other JSON value, text, or a response.
+            access: Who may call it.
+            body: Type of the JSON body; it is checked before the function is called.
+            answer: Type of the JSON answer, for the description.
+            summary: One line for the description.
+        """
+        self._routes.append(Route(method, path, function, access, body, answer, summary))
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        app = web.Application(middlewares=[self._answer])
+        for route in self._routes:
+            app.router.add_route(route.method, route.path, self._bind(route))
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=IDLE_S,
+            max_line_size=_LINE_MAX,
+            max_field_size=_LINE_MAX,
+            lingering_time=LINGER_S,
+            shutdown_timeout=LINGER_S,
+        )
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._make_protocol,
+            self.listen[0] or None,
+            self.listen[1],
+            ssl=self.tls.listening_context() if self.tls is not None else None,
+            ssl_handshake_timeout=30.0 if self.tls is not None else None,
+            backlog=512,
+            reuse_address=True,
+        )
+        self._sweep_timer = loop.call_later(_SWEEP_S, self._sweep)
+
+    async def stop(self, drain_s: float = 5.0) -> None:
+        """Stop listening, let running requests end within ``drain_s`` seconds, drop the rest."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        if self._server is not None:
+            self._server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain_s):
+                await self._quiet.wait()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        assert self._runner is not None
+        server = self._runner.server
+        assert server is not None
+        if len(server.connections) >= _CONNECTIONS_MAX:
+            return _Refusing()
+        return server()
+
+    def _sweep(self) -> None:
+        """Close connections on which no request came for too long."""
+        loop = asyncio.get_running_loop()
+        now_mono = loop.time()
+        connections = (
+            self._runner.server.connections if self._runner and self._runner.server else ()
+        )
+        present = set(connections)
+        for connection in connections:
+            if connection in self._active:
+                continue
+            since_mono = self._idle_since.setdefault(connection, now_mono)
+            if now_mono - since_mono >= IDLE_S:
+                connection.force_close()
+        for gone in [known for known in self._idle_since if known not in present]:
+            del self._idle_since[gone]
+        self._sweep_timer = loop.call_later(_SWEEP_S, self._sweep)
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Answer a request, whatever happens in its route."""
+        connection = request.protocol
+        self._active[connection] = self._active.get(connection, 0) + 1
+        self._idle_since.pop(connection, None)
+        self._quiet.clear()
+        try:
+            return await self._answer_errors(request, handler)
+        finally:
+            self._active.pop(connection, None)
+            if not self._active:
+                self._quiet.set()
+
+    async def _answer_errors(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            response: web.StreamResponse = await handler(request)
+        except HttpRefusalError as refusal:
+            return _refuse(refusal)
+        except web.HTTPException as error:
+            response = _refuse(HttpRefusalError(error.status, error.reason))
+            if hdrs.ALLOW in error.headers:
+                response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+            return response
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:  # boundary: admin command
+            log.exception("the request %s %s failed", request.method, request.path)
+            return _refuse(HttpRefusalError(500, "internal error"))
+        return response
+
+    def _bind(self, route: Route) -> Any:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            refuse_other_sites(request)
+            call = HttpCall(request, route, self.hostname)
+            await self._authorize(call)
+            if request.body_exists:
+                call.raw_body = await self._read_body(request)
+            if route.body is not None:
+                call.body = decode_json_body(call.raw_body, route.body)
+            return make_response(await route.function(call))
+
+        return serve
+
+    async def _authorize(self, call: HttpCall) -> None:
+        """Judge address and credentials.
+
+        Raises:
+            HttpRefusalError: The caller may not use the route.
+        """
+        call.is_trusted = call.peer_ip in self.trusted_hosts
+        if call.route.access is Access.ANY:
+            return
+        credentials = parse_credentials(call.request.headers.get(hdrs.AUTHORIZATION))
+        if credentials is not None:
+            call.auth = await self._authenticate(credentials)
+            if call.auth is None:
+                raise HttpRefusalError(401, "wrong credentials")
+        if call.is_trusted or (call.auth is not None and call.route.access is Access.INJECT):
+            return
+        raise HttpRefusalError(403, "not allowed")
+
+    async def _authenticate(
+        self, credentials: BasicCredentials | BearerCredentials
+    ) -> AuthInfo | None:
+        if self.authenticate is None:
+            return None
+        try:
+            return await self.authenticate(credentials)
+        except HttpRefusalError:
+            raise
+        except Exception as error:  # boundary: admin command
+            # A defect is not a wrong password: the client shall try again with the same one.
+            log.exception("credentials could not be judged")
+            raise HttpRefusalError(503, "credentials cannot be judged now") from error
+
+    async def _read_body(self, request: web.Request) -> bytes:
+        limit = self.request_body_limit
+        encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+        if encoding == "identity" and (request.content_length or 0) > limit:
+            raise HttpRefusalError(413, f"the body has more than {limit} octets")
+        inflater = make_inflater(encoding, limit)
+        try:
+            async with asyncio.timeout(BODY_S):
+                async for piece in request.content.iter_any():
+                    inflater.feed(piece)
+        except TimeoutError:
+            raise HttpRefusalError(408, "the body took too long") from None
+        return inflater.finish()
+
+    async def _check_liveness(self, _call: HttpCall) -> web.Response:
+        reason = self._liveness() if self._liveness is not None else None
+        if reason is None:
+            return web.Response(text="OK")
+        return web.Response(status=503, text=reason)
+
+    async def _describe(self, _call: HttpCall) -> web.Response:
+        document = build_openapi(self._routes, self._title, self._version)
+        return web.Response(body=msgspec.json.encode(document), content_type="application/json")
+
+    async def _metrics_text(self, call: HttpCall) -> web.StreamResponse:
+        assert self._metrics is not None
+        pieces = self._metrics.iter_text(call.request.query.get("prefix", ""))
+        return await _stream(call.request, pieces, "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _metrics_json(self, call: HttpCall) -> web.StreamResponse:
+        assert self._metrics is not None
+        pieces = self._metrics.iter_json(call.request.query.get("prefix", ""))
+        return await _stream(call.request, pieces, "application/json")
+
+
+class _Refusing(asyncio.Protocol):
+    """Closes a connection beyond the bound at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _refuse(refusal: HttpRefusalError) -> web.Response:
+    document: dict[str, Any] = {"error": refusal.error}
+    if refusal.field is not None:
+        document["field"] = refusal.field
+    headers = {hdrs.WWW_AUTHENTICATE: 'Basic realm="cirrus"'} if refusal.status == 401 else None
+    response = web.Response(
+        status=refusal.status,
+        body=msgspec.json.encode(document),
+        content_type="application/json",
+        headers=headers,
+    )
+    if refusal.status in (408, 413):
+        # What is left of the body is not worth reading.
+        response.force_close()
+    return response
+
+
+def make_response(value: Any) -> web.StreamResponse:
+    """Return what a route returned as a response: JSON, unless it is text or a response."""
+    if isinstance(value, web.StreamResponse):
+        return value
+    if isinstance(value, str):
+        return web.Response(text=value)
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+
+
+async def _stream(
+    request: web.Request, pieces: Iterable[str], content_type: str
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: content_type})
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(STREAM_S):
+            await response.prepare(request)
+            for number, piece in enumerate(pieces):
+                await response.write(piece.encode())
+                if number % _PIECES_PER_TURN == 0:
+                    await asyncio.sleep(0)
+            await response.write_eof()
+            return response
+    # The reader is gone or too slow: the connection must not look like a finished answer.
+    response.force_close()
+    if request.transport is not None:
+        request.transport.abort()
+    return response

@@ -1,0 +1,98 @@
+"""How much memory the node uses, judged against limits: shed load before the kernel kills.
+
+Place in flow: sampled by ``engine.app`` once a second; reception's gate asks ``trouble``.
+
+Invariants:
+    * The page cache is not counted: a cgroup's inactive file pages do not shed load.
+    * hard >= soft >= low; what an operator sets wins over what the machine says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+_SOFT_SHARE = 0.75
+_LOW_SHARE = 0.80
+_PAGE_BYTES = resource.getpagesize()
+
+
+def _read_number(path: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int(path.read_text().strip())
+    return None
+
+
+def read_hard_limit() -> int:
+    """Return the memory this process may have: cgroup, else rlimit, else the machine's, in octets."""
+    limit = _read_number(_CGROUP / "memory.max")
+    if limit is None:
+        limit = _read_number(_CGROUP / "memory/memory.limit_in_bytes")
+    physical = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
+    if limit is not None and limit < physical:
+        return limit
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY and soft < physical:
+        return soft
+    return physical
+
+
+def read_usage() -> int:
+    """Return the resident memory of this process in octets."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class MemoryGuard:
+    """The limits in force and the last sample.
+
+    Attributes:
+        usage: Octets in use at the last sample.
+        is_low: Whether the node should save memory.
+        low_count: How often memory became low.
+        over_count: How often the soft limit was passed.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        environment = os.environ if environment is None else environment
+        self.hard = int(environment.get("CIRRUS_MEMORY_HARD_LIMIT", 0)) or read_hard_limit()
+        self._soft_set = int(environment.get("CIRRUS_MEMORY_SOFT_LIMIT", 0))
+        self._low_set = 0
+        self.usage = read_usage()
+        self.is_low = self.is_over = False
+        self.low_count = self.over_count = 0
+
+    @property
+    def soft(self) -> int:
+        """Return the octets beyond which no mail is taken."""
+        return self._soft_set or int(self.hard * _SOFT_SHARE)
+
+    @property
+    def low(self) -> int:
+        """Return the octets beyond which memory is low."""
+        return self._low_set or int(self.soft * _LOW_SHARE)
+
+    def set_limits(self, limits: Mapping[str, int]) -> None:
+        """Take what a script declared: ``hard_limit``, ``soft_limit``, ``low_thresh`` in octets."""
+        if "hard_limit" in limits:
+            self.hard = limits["hard_limit"]
+        self._soft_set = limits.get("soft_limit", self._soft_set)
+        self._low_set = limits.get("low_thresh", self._low_set)
+
+    def sample(self) -> None:
+        """Read the use of memory and judge it."""
+        self.usage = read_usage()
+        was_low, was_over = self.is_low, self.is_over
+        self.is_low = self.usage >= self.low
+        self.is_over = self.usage >= self.soft
+        self.low_count += self.is_low and not was_low
+        self.over_count += self.is_over and not was_over
+
+    def trouble(self) -> str | None:
+        """Return why no mail is taken because of memory, or None."""
+        return "load shedding, memory is short" if self.is_over else None

@@ -1,0 +1,154 @@
+"""The metrics of the engine, declared once: names, types and labels as dashboards know them.
+
+Place in flow: handed to ``engine.base.metrics.Metrics`` by the composition root; the reference
+page of metrics is made from this table.
+"""
+
+from __future__ import annotations
+
+from engine.base.metrics import DEFAULT_BUCKETS, MetricDeclaration, MetricKind
+
+
+def _counter(name: str, help_text: str, *labels: str) -> MetricDeclaration:
+    return MetricDeclaration(name, MetricKind.COUNTER, labels, help_text)
+
+
+def _gauge(name: str, help_text: str, *labels: str) -> MetricDeclaration:
+    return MetricDeclaration(name, MetricKind.GAUGE, labels, help_text)
+
+
+def _histogram(
+    name: str, help_text: str, *labels: str, buckets: tuple[float, ...] = DEFAULT_BUCKETS
+) -> MetricDeclaration:
+    return MetricDeclaration(name, MetricKind.HISTOGRAM, labels, help_text, buckets)
+
+
+_SOURCE = ("provider", "source", "pool")
+_POOL = ("provider", "pool")
+_POP_BUCKETS = (0.25, 0.5, 1.0, 2.5, 3.0, 5.0, 10.0, 15.0)
+
+RECEPTION_METRICS = (
+    _counter("total_messages_received", "messages received", "service"),
+    _counter("total_connections_denied", "inbound connections refused", "service"),
+    _counter("smtp_server_rejections", "commands refused with a 4xx or 5xx reply", "service"),
+    _histogram("smtpsrv_read_data_duration", "seconds to receive the data of a message"),
+    _histogram("smtpsrv_process_data_duration", "seconds to process the data and enqueue"),
+    _histogram("smtpsrv_transaction_duration", "seconds of a whole inbound transaction"),
+)
+
+SCHEDULE_METRICS = (
+    _gauge("scheduled_count", "messages in a scheduled queue", "queue"),
+    _gauge("scheduled_count_total", "messages in all scheduled queues"),
+    _gauge("scheduled_queue_count", "scheduled queues alive"),
+    _gauge("scheduled_by_domain", "scheduled messages of a domain", "domain"),
+    _gauge("scheduled_by_tenant", "scheduled messages of a tenant", "tenant"),
+    _gauge("scheduled_by_tenant_campaign", "scheduled messages", "tenant", "campaign"),
+    _counter("delayed_due_to_message_rate_throttle", "held by the queue's message rate", "queue"),
+    _counter("delayed_due_to_ready_queue_full", "held because the ready queue was full", "queue"),
+    _counter("delayed_due_to_throttle_insert_ready", "held by the script's throttle", "queue"),
+    _counter("total_qmaint_runs", "promotion runs over scheduled queues"),
+    _histogram("queue_insert_latency", "seconds to insert into a scheduled queue"),
+    _histogram("queue_resolve_latency", "seconds to find or make a scheduled queue"),
+    _histogram(
+        "timeq_pop_tardiness",
+        "seconds a timer fired late",
+        buckets=_POP_BUCKETS,
+    ),
+    _histogram(
+        "timeq_reinsert_tardiness",
+        "seconds a message was promoted after its due time",
+        buckets=(*_POP_BUCKETS, 30.0, 45.0, 60.0, 90.0, 180.0, 360.0, 720.0),
+    ),
+)
+
+READY_METRICS = (
+    _gauge("ready_count", "messages in a ready queue", "service"),
+    _counter("ready_full", "inserts refused because the ready queue was full", "service"),
+    _gauge("queued_count_by_provider", "scheduled and ready messages", "provider"),
+    _gauge("queued_count_by_provider_and_pool", "scheduled and ready messages", *_POOL),
+    _counter("total_readyq_runs", "runs over ready queues"),
+    _histogram("ready_queue_insert_latency", "seconds to insert into a ready queue"),
+)
+
+DELIVERY_METRICS = (
+    _counter("total_messages_delivered", "messages delivered", "service"),
+    _counter("total_messages_delivered_by_provider", "messages delivered", "provider"),
+    _counter("total_messages_delivered_by_provider_and_source", "messages delivered", *_SOURCE),
+    _counter("total_messages_fail", "permanent failures", "service"),
+    _counter("total_messages_fail_by_provider", "permanent failures", "provider"),
+    _counter("total_messages_fail_by_provider_and_source", "permanent failures", *_SOURCE),
+    _counter("total_messages_transfail", "transient failures", "service"),
+    _counter("total_messages_transfail_by_provider", "transient failures", "provider"),
+    _counter("total_messages_transfail_by_provider_and_source", "transient failures", *_SOURCE),
+    _gauge("connection_count", "connections open now", "service"),
+    _gauge("connection_count_by_provider", "outbound connections open now", "provider"),
+    _gauge("connection_count_by_provider_and_pool", "outbound connections open now", *_POOL),
+    _counter("total_connection_count", "connections ever made", "service"),
+    _counter("bind_failures", "source addresses that could not be bound"),
+    _counter("proxy_connection_failures", "failed connections to an egress proxy"),
+    _counter("dispatcher_watchdog_aborted_total", "dispatchers ended for no progress", "service"),
+    _histogram("deliver_message_latency_rollup", "seconds of a delivery attempt", "service"),
+    _gauge("dns_mx_resolve_in_progress", "MX look-ups under way"),
+    _counter("dns_mx_resolve_status_ok", "MX look-ups that succeeded"),
+    _counter("dns_mx_resolve_status_fail", "MX look-ups that failed"),
+    _counter("dns_mx_resolve_cache_hit", "MX look-ups answered from the cache"),
+    _counter("dns_mx_resolve_cache_miss", "MX look-ups that went to the DNS"),
+)
+
+RECORD_METRICS = (
+    _counter("log_submit_full", "records that found their sink full", "logger"),
+    _counter("log_hook_backlog_count", "records that met a hook's back pressure", "logger"),
+    _counter("log_records_dropped_total", "records lost because a sink stayed full", "logger"),
+    _counter("log_write_errors_total", "failed writes of log segments", "logger"),
+    _histogram("log_submit_latency", "seconds to hand a record to a sink", "logger"),
+)
+
+NODE_METRICS = (
+    _gauge("disk_free_bytes", "free bytes of a monitored path", "name"),
+    _gauge("disk_free_percent", "free space of a monitored path, percent", "name"),
+    _gauge("disk_free_inodes", "free inodes of a monitored path", "name"),
+    _gauge("disk_free_inodes_percent", "free inodes of a monitored path, percent", "name"),
+    _gauge("memory_usage", "bytes of memory in use"),
+    _gauge("memory_limit", "soft limit of memory, bytes"),
+    _gauge("memory_low_thresh", "bytes of memory use that count as low memory"),
+    _counter("memory_low_count", "times memory became low"),
+    _counter("memory_over_limit_count", "times memory use passed the soft limit"),
+    _gauge("message_count", "messages in memory"),
+    _gauge("message_data_resident_count", "messages whose body is in memory"),
+    _gauge("message_meta_resident_count", "messages whose metadata is in memory"),
+    _histogram("message_data_load_latency", "seconds to load a body from the spool"),
+    _histogram("message_meta_load_latency", "seconds to load metadata from the spool"),
+    _histogram("message_save_latency", "seconds to store a message"),
+    _gauge("rocks_spool_background_errors", "background errors of the spool", "path"),
+    _gauge("rocks_spool_load_shed_active", "1 while the spool takes no mail", "path"),
+    _gauge("rocks_spool_write_stopped", "1 while the spool refuses writes", "path"),
+    _gauge("process_cpu_usage_sum", "CPU use of the process, percent of one core"),
+    _gauge("process_cpu_usage_normalized", "CPU use of the process, percent of all cores"),
+    _counter("task_defects_total", "tasks that ended with an unexpected error"),
+)
+
+POLICY_METRICS = (
+    _counter("lua_event_started", "policy handlers started", "event"),
+    _histogram("lua_event_latency", "seconds a policy handler took", "event"),
+    _counter("lua_load_count", "loads of the policy script"),
+    _counter("policy_reload_total", "policy reloads", "result"),
+    _counter("policy_handler_errors_total", "policy handlers that failed", "event"),
+    _gauge("policy_breaker_open", "1 while a handler is not run after overruns", "event"),
+    _counter("regex_fallback_total", "uses of the slower regular expression engine", "where"),
+    _gauge("lruttl_cache_size", "entries in a cache", "cache_name"),
+    _counter("lruttl_hit_count", "cache hits", "cache_name"),
+    _counter("lruttl_miss_count", "cache misses", "cache_name"),
+    _counter("lruttl_lookup_count", "cache look-ups", "cache_name"),
+    _counter("lruttl_evict_count", "entries evicted for room", "cache_name"),
+    _counter("lruttl_expire_count", "entries that expired", "cache_name"),
+)
+
+ENGINE_METRICS = (
+    *RECEPTION_METRICS,
+    *SCHEDULE_METRICS,
+    *READY_METRICS,
+    *DELIVERY_METRICS,
+    *RECORD_METRICS,
+    *NODE_METRICS,
+    *POLICY_METRICS,
+)

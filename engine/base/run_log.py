@@ -1,0 +1,47 @@
+"""The diagnostic log of a daemon: one line per event on standard error, for people.
+
+The mail log is something else: see ``engine.records``. A line is ``time level logger message``;
+control characters in a message are escaped, so that no client can forge a line.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]")
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        head, newline, trace = text.partition("\nTraceback ")
+        clean = _CONTROLS.sub(lambda m: m[0].encode("unicode_escape").decode(), head)
+        return clean + newline + trace
+
+
+def configure_run_log(level: str = "info") -> None:
+    """Send the diagnostic log to standard error.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+
+    Raises:
+        ValueError: The level is none of these.
+    """
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ValueError(f"unknown log level {level!r}")
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = _Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s")
+    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
+    formatter.datefmt = "%Y-%m-%dT%H:%M:%S"
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(number)
+    for chatty in ("asyncio", "mail.log", "aiohttp.access"):
+        logging.getLogger(chatty).setLevel(max(number, logging.WARNING))

@@ -1,0 +1,1 @@
+"""Operator and TSA intent: state the queues consult."""

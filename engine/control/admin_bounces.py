@@ -1,0 +1,66 @@
+"""Admin bounces: scheduled queues whose messages an operator or a decision fails.
+
+Place in flow: written by ``engine.admin``; ``engine.schedule`` asks on insertion and promotion.
+Messages in a ready queue or in flight are not touched until they return.
+
+Invariants:
+    * Asking costs one attribute test while there is none.
+    * An expired bounce never matches: mail after it is delivered.
+
+Failure: memory only; a restart forgets all bounces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.control.directive_set import DirectiveSet
+from engine.model.suspension import Criteria, Directive
+
+
+class AdminBounceRegistry:
+    """Every admin bounce of this node.
+
+    Attributes:
+        on_change: Called after each change: added, replaced, cancelled or found expired.
+    """
+
+    def __init__(self, mono: Callable[[], float]) -> None:
+        """Expire by the given monotonic clock."""
+        self.on_change: list[Callable[[], None]] = []
+        self._directives = DirectiveSet(mono, self._notify)
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there is none."""
+        return self._directives.is_empty
+
+    @property
+    def generation(self) -> int:
+        """Return a number that grows with each change."""
+        return self._directives.generation
+
+    def add(self, criteria: Criteria, reason: str, author: str, duration_s: float) -> Directive:
+        """Return the new bounce, which replaces one of the same criteria."""
+        return self._directives.add(criteria, reason, author, duration_s)
+
+    def find(self, queue_name: str) -> Directive | None:
+        """Return the bounce that covers a scheduled queue now."""
+        return self._directives.find(queue_name)
+
+    def cancel(self, directive_id: str) -> bool:
+        """Return whether a bounce of that id was there to be removed."""
+        return self._directives.cancel(directive_id)
+
+    def list(self) -> tuple[Directive, ...]:
+        """Return every bounce in force."""
+        return tuple(self._directives)
+
+    @property
+    def next_expiry_mono(self) -> float | None:
+        """Return when the next bounce ends; None if there is none."""
+        return self._directives.next_expiry_mono
+
+    def _notify(self) -> None:
+        for notify in tuple(self.on_change):
+            notify()

@@ -1,0 +1,121 @@
+"""Suspensions: what operators and decisions hold back, in scheduled and in ready queues.
+
+Place in flow: written by ``engine.admin``; ``engine.schedule`` and ``engine.ready`` ask per
+message, and never learn who spoke.
+
+Invariants:
+    * Asking costs one attribute test while nothing is suspended.
+    * An expired suspension never matches.
+
+Failure: memory only; a restart forgets all suspensions.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from engine.control.directive_set import DirectiveSet
+from engine.model.suspension import Criteria, Directive, ReadyDirective
+
+
+class SuspensionRegistry:
+    """Every suspension of this node.
+
+    Attributes:
+        scheduled: The suspensions of scheduled queues; test its ``is_empty`` first.
+        on_change: Called after each change: added, replaced, cancelled or found expired.
+    """
+
+    def __init__(self, mono: Callable[[], float]) -> None:
+        """Expire by the given monotonic clock."""
+        self._mono = mono
+        self.on_change: list[Callable[[], None]] = []
+        self.scheduled = DirectiveSet(mono, self._notify)
+        self._ready: dict[str, ReadyDirective] = {}
+        self._ready_generation = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing at all is suspended."""
+        return self.scheduled.is_empty and not self._ready
+
+    @property
+    def generation(self) -> int:
+        """Return a number that grows with each change."""
+        return self.scheduled.generation + self._ready_generation
+
+    def add_scheduled(
+        self, criteria: Criteria, reason: str, author: str, duration_s: float
+    ) -> Directive:
+        """Return the new suspension of scheduled queues; it replaces one of the same criteria."""
+        return self.scheduled.add(criteria, reason, author, duration_s)
+
+    def add_ready(self, name: str, reason: str, author: str, duration_s: float) -> ReadyDirective:
+        """Return the new suspension of a ready queue, which replaces one of the same name."""
+        now = self._mono()
+        made = ReadyDirective(str(uuid.uuid4()), name, reason, author, now + duration_s, now)
+        self._ready[name] = made
+        self._ready_changed()
+        return made
+
+    def find_scheduled(self, queue_name: str) -> Directive | None:
+        """Return the suspension that covers a scheduled queue now."""
+        return self.scheduled.find(queue_name)
+
+    def find_ready(self, name: str) -> ReadyDirective | None:
+        """Return the suspension of a ready queue now."""
+        if not self._ready:
+            return None
+        found = self._ready.get(name)
+        if found is not None and found.expires_mono <= self._mono():
+            self._prune_ready()
+            return None
+        return found
+
+    def cancel(self, directive_id: str) -> bool:
+        """Return whether a suspension of that id was there to be removed."""
+        if self.scheduled.cancel(directive_id):
+            return True
+        for name, found in self._ready.items():
+            if found.id == directive_id:
+                del self._ready[name]
+                self._ready_changed()
+                return found.expires_mono > self._mono()
+        return False
+
+    def list_scheduled(self) -> tuple[Directive, ...]:
+        """Return the suspensions of scheduled queues."""
+        return tuple(self.scheduled)
+
+    def list_ready(self) -> tuple[ReadyDirective, ...]:
+        """Return the suspensions of ready queues."""
+        self._prune_ready()
+        return tuple(self._ready.values())
+
+    def list(self) -> tuple[Directive | ReadyDirective, ...]:
+        """Return every suspension."""
+        return (*self.list_scheduled(), *self.list_ready())
+
+    @property
+    def next_expiry_mono(self) -> float | None:
+        """Return when the next suspension ends; None if there is none."""
+        ends = [found.expires_mono for found in self._ready.values()]
+        soonest = self.scheduled.next_expiry_mono
+        return min(ends if soonest is None else [*ends, soonest], default=None)
+
+    def _prune_ready(self) -> None:
+        now = self._mono()
+        expired = [name for name, found in self._ready.items() if found.expires_mono <= now]
+        for name in expired:
+            del self._ready[name]
+        if expired:
+            self._ready_changed()
+
+    def _ready_changed(self) -> None:
+        self._ready_generation += 1
+        self._notify()
+
+    def _notify(self) -> None:
+        for notify in tuple(self.on_change):
+            notify()

@@ -1,0 +1,305 @@
+"""What ``init`` declared, carried out: listeners, logs and hooks, at start and at each reload.
+
+Place in flow: ``engine.app`` hands the declarations of each new epoch here.
+
+Invariants:
+    * What did not change is not touched: established sessions and open segments go on.
+    * A new listener that cannot be opened is reported; the others, old ones included, stay.
+    * What cannot change while running (the spool's folder) is reported as needing a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from engine.base.http_call import AuthInfo, BasicCredentials, BearerCredentials, HttpRefusalError
+from engine.base.http_service import HttpService
+from engine.base.tls_files import ServerTls
+from engine.model.errors import ConfigurationError, EngineError
+from engine.model.log_record import RecordKind
+from engine.receive.http_injection import HttpInjection, NewMessage
+from engine.receive.incoming import Incoming
+from engine.receive.smtp_listener import SmtpListener
+from engine.records.local_log import LocalLogSink, parse_local_log_options
+from engine.records.log_hook import LogHookSink
+from engine.records.recorder import HookSink
+from engine.script_api import Declarations, HttpListenerDeclaration, LogHookDeclaration
+from engine.script_refusals import SmtpRefusal
+from engine.script_views import MessageView
+from policy.runtime import Pending
+
+if TYPE_CHECKING:
+    from engine.app import Node
+
+log = logging.getLogger("cirrus.node")
+
+#: How long closing a sink may take, seconds.
+CLOSE_S = 10.0
+
+
+class Declared:
+    """The listeners, logs and hooks of a node as the running policy declares them."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._last: Declarations | None = None
+        self._resolver_key: Any = None
+        self.listeners: dict[tuple[str, int], SmtpListener] = {}
+        self.http: dict[tuple[str, int], tuple[HttpListenerDeclaration, HttpService]] = {}
+        self.log_sinks: dict[str, LocalLogSink] = {}
+        self.hooks: dict[str, tuple[LogHookDeclaration, LogHookSink, asyncio.Task[Any]]] = {}
+        self._disposition = HookSink("log_disposition", self._tell_disposition)
+        self._has_disposition = False
+        self.injection = HttpInjection(node.clock, self._admit, node.gate)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def carry_out(self, declarations: Declarations) -> None:
+        """Make the node as declared.
+
+        Raises:
+            EngineError: At the first call only: something declared cannot be had.
+        """
+        async with self._one_at_a_time:
+            first = self._last is None
+            node = self._node
+            self._compare_spool(declarations)
+            node.memory.set_limits(declarations.memory_limits)
+            resolver_key = (declarations.test_resolver, declarations.nameservers)
+            if first or resolver_key != self._resolver_key:
+                self._resolver_key = resolver_key
+                node.set_resolver(declarations)
+            for step in (
+                self._reconcile_logs,
+                self._reconcile_hooks,
+                self._reconcile_listeners,
+                self._reconcile_http,
+            ):
+                try:
+                    await step(declarations)
+                except (EngineError, OSError) as error:
+                    if first:
+                        raise _as_engine_error(error) from error
+                    log.error("the reloaded policy cannot be carried out in full: %s", error)
+            self._last = declarations
+
+    def _compare_spool(self, declarations: Declarations) -> None:
+        last = self._last.spool if self._last is not None else None
+        if last is not None and declarations.spool != last:
+            log.warning("define_spool changed: this needs a restart; the running spool stays")
+
+    # -- logs ---------------------------------------------------------------------------------
+
+    async def _reconcile_logs(self, declarations: Declarations) -> None:
+        recorder = self._node.recorder
+        for name, sink in list(self.log_sinks.items()):
+            wanted = declarations.local_logs.get(name)
+            if wanted is None or parse_local_log_options(**wanted) != sink.options:
+                recorder.remove_sink(sink)
+                del self.log_sinks[name]
+                await sink.close(CLOSE_S)
+        for name, options in declarations.local_logs.items():
+            if name not in self.log_sinks:
+                sink = LocalLogSink(
+                    parse_local_log_options(**options), self._node.clock, self._node.metrics
+                )
+                sink.start()
+                self.log_sinks[name] = sink
+                recorder.add_sink(sink)
+
+    async def _reconcile_hooks(self, declarations: Declarations) -> None:
+        node = self._node
+        for name, (declared, sink, task) in list(self.hooks.items()):
+            if declarations.log_hooks.get(name) != declared:
+                node.recorder.remove_sink(sink)
+                del self.hooks[name]
+                await sink.drain()
+                task.cancel()
+        for name, declared in declarations.log_hooks.items():
+            if name not in self.hooks:
+                sink = LogHookSink(
+                    name,
+                    node.clock,
+                    node.submit_hook,
+                    back_pressure=declared.back_pressure,
+                    meta=declared.meta,
+                    headers=declared.headers,
+                    disabled=_disabled_kinds(declared),
+                )
+                node.recorder.add_sink(sink)
+                task = node.supervisor.start(sink.run(), f"log-hook {name}")
+                self.hooks[name] = (declared, sink, task)
+        handled = node.runtime.is_handled("log_disposition")
+        if handled != self._has_disposition:
+            self._has_disposition = handled
+            change = node.recorder.add_sink if handled else node.recorder.remove_sink
+            change(self._disposition)
+
+    def _tell_disposition(self, record: Any, message: Any) -> None:
+        """Show a record to the script; its failure is logged by the runtime and ignored."""
+        import msgspec  # noqa: PLC0415 - only where the event is handled
+
+        node = self._node
+        view = MessageView(message, node.store.load_body, node.clock) if message else None
+        try:
+            answer = node.runtime.fire_nowait("log_disposition", view, msgspec.to_builtins(record))
+        except (Exception, SmtpRefusal):  # boundary: record sink
+            return
+        if type(answer) is Pending:
+            node.supervisor.start(_forget_failure(answer), "log_disposition")
+
+    # -- listeners ----------------------------------------------------------------------------
+
+    async def _reconcile_listeners(self, declarations: Declarations) -> None:
+        for address, listener in list(self.listeners.items()):
+            if address not in declarations.listeners:
+                log.info("closing the SMTP listener on %s:%s", *listener.address)
+                listener.stop_accepting()
+                del self.listeners[address]
+        for address, options in declarations.listeners.items():
+            known = self.listeners.get(address)
+            if known is not None:
+                known.options = options
+                continue
+            listener = SmtpListener(options, self._node)
+            await listener.start()
+            self.listeners[address] = listener
+
+    async def _reconcile_http(self, declarations: Declarations) -> None:
+        for address, (declared, service) in list(self.http.items()):
+            if declarations.http_listeners.get(address) != declared:
+                del self.http[address]
+                await service.stop(CLOSE_S)
+        for address, declared in declarations.http_listeners.items():
+            if address not in self.http:
+                service = self._make_http(declared)
+                try:
+                    await service.start()
+                except OSError as error:
+                    host, port = address
+                    reason = error.strerror or error
+                    raise ConfigurationError(
+                        f"cannot listen on {host}:{port}: {reason}"
+                    ) from error
+                self.http[address] = (declared, service)
+                log.info("HTTP listener on %s:%s", address[0], service.port)
+
+    def _make_http(self, declared: HttpListenerDeclaration) -> HttpService:
+        node = self._node
+        tls = None
+        if declared.use_tls:
+            tls = ServerTls(
+                declared.hostname,
+                certificate=declared.tls_certificate,
+                private_key=declared.tls_private_key,
+                mono=node.clock.mono,
+            )
+        service = HttpService(
+            declared.listen,
+            declared.hostname,
+            metrics=node.metrics,
+            trusted_hosts=declared.trusted_hosts,
+            request_body_limit=declared.request_body_limit,
+            tls=tls,
+            authenticate=self._authenticate,
+            liveness=node.liveness,
+            title="Cirrus node",
+        )
+        self.injection.add_to(service)
+        node.admin.add_to(service)
+        return service
+
+    async def _authenticate(
+        self, credentials: BasicCredentials | BearerCredentials
+    ) -> AuthInfo | None:
+        runtime = self._node.runtime
+        try:
+            if isinstance(credentials, BasicCredentials):
+                name = credentials.user
+                answer = await runtime.fire("http_auth_basic", name, credentials.password)
+            else:
+                name = "bearer"
+                answer = await runtime.fire("http_auth_bearer", credentials.token)
+        except SmtpRefusal as refusal:
+            raise HttpRefusalError(401, refusal.reply.text) from None
+        if isinstance(answer, dict):
+            identities = answer.get("identities") or ()
+            first = next(iter(identities), None)
+            if first is None:
+                raise HttpRefusalError(503, "credentials cannot be judged now")
+            name = str(first["identity"] if isinstance(first, dict) else first)
+            return AuthInfo(name, tuple(str(group) for group in answer.get("groups") or ()))
+        return AuthInfo(name) if answer is True else None
+
+    async def _admit(self, messages: list[NewMessage]) -> list[str | None]:
+        """Admit injected messages together, so that they share a flush."""
+        node = self._node
+        results = await asyncio.gather(
+            *(node.admission.admit(self._incoming(message)) for message in messages)
+        )
+        return [
+            None if admitted.spool_ids else admitted.reply.one_line() for admitted in results
+        ]
+
+    def _incoming(self, message: NewMessage) -> Incoming:
+        node = self._node
+        domain = message.sender.rpartition("@")[2] or "unspecified"
+        return Incoming(
+            sender=message.sender,
+            recipients=message.recipients,
+            content=message.data,
+            conn_meta=message.meta,
+            epoch=node.runtime.epoch,
+            trace=message.trace,
+            hostname=node.hostname,
+            client=domain,
+            peer_ip=str(message.meta.get("received_from", "")),
+            own_ip=str(message.meta.get("received_via", "")),
+            protocol="HTTP",
+            relaxed=message.relaxed or node.relaxed,
+            smtputf8=message.smtputf8,
+            is_smtp=False,
+        )
+
+    # -- stop ---------------------------------------------------------------------------------
+
+    async def stop_listeners(self, deadline_s: float) -> None:
+        """Take no new work; let what is under way finish."""
+        drains = [listener.drain(deadline_s, asyncio.sleep) for listener in self.listeners.values()]
+        await asyncio.gather(*drains)
+
+    async def close(self) -> None:
+        """Close HTTP, hooks and logs, in this order."""
+        for _, service in self.http.values():
+            await service.stop(CLOSE_S)
+        self.injection.close()
+        for _, sink, task in self.hooks.values():
+            await sink.drain()
+            task.cancel()
+        for log_sink in self.log_sinks.values():
+            lost = await log_sink.close(CLOSE_S)
+            if lost:
+                log.error("%d log records could not be written", lost)
+
+
+def _disabled_kinds(declared: LogHookDeclaration) -> frozenset[RecordKind]:
+    """Return the kinds of records a hook does not want, from its ``per_record``."""
+    default = declared.per_record.get("Any", {})
+    disabled = set()
+    for kind in RecordKind:
+        entry = declared.per_record.get(kind.value, default)
+        if isinstance(entry, dict) and entry.get("enable") is False:
+            disabled.add(kind)
+    return frozenset(disabled)
+
+
+def _as_engine_error(error: Exception) -> EngineError:
+    return error if isinstance(error, EngineError) else ConfigurationError(str(error))
+
+
+async def _forget_failure(pending: Pending) -> None:
+    try:
+        await pending.finish()
+    except (Exception, SmtpRefusal):  # boundary: record sink
+        return

@@ -1,0 +1,1 @@
+"""Stage 5: one connection's worth of delivery attempts."""

@@ -1,0 +1,101 @@
+"""What a dispatcher needs of the ready queue it works for, and of the node: ports, declared here.
+
+Place in flow: ``engine.ready.ready_queue`` implements ``Work``; ``engine.app`` fills ``Services``.
+
+Invariants: a message that ``take_nowait`` returned is the dispatcher's until it was settled or given
+back; exactly one of the two happens.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from engine.base.clock import Clock
+from engine.deliver.attempt import RecipientOutcome
+from engine.deliver.tls_policy import BrokenTlsMemory
+from engine.model.egress import EgressPath, EgressSource
+from engine.model.insert_reason import InsertReason
+from engine.model.message import Message
+from engine.model.reply import SmtpReply
+from engine.route.dns_resolver import DnsResolver
+from engine.route.mx_plan import Route
+from engine.spool.spool_store import SpoolStore
+from engine.throttle.limiter import MemoryLimiter
+from policy.runtime import PolicyRuntime
+
+
+@dataclass(slots=True)
+class Circumstances:
+    """Under which an attempt was made: what its records say beside the reply."""
+
+    ready_queue: str
+    site_name: str
+    egress_source: str
+    delivery_protocol: str
+    provider_name: str | None = None
+    peer: tuple[str, str] | None = None
+    source_address: str | None = None
+    tls: tuple[str, str, list[str]] | None = None
+    session_id: str | None = None
+
+
+#: Port: make outcomes durable and visible. With ``final`` the message leaves the dispatcher.
+Settle = Callable[[Message, list[RecipientOutcome], Circumstances, bool], Awaitable[None]]
+#: Port: give a message back without an attempt, after a delay in seconds (None: spread).
+GiveBack = Callable[[Message, InsertReason, float | None], None]
+
+
+class Work(Protocol):
+    """A ready queue as its dispatchers see it."""
+
+    name: str
+    site_name: str
+    routing_domain: str
+    source: EgressSource
+    path: EgressPath
+    route: Route | None
+    protocol: Any
+
+    def take_nowait(self) -> Message | None:
+        """Return the next message, or None."""
+
+    async def wait_message(self, timeout_s: float) -> Message | None:
+        """Return the next message, or None after the time or when the queue wants no more."""
+
+    def connected(self) -> None:
+        """Note that a session was opened."""
+
+    def connect_failed(self) -> None:
+        """Note that a session could not be opened."""
+
+    def return_all(self, reason: InsertReason, delay_s: float | None) -> None:
+        """Give every message of the queue back."""
+
+    def may_work(self) -> bool:
+        """Return whether the queue is neither suspended nor stopping."""
+
+    def renew_slots(self, task: Any) -> None:
+        """Renew the connection leases of a dispatcher's task."""
+
+
+@dataclass(slots=True)
+class Services:
+    """What all dispatchers of a node share."""
+
+    clock: Clock
+    store: SpoolStore
+    runtime: PolicyRuntime
+    resolver: Callable[[], DnsResolver]
+    limiter: MemoryLimiter
+    hostname: str
+    settle: Settle
+    give_back: GiveBack
+    broken_tls: BrokenTlsMemory
+    rng: random.Random
+    sleep: Callable[[float], Awaitable[None]]
+    fail_whole: Callable[[Message, SmtpReply, Circumstances], Awaitable[None]]
+    defer_whole: Callable[[Message, SmtpReply, Circumstances], Awaitable[None]]
+    drop_damaged: Callable[[Message, str], None]

@@ -1,0 +1,161 @@
+"""Try a new epoch before it is swapped in: its init, and its answers for names in use.
+
+Place in flow: ``policy.runtime`` calls it between loading and swapping; ``engine.app`` takes the
+declarations it gathered.
+
+Invariants:
+    * Nothing is carried out: ``init`` only declares, ``get_*`` only answer.
+    * A wrong type, or an error for a name in use, rejects the epoch. An error for a made-up name
+      is a warning: the script may know only its own names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.model.egress import EgressPath, EgressPool, EgressSource
+from engine.model.queue_config import QueueConfig
+from engine.model.queue_name import QueueName
+from engine.script_api import Declarations, ScriptApi
+from engine.script_refusals import SmtpRefusal
+from policy.epoch import Epoch
+from policy.errors import HookFailedError
+from policy.hook_registry import PolicyFinding
+from policy.runtime import Pending, PolicyRuntime
+
+#: Names in use that are asked for; a sample of a node with very many.
+QUEUES_MAX = 50
+_EXAMPLE = QueueName("example.com", None, None, None)
+
+
+class DryCheck:
+    """Runs the checks; keeps what the last good ``init`` declared.
+
+    Attributes:
+        declarations: Of the epoch checked last.
+        queues_in_use: Port: the queues whose answers are tried.
+    """
+
+    def __init__(self, runtime: PolicyRuntime, api: ScriptApi) -> None:
+        self._runtime = runtime
+        self._api = api
+        self.declarations = Declarations()
+        self.queues_in_use: Callable[[], list[QueueName]] = list
+
+    def __call__(self, epoch: Epoch) -> list[PolicyFinding]:
+        """Return what there is to say about an epoch; an error among it rejects it."""
+        with self._api.declaring() as declarations:
+            found = self._fire(epoch, "init", severity="error")
+        findings = found[1]
+        if not findings:
+            self.declarations = declarations
+            for text in declarations.warnings:
+                findings.append(_finding(epoch, "init", "warning", text))
+        used = self.queues_in_use()[:QUEUES_MAX]
+        for name in used or [_EXAMPLE]:
+            self._check_queue(epoch, name, findings, "error" if used else "warning")
+        return findings
+
+    def _check_queue(
+        self, epoch: Epoch, name: QueueName, findings: list[PolicyFinding], severity: str
+    ) -> None:
+        config = self._ask(epoch, "get_queue_config", tuple(name), QueueConfig, findings, severity)
+        pool_name = config.egress_pool if config is not None else None
+        if pool_name is None:
+            self._check_path(epoch, name, "unspecified", findings, severity)
+            return
+        # The script named the pool itself: not to know it is an error whatever the domain.
+        pool = self._ask(epoch, "get_egress_pool", (pool_name,), EgressPool, findings, "error")
+        if pool is None:
+            if not findings or findings[-1].severity != "error":
+                text = f"get_queue_config names the pool {pool_name!r}, which does not exist"
+                findings.append(_finding(epoch, "get_egress_pool", "error", text))
+            return
+        for entry in pool.entries:
+            source = self._ask(
+                epoch, "get_egress_source", (entry.name,), EgressSource, findings, "error"
+            )
+            if source is None and entry.name != "unspecified":
+                text = f"the pool {pool_name!r} names the source {entry.name!r}, which does not exist"
+                findings.append(_finding(epoch, "get_egress_source", "error", text))
+            self._check_path(epoch, name, entry.name, findings, severity)
+
+    def _check_path(
+        self,
+        epoch: Epoch,
+        name: QueueName,
+        source: str,
+        findings: list[PolicyFinding],
+        severity: str,
+    ) -> None:
+        domain = name.routing_domain or name.domain
+        arguments = (domain, source, f"mx.{domain}")
+        self._ask(epoch, "get_egress_path", arguments, EgressPath, findings, severity)
+
+    def _ask(
+        self,
+        epoch: Epoch,
+        hook: str,
+        arguments: tuple[Any, ...],
+        wanted: type,
+        findings: list[PolicyFinding],
+        severity: str,
+    ) -> Any:
+        answer, trouble = self._fire(epoch, hook, *arguments, severity=severity)
+        findings.extend(trouble)
+        if answer is None or trouble:
+            return None
+        if not isinstance(answer, wanted):
+            text = f"{hook} must return an {wanted.__name__}, not {type(answer).__name__}"
+            findings.append(_finding(epoch, hook, "error", text))
+            return None
+        return answer
+
+    def _fire(
+        self, epoch: Epoch, hook: str, *arguments: Any, severity: str
+    ) -> tuple[Any, list[PolicyFinding]]:
+        try:
+            answer = self._runtime.fire_nowait(hook, *arguments, epoch=epoch)
+            if type(answer) is Pending:
+                answer = _run_without_waiting(answer)
+        except HookFailedError as error:
+            kind: Any = severity
+            return None, [PolicyFinding(error.file, error.line, kind, f"{hook}: {error.message}")]
+        except SmtpRefusal as refusal:
+            text = f"refused with {refusal.reply.one_line()}"
+            return None, [_finding(epoch, hook, severity, text)]
+        except _WaitsError:
+            if hook != "init":
+                # It asks the network: what it answers is seen when mail flows.
+                return None, []
+            return None, [_finding(epoch, hook, severity, "init cannot wait for the network")]
+        return answer, []
+
+
+class _WaitsError(Exception):
+    """The handler waits for something outside."""
+
+
+def _run_without_waiting(pending: Pending) -> Any:
+    """Return the answer of an ``async def`` handler that never waits.
+
+    Raises:
+        _WaitsError: It does.
+    """
+    coroutine = pending.finish()
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    coroutine.close()
+    raise _WaitsError
+
+
+def _finding(epoch: Epoch, hook: str, severity: str, text: str) -> PolicyFinding:
+    handlers = epoch.handlers.get(hook)
+    kind: Any = severity
+    if handlers:
+        return PolicyFinding(handlers[0].file, handlers[0].line, kind, text)
+    files = sorted(epoch.files)
+    return PolicyFinding(str(files[0]) if files else "policy", None, kind, text)

@@ -1,0 +1,1 @@
+"""Vocabulary: immutable values and plain judgements, no I/O."""

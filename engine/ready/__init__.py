@@ -1,0 +1,1 @@
+"""Stage 4: ready queues, mail that may go now."""

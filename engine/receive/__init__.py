@@ -1,0 +1,1 @@
+"""Stage 1: how mail enters, by SMTP and by HTTP."""

@@ -1,0 +1,286 @@
+"""Content accepted, refused or deferred; queue named; spool written.
+
+Place in flow: ``smtp_session`` and ``http_injection`` submit an ``Incoming``; what is accepted goes
+to ``engine.schedule.promotion`` through the ``Insert`` port.
+
+Invariants:
+    * All handlers of all parts run before anything is stored: one refusal refuses the transaction.
+    * The messages of a transaction are committed together; 250 is answered after that, never before.
+    * Admission is a task of its own: the end of a session does not cancel it. A client that goes
+      away meanwhile leaves the message wholly taken.
+
+Failure: a handler's error, an unknown error and a spool that cannot write are all 451 or 452; the
+cause goes to the diagnostic log, the client hears a constant text.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from engine.base.clock import Clock
+from engine.base.metrics import Metrics
+from engine.model.address import domain_of, parse_address
+from engine.model.errors import SpoolUnavailableError
+from engine.model.insert_reason import InsertReason
+from engine.model.log_record import RecordKind
+from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8, Message, SpoolId, new_spool_id
+from engine.model.queue_name import parse_queue_name
+from engine.model.reply import SmtpReply, make_reply
+from engine.receive.incoming import Admitted, Incoming, Phase
+from engine.receive.trace_headers import format_received, format_supplemental
+from engine.records.recorder import Recorder
+from engine.script_refusals import SmtpRefusal
+from engine.script_views import MessageView, queue_name_of
+from engine.spool.spool_store import SpoolStore
+from policy.errors import HookFailedError
+from policy.runtime import Pending, PolicyRuntime
+
+log = logging.getLogger("cirrus.receive")
+
+#: Received fields beyond which a message is going round in circles (RFC 5321, 6.3).
+RECEIVED_MAX = 100
+DISCARD_QUEUE = "null"
+LOOP = make_reply(554, "5.4.6 too many hops, this message is in a loop")
+POLICY_FAILED = make_reply(451, "4.3.0 policy unavailable, try again later")
+SPOOL_FAILED = make_reply(452, "4.3.1 cannot store the message now")
+BAD_QUEUE = make_reply(451, "4.3.5 the message cannot be queued")
+NOT_PERMITTED = make_reply(550, "5.7.1 relaying not permitted")
+NO_RECIPIENT = make_reply(550, "5.7.1 no recipient accepted")
+ACCEPTED_RECORD = SmtpReply(250, None, "")
+INTERNAL = make_reply(451, "4.3.0 technical difficulties")
+
+#: Port: give a stored message to its queue; never raises.
+Insert = Callable[[Message], None]
+
+
+class AdmissionPorts(Protocol):
+    """What admission needs from the other stages."""
+
+    store: SpoolStore
+    recorder: Recorder
+    runtime: PolicyRuntime
+    clock: Clock
+    metrics: Metrics
+
+
+class _Refused(Exception):
+    """A handler refused; carries the reply."""
+
+    def __init__(self, reply: SmtpReply, cause: BaseException) -> None:
+        super().__init__(reply.one_line())
+        self.reply = reply
+        self.refusal = cause
+
+
+async def finished(answer: Any) -> Any:
+    """Return a handler's answer, waiting for it only when it is ``async``."""
+    if type(answer) is Pending:
+        return await answer.finish()
+    return answer
+
+
+class Admission:
+    """Turns transactions into stored, queued messages."""
+
+    def __init__(self, ports: AdmissionPorts, insert: Insert) -> None:
+        self._store = ports.store
+        self._recorder = ports.recorder
+        self._runtime = ports.runtime
+        self._clock = ports.clock
+        self._insert = insert
+        received = ports.metrics.counter("total_messages_received")
+        self._count_smtp = received.labels("esmtp_listener")
+        self._count_http = received.labels("http_listener")
+
+    async def admit(self, incoming: Incoming) -> Admitted:
+        """Return what became of a transaction; never raises."""
+        try:
+            messages = await self._examine(incoming)
+            return await self._take(incoming, messages)
+        except _Refused as refused:
+            return Admitted(refused.reply, refusal=refused.refusal)
+        except SpoolUnavailableError as error:
+            log.warning("message deferred: %s", error)
+            return Admitted(SPOOL_FAILED)
+        except Exception:  # boundary: listener session
+            log.exception("admission failed")
+            return Admitted(INTERNAL)
+
+    async def _examine(self, incoming: Incoming) -> list[Message]:
+        """Run all handlers; return the messages to store."""
+        if incoming.content[:9].lower() == b"received:" or b"\nReceived:" in incoming.content:
+            judge_hops(incoming.content)
+        runtime, epoch = self._runtime, incoming.epoch
+        whole = self._make(incoming, incoming.recipients)
+        if incoming.is_smtp and (
+            runtime.is_handled("smtp_data", epoch)
+            or runtime.is_handled("smtp_split_transaction", epoch)
+        ):
+            batches = await self._fire_transaction(incoming, whole)
+        elif len(whole.recipients) == 1:
+            batches = None
+        else:
+            batches = _split(whole.recipients, by_domain=incoming.batch_by_domain)
+        messages = [whole] if batches is None else [self._part(whole, one) for one in batches]
+        wall_s = self._clock.wall()
+        for message in messages:
+            if incoming.trace.received_header:
+                self._add_received(incoming, message, wall_s)
+        if runtime.is_handled("message_received", epoch):
+            for message in messages:
+                await self._fire(incoming, "message_received", MessageView(message, None, self._clock))
+        incoming.phase = Phase.RESOLVE
+        for message in messages:
+            self._resolve(incoming, message)
+        return messages
+
+    def _make(self, incoming: Incoming, recipients: list[str]) -> Message:
+        wall_s = self._clock.wall()
+        spool_id = new_spool_id(int(wall_s * 1e9))
+        flags = 0 if incoming.content.isascii() else FLAG_8BIT
+        if incoming.smtputf8:
+            flags |= FLAG_SMTPUTF8
+        return Message(
+            spool_id,
+            incoming.sender,
+            recipients,
+            data=incoming.content,
+            size=len(incoming.content),
+            created_at=wall_s,
+            due_mono=self._clock.mono(),
+            meta=dict(incoming.conn_meta),
+            flags=flags,
+        )
+
+    def _part(self, whole: Message, recipients: list[str]) -> Message:
+        """Return a message for some of the recipients; it shares the body of the whole."""
+        part = Message(
+            new_spool_id(int(whole.created_at * 1e9)),
+            whole.sender,
+            recipients,
+            data=whole.data,
+            size=whole.size,
+            created_at=whole.created_at,
+            due_mono=whole.due_mono,
+            meta=dict(whole.meta),
+            body_id=whole.body_id,
+            flags=whole.flags,
+            schedule=whole.schedule,
+            prefix=whole.prefix,
+        )
+        part.meta_dirty = whole.meta_dirty
+        return part
+
+    async def _fire_transaction(
+        self, incoming: Incoming, whole: Message
+    ) -> list[list[str]] | None:
+        view = MessageView(whole, None, self._clock)
+        await self._fire(incoming, "smtp_data", view, incoming.connection)
+        groups = await self._fire(incoming, "smtp_split_transaction", view, incoming.connection)
+        if groups is None:
+            if len(whole.recipients) == 1:
+                return None
+            return _split(whole.recipients, by_domain=incoming.batch_by_domain)
+        batches = [[parse_address(str(one)).email for one in group] for group in groups if group]
+        if not batches:
+            raise _Refused(NO_RECIPIENT, ValueError("smtp_split_transaction kept no recipient"))
+        return batches
+
+    async def _fire(self, incoming: Incoming, hook: str, *args: Any) -> Any:
+        try:
+            return await finished(self._runtime.fire_nowait(hook, *args, epoch=incoming.epoch))
+        except SmtpRefusal as refusal:
+            raise _Refused(refusal.reply, refusal) from None
+        except HookFailedError as error:
+            raise _Refused(POLICY_FAILED, error) from None
+
+    def _add_received(self, incoming: Incoming, message: Message, wall_s: float) -> None:
+        single = message.recipients[0] if len(message.recipients) == 1 else None
+        field = format_received(
+            client=incoming.client,
+            peer_ip=incoming.peer_ip,
+            hostname=incoming.hostname,
+            own_ip=incoming.own_ip,
+            protocol=incoming.protocol,
+            tls=incoming.tls_note,
+            spool_id=message.id,
+            recipient=single,
+            wall_s=wall_s,
+        )
+        message.prefix = field + message.prefix
+        message.size += len(field)
+
+    def _resolve(self, incoming: Incoming, message: Message) -> None:
+        try:
+            message.queue_name = queue_name_of(message)
+            parse_queue_name(message.queue_name)
+        except ValueError as error:
+            log.warning("message %s: no queue name: %s", message.id, error)
+            raise _Refused(BAD_QUEUE, error) from None
+        if incoming.trace.supplemental_header:
+            trace = incoming.trace
+            field = format_supplemental(
+                trace.header_name, message.recipients, message.meta, trace.include_meta_names
+            )
+            message.prefix = field + message.prefix
+            message.size += len(field)
+        if not message.prefix.isascii():
+            message.flags |= FLAG_8BIT
+
+    async def _take(self, incoming: Incoming, messages: list[Message]) -> Admitted:
+        keep = [message for message in messages if message.queue_name != DISCARD_QUEUE]
+        if incoming.abandoned:
+            return Admitted(INTERNAL)
+        incoming.phase = Phase.SPOOL
+        if keep:
+            await self._store.commit(keep, relaxed=incoming.relaxed)
+            if incoming.abandoned:
+                # The session answered 4xx while the disk was slow: the client still owns it.
+                for message in keep:
+                    self._store.remove(message)
+                return Admitted(INTERNAL)
+        incoming.phase = Phase.INSERT
+        count = self._count_smtp if incoming.is_smtp else self._count_http
+        record = self._recorder.record
+        for message in messages:
+            message.meta_dirty = 0
+            count.inc()
+            if incoming.is_smtp or message.queue_name != DISCARD_QUEUE:
+                record(
+                    RecordKind.RECEPTION,
+                    message,
+                    reply=ACCEPTED_RECORD,
+                    peer=(incoming.client, incoming.peer_ip),
+                    tls=incoming.tls,
+                    session_id=incoming.session_id,
+                )
+        for message in keep:
+            message.context = InsertReason.RECEIVED
+            self._insert(message)
+        ids = [SpoolId(message.spool_id) for message in messages]
+        text = "OK ids=" + " ".join(spool_id.hex() for spool_id in ids)
+        return Admitted(make_reply(250, f"2.0.0 {text}"), ids)
+
+
+def judge_hops(content: bytes) -> None:
+    """Refuse a message that has been through too many hosts.
+
+    Raises:
+        _Refused: 554 5.4.6.
+    """
+    end = content.find(b"\r\n\r\n")
+    header = (content if end < 0 else content[:end]).lower()
+    hops = header.count(b"\r\nreceived:") + header.startswith(b"received:")
+    if hops > RECEIVED_MAX:
+        raise _Refused(LOOP, ValueError("loop"))
+
+
+def _split(recipients: list[str], *, by_domain: bool) -> list[list[str]]:
+    if not by_domain:
+        return [[recipient] for recipient in recipients]
+    groups: dict[str, list[str]] = {}
+    for recipient in recipients:
+        groups.setdefault(domain_of(recipient), []).append(recipient)
+    return list(groups.values())

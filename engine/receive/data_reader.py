@@ -1,0 +1,138 @@
+"""The content of a message off the wire: where it ends, what it may hold.
+
+Place in flow: ``engine.receive.smtp_session`` feeds blocks as they come; ``admission`` gets the
+content, dot-unstuffed, every line ended by CRLF.
+
+Invariants:
+    * Only CRLF.CRLF ends DATA, whatever the line-ending policy: a bare LF never does (smuggling).
+    * Beyond the size limit nothing is kept but the few octets needed to see the end.
+
+Standard: RFC 5321 sections 2.3.8, 4.1.1.4, 4.5.2 and 4.5.3.1.6; RFC 3030 (BDAT).
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from engine.model.reply import SmtpReply, make_reply
+
+_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_TERMINATOR = b"\r\n.\r\n"
+#: A peer that sends this many times the limit gets its answer and is cut off.
+EXCESS_FACTOR = 8
+EXCESS_MIN_BYTES = 64 << 20
+
+
+class LineEndings(enum.Enum):
+    """What becomes of a bare CR or LF in content."""
+
+    DENY = "Deny"
+    ALLOW = "Allow"
+    FIX = "Fix"
+
+
+TOO_BIG = make_reply(552, "5.3.4 message too big")
+BAD_ENDINGS = make_reply(552, "5.6.0 bare CR or LF in the message")
+LINE_TOO_LONG = make_reply(500, "5.2.3 line too long")
+
+
+class DataReader:
+    """Gathers the blocks of one DATA command until the terminator."""
+
+    __slots__ = ("_buffer", "_kept", "_limit", "_scanned", "excess", "too_big")
+
+    def __init__(self, max_message_size_bytes: int) -> None:
+        self._buffer = bytearray()
+        self._limit = max_message_size_bytes
+        self._scanned = 0
+        self._kept = 0
+        self.too_big = False
+        #: Octets thrown away because the message is over the limit.
+        self.excess = 0
+
+    def feed(self, block: bytes | bytearray) -> bytes | None:
+        """Take a block; return what follows the terminator, or None while it has not come."""
+        buffer = self._buffer
+        buffer += block
+        if not self._kept and self._scanned == 0:
+            # A dot on the very first line: there is no CRLF before it in this buffer.
+            if buffer.startswith(b".\r\n"):
+                rest = bytes(buffer[3:])
+                buffer.clear()
+                return rest
+            if len(buffer) < 3 and b".\r\n".startswith(buffer):
+                return None
+        end = buffer.find(_TERMINATOR, max(0, self._scanned - 4))
+        if end >= 0:
+            rest = bytes(buffer[end + 5 :])
+            del buffer[end + 2 :]
+            if not self.too_big and end + 2 > self._limit + 1024:
+                self._overflow()
+            return rest
+        self._scanned = len(buffer)
+        # Transparent dots do not count against the limit: it is judged again at the end.
+        if self.too_big or len(buffer) > self._limit * 2 + 1024:
+            self._overflow()
+        return None
+
+    def _overflow(self) -> None:
+        self.too_big = True
+        self._kept = 1
+        surplus = len(self._buffer) - 4
+        if surplus > 0:
+            self.excess += surplus
+            del self._buffer[:surplus]
+            self._scanned = 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Return whether so much came beyond the limit that waiting for the end is no use."""
+        return self.excess > max(EXCESS_MIN_BYTES, self._limit * EXCESS_FACTOR)
+
+    def content(self) -> bytes:
+        """Return the content with transparent dots removed; valid after the terminator came."""
+        buffer = self._buffer
+        if buffer.startswith(b"."):
+            del buffer[:1]
+        if b"\r\n." in buffer:
+            return bytes(buffer.replace(b"\r\n.", b"\r\n"))
+        return bytes(buffer)
+
+
+def judge_content(
+    content: bytes, *, max_message_size_bytes: int, line_limit: int, endings: LineEndings
+) -> tuple[bytes, SmtpReply | None]:
+    """Return the content as it will be kept, and the refusal if it must not be.
+
+    Args:
+        content: Dot-unstuffed content.
+        max_message_size_bytes: The most octets a message may have.
+        line_limit: The most octets of a line, without its CRLF.
+        endings: What becomes of a bare CR or LF.
+    """
+    if len(content) > max_message_size_bytes:
+        return b"", TOO_BIG
+    pairs = content.count(b"\r\n")
+    if content.count(b"\n") != pairs or content.count(b"\r") != pairs:
+        if endings is LineEndings.DENY:
+            return b"", BAD_ENDINGS
+        if endings is LineEndings.FIX:
+            content = _BARE.sub(b"\r\n", content)
+    if has_long_line(content, line_limit):
+        return b"", LINE_TOO_LONG
+    return content, None
+
+
+def has_long_line(content: bytes, line_limit: int) -> bool:
+    """Return whether a line has more octets than the limit, its CRLF not counted."""
+    position = 0
+    size = len(content)
+    window = line_limit + 2
+    while size - position > line_limit:
+        # The last line end inside the window starts the next window: about one step per limit.
+        newline = content.rfind(b"\n", position, position + window)
+        if newline < 0:
+            return True
+        position = newline + 1
+    return False

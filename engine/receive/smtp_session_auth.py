@@ -1,0 +1,255 @@
+"""AUTH and STARTTLS of a session.
+
+Place in flow: commands of ``engine.receive.smtp_session``.
+
+Invariants:
+    * Whatever was received before the handshake is thrown away (RFC 3207, 4.2; command injection).
+    * AUTH works inside TLS only. Credentials are redacted from every record and log line.
+    * A handler that fails is 454, never 535: a defect is not a wrong password.
+
+Standard: RFC 3207, RFC 4954, RFC 4616 (PLAIN).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import ssl
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from engine.model.reply import SmtpReply, make_reply
+from engine.receive.admission import finished
+from engine.receive.incoming import ConnectionEndedError
+from engine.script_refusals import SmtpRefusal
+from policy.errors import HookFailedError
+
+if TYPE_CHECKING:
+    from engine.receive.smtp_session import SmtpSession
+
+log = logging.getLogger("cirrus.receive")
+
+#: How long a TLS handshake may take, seconds.
+HANDSHAKE_S = 30.0
+#: The most octets of a line of an AUTH exchange (RFC 4954, 4).
+AUTH_LINE_MAX = 12288
+#: Failed attempts after which the connection is closed.
+FAILURES_MAX = 5
+
+READY_FOR_TLS = make_reply(220, "2.0.0 ready to start TLS")
+ALREADY_TLS = make_reply(501, "5.5.1 TLS is already on")
+NO_TLS = make_reply(454, "4.7.0 TLS is not available now")
+NEED_TLS = make_reply(524, "5.7.11 encryption needed for authentication")
+WRONG_STATE = make_reply(503, "5.5.1 AUTH is not allowed now")
+UNKNOWN_MECHANISM = make_reply(504, "5.5.4 unknown authentication mechanism")
+CANCELLED = make_reply(501, "5.5.0 authentication cancelled")
+BAD_BASE64 = make_reply(501, "5.5.2 cannot decode the response")
+AUTH_OK = make_reply(235, "2.7.0 authentication succeeded")
+AUTH_WRONG = make_reply(535, "5.7.8 wrong user name or password")
+AUTH_UNAVAILABLE = make_reply(454, "4.7.0 authentication is not available now")
+#: What records and logs see of an AUTH line.
+REDACTED = "AUTH [redacted]"
+
+
+class Credentials(NamedTuple):
+    """What a client presented: whom to act as, who it is, and the proof."""
+
+    authz: str
+    authc: str
+    password: str
+
+
+class _AuthRefused(Exception):
+    def __init__(self, reply: SmtpReply) -> None:
+        super().__init__(reply.one_line())
+        self.reply = reply
+
+
+async def obey_starttls(session: SmtpSession, argument: str, line: str) -> None:
+    """Answer STARTTLS and switch to TLS."""
+    if session.is_tls:
+        await session.complain(ALREADY_TLS, line)
+        return
+    if argument:
+        await session.complain(make_reply(501, "5.5.4 STARTTLS takes no argument"), line)
+        return
+    await session.answer(READY_FOR_TLS)
+    await session.flush()
+    await start_tls(session)
+
+
+async def start_tls(session: SmtpSession) -> None:
+    """Switch a session to TLS and forget everything learnt before.
+
+    Raises:
+        ConnectionEndedError: The handshake failed; the connection is closed.
+    """
+    try:
+        context = session.ports.tls_context(session.options)
+    except (OSError, ValueError, ssl.SSLError) as error:
+        log.error("no TLS context for %s: %s", session.options.hostname, error)
+        await session.answer(NO_TLS)
+        return
+    session.discard_input()
+    session.arm_deadline(HANDSHAKE_S)
+    try:
+        transport = await session.loop.start_tls(
+            session.transport,
+            session,
+            context,
+            server_side=True,
+            ssl_handshake_timeout=HANDSHAKE_S,
+        )
+    except (OSError, ssl.SSLError, TimeoutError) as error:
+        log.info("TLS handshake with %s failed: %s", session.peer_ip, error)
+        session.transport.abort()
+        raise ConnectionEndedError from error
+    if transport is None:
+        raise ConnectionEndedError
+    session.transport = transport
+    session.is_tls = True
+    session.tls = describe_tls(transport)
+    session.meta["tls_cipher"], session.meta["tls_protocol_version"], subjects = session.tls
+    if subjects:
+        session.meta["tls_peer_subject_name"] = subjects
+    session.meta.pop("ehlo_domain", None)
+    session.client_name = ""
+    session.reset()
+
+
+def describe_tls(transport: Any) -> tuple[str, str, list[str]]:
+    """Return cipher, protocol version and the peer's subject names of a TLS transport."""
+    tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
+    cipher = tls.cipher()
+    certificate = tls.getpeercert() or {}
+    subjects = [
+        f"{name}={value}"
+        for part in certificate.get("subject", ())  # type: ignore[union-attr]
+        for name, value in part  # type: ignore[misc]
+    ]
+    return (cipher[0] if cipher else "", tls.version() or "", subjects)
+
+
+async def obey_auth(session: SmtpSession, argument: str, _line: str) -> None:
+    """Authenticate by PLAIN or LOGIN through ``smtp_auth_plain``."""
+    if not session.is_tls:
+        await session.complain(NEED_TLS, REDACTED)
+        return
+    if session.identity is not None or session.sender is not None:
+        await session.complain(WRONG_STATE, REDACTED)
+        return
+    mechanism, _, initial = argument.partition(" ")
+    try:
+        credentials = await _converse(session, mechanism.upper(), initial.strip())
+    except _AuthRefused as refused:
+        await session.complain(refused.reply, REDACTED)
+        return
+    await _judge(session, credentials)
+
+
+async def _converse(session: SmtpSession, mechanism: str, initial: str) -> Credentials:
+    match mechanism:
+        case "PLAIN":
+            raw = _decode(initial) if initial else await _challenge(session, b"")
+            parts = raw.split(b"\x00")
+            if len(parts) != 3:
+                raise _AuthRefused(BAD_BASE64)
+            authz, authc, password = (_text(part) for part in parts)
+        case "LOGIN":
+            first = _decode(initial) if initial else await _challenge(session, b"Username:")
+            authc = _text(first)
+            password = _text(await _challenge(session, b"Password:"))
+            authz = ""
+        case _:
+            raise _AuthRefused(UNKNOWN_MECHANISM)
+    if not authc:
+        raise _AuthRefused(BAD_BASE64)
+    return Credentials(authz or authc, authc, password)
+
+
+async def _challenge(session: SmtpSession, prompt: bytes) -> bytes:
+    await session.send_challenge(b"334 " + base64.b64encode(prompt) + b"\r\n")
+    while (line := session.next_line(AUTH_LINE_MAX)) is None:
+        await session.more_input()
+    if not line.endswith(b"\r\n"):
+        raise _AuthRefused(BAD_BASE64)
+    text = line[:-2].strip()
+    if text == b"*":
+        raise _AuthRefused(CANCELLED)
+    return _decode(text.decode("ascii", "replace"))
+
+
+def _decode(text: str) -> bytes:
+    # "=" alone stands for an empty initial response (RFC 4954, 4).
+    if text == "=":
+        return b""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise _AuthRefused(BAD_BASE64) from None
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise _AuthRefused(BAD_BASE64) from None
+
+
+async def _judge(session: SmtpSession, credentials: Credentials) -> None:
+    runtime = session.ports.runtime
+    if not runtime.is_handled("smtp_auth_plain"):
+        await session.complain(UNKNOWN_MECHANISM, REDACTED)
+        return
+    try:
+        answer = await finished(
+            runtime.fire_nowait(
+                "smtp_auth_plain",
+                credentials.authz,
+                credentials.authc,
+                credentials.password,
+                session.connection,
+            )
+        )
+        identity = _identities(answer, credentials)
+    except SmtpRefusal as refusal:
+        await session.answer(refusal.reply, REDACTED)
+        return
+    except (HookFailedError, ValueError) as error:
+        # Not logged with its cause: a traceback could show the password.
+        log.error("smtp_auth_plain failed: %s", type(error).__name__)
+        await session.answer(AUTH_UNAVAILABLE, REDACTED)
+        return
+    if identity is None:
+        session.auth_failures += 1
+        await session.complain(AUTH_WRONG, REDACTED)
+        if session.auth_failures >= FAILURES_MAX:
+            await session.answer(make_reply(421, "4.7.0 too many failed authentications"))
+        return
+    session.identity = identity[0]
+    session.meta["authn_id"], session.meta["authz_id"] = identity
+    session.forget_domains()
+    await session.answer(AUTH_OK)
+
+
+def _identities(answer: Any, credentials: Credentials) -> tuple[str, str] | None:
+    """Return authentication and authorization id of a handler's answer, None for a refusal.
+
+    Raises:
+        ValueError: The answer is a dict without identities.
+    """
+    if answer is None or answer is False:
+        return None
+    if answer is True:
+        return credentials.authc, credentials.authz
+    by_context: dict[str, str] = {}
+    names: list[str] = []
+    for item in answer.get("identities") or ():
+        name = str(item["identity"]) if isinstance(item, dict) else str(item)
+        names.append(name)
+        if isinstance(item, dict) and item.get("context"):
+            by_context[str(item["context"])] = name
+    if not names:
+        raise ValueError("smtp_auth_plain answered without identities")
+    authn = by_context.get("SmtpAuthPlainAuthentication", names[0])
+    return authn, by_context.get("SmtpAuthPlainAuthorization", authn)

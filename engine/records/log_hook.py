@@ -1,0 +1,112 @@
+"""Log hooks: records become queued messages for a sender of the script.
+
+Place in flow: a sink of the recorder; gives the messages it makes to the spool and the queues through
+ports.
+
+Invariants:
+    * A record about a message that was itself made from a record makes none: no loop.
+    * At most ``back_pressure`` records wait; beyond that producers wait too.
+    * The message is written unsynced: losing the last second of hooks in a power cut is accepted,
+      as it is for the records themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from engine.base.clock import Clock
+from engine.model.log_record import LogRecord, RecordKind, encode_record
+from engine.model.message import FLAG_LOG_RECORD, Message, new_spool_id
+from engine.records.record_selection import RecordSelection, make_selection
+
+log = logging.getLogger("cirrus.records")
+
+#: Port: ask the script, name the queue, store and insert; returns when the message is safe.
+SubmitHook = Callable[[Message, str], Awaitable[None]]
+
+
+class LogHookSink:
+    """Makes a message of each record of one hook."""
+
+    is_hook = True
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        submit: SubmitHook,
+        *,
+        back_pressure: int,
+        meta: tuple[str, ...],
+        headers: tuple[str, ...],
+        disabled: frozenset[RecordKind],
+    ) -> None:
+        self.name = name
+        self.selection: RecordSelection = make_selection(list(meta), list(headers))
+        self._clock = clock
+        self._submit = submit
+        self._limit = back_pressure
+        self._disabled = disabled
+        self._waiting: asyncio.Queue[Message] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def wants(self, kind: RecordKind) -> bool:
+        """Return whether records of this kind become messages."""
+        return kind not in self._disabled
+
+    def write(self, record: LogRecord, message: Message | None) -> None:
+        """Make a message of a record."""
+        recipients = [record.recipient] if isinstance(record.recipient, str) else record.recipient
+        body = encode_record(record)
+        now = self._clock.wall()
+        meta: dict[str, Any] = dict(record.meta)
+        meta["log_record"] = msgspec.to_builtins(record)
+        meta["reception_protocol"] = "LogRecord"
+        made = Message(
+            new_spool_id(int(now * 1e9)),
+            record.sender,
+            [one for one in recipients if one] or ["log-record@localhost"],
+            data=body,
+            size=len(body),
+            created_at=now,
+            due_mono=self._clock.mono(),
+            meta=meta,
+            flags=FLAG_LOG_RECORD,
+        )
+        self._waiting.put_nowait(made)
+        if self.must_wait:
+            self._room.clear()
+
+    @property
+    def must_wait(self) -> bool:
+        """Return whether producers should wait before making more records."""
+        return self._waiting.qsize() >= self._limit
+
+    async def wait_capacity(self) -> None:
+        """Wait until there is room again."""
+        await self._room.wait()
+
+    async def run(self) -> None:
+        """Submit messages until cancelled."""
+        while True:
+            message = await self._waiting.get()
+            await self._hand_on(message)
+            if not self.must_wait:
+                self._room.set()
+
+    async def _hand_on(self, message: Message) -> None:
+        try:
+            await self._submit(message, self.name)
+        except Exception:  # boundary: record sink
+            log.exception("the log hook %s lost a record", self.name)
+
+    async def drain(self) -> None:
+        """Submit what still waits; for the node's stop."""
+        while not self._waiting.empty():
+            await self._hand_on(self._waiting.get_nowait())

@@ -1,0 +1,1 @@
+"""Where a domain's mail goes."""

@@ -1,0 +1,253 @@
+"""DNS as delivery needs it: MX hosts and addresses, cached, bounded in time and number.
+
+Place in flow: ``engine.route.mx_plan`` asks for every route; scripts ask through ``mta.dns``.
+
+Invariants:
+    * Each question is asked once at a time, however many wait for its answer.
+    * Answers are kept as long as their TTL says, absence and failure for a bounded time; the cache
+      is bounded.
+    * No question takes longer than the timeout, and as long again to wait for its turn; only so
+      many are asked at once.
+
+Failure: what cannot be answered is an error that declares itself temporary; mail waits.
+
+Standard: RFC 5321, 5.1 (MX look-up and the implicit MX); RFC 7505 (null MX); RFC 2308.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import dns.exception
+import dns.name
+
+from engine.model.address import normal_domain
+from engine.model.egress_options import IpLookupStrategy
+from engine.model.errors import DnsFailureError, RouteNotFoundError
+from engine.route.dns_backend import (
+    AnswerKind,
+    DnsAnswer,
+    DnsBackend,
+    NameServerBackend,
+    ZoneBackend,
+)
+
+_MAX_CACHED = 65536
+#: A failure is forgotten sooner than an absence: it says something about the servers, not the name.
+_MAX_FAILURE_S = 30.0
+#: A record of TTL 0 still serves those who asked meanwhile, and no longer than a record may (RFC
+#: 8767 caps at a week; a day is plenty for mail).
+_MIN_TTL_S, _MAX_TTL_S = 1.0, 86400.0
+_FAMILIES: dict[IpLookupStrategy, tuple[str, ...]] = {
+    IpLookupStrategy.IPV4_AND_IPV6: ("A", "AAAA"),
+    IpLookupStrategy.IPV4_ONLY: ("A",),
+    IpLookupStrategy.IPV6_ONLY: ("AAAA",),
+    IpLookupStrategy.IPV6_THEN_IPV4: ("AAAA", "A"),
+    IpLookupStrategy.IPV4_THEN_IPV6: ("A", "AAAA"),
+}
+_FIRST_FAMILY_WINS = (IpLookupStrategy.IPV6_THEN_IPV4, IpLookupStrategy.IPV4_THEN_IPV6)
+
+
+class MxAnswer(NamedTuple):
+    """The hosts that take mail for a domain.
+
+    Attributes:
+        hosts: Preference and name, by preference and then by name.
+        is_null: Whether the domain declares that it takes no mail.
+        is_implicit: Whether the domain itself stands in for absent MX records.
+    """
+
+    hosts: tuple[tuple[int, str], ...]
+    is_null: bool = False
+    is_implicit: bool = False
+
+
+class DnsResolver:
+    """The resolver of one process."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        nameservers: Sequence[str] | None = None,
+        zones: Sequence[str] | None = None,
+        servfail: Sequence[str] | None = None,
+        timeout_s: float = 5.0,
+        concurrency: int = 128,
+        negative_ttl_s: float = 300.0,
+    ) -> None:
+        """Ask name servers, or answer from zones only.
+
+        Args:
+            clock: Monotonic time.
+            nameservers: ``ip`` or ``ip:port`` each; None for the system's own.
+            zones: Zone file texts; if given, nobody else is asked.
+            servfail: Names that fail, beside the zones.
+            timeout_s: The longest that a question may take.
+            concurrency: How many questions may be under way.
+            negative_ttl_s: How long absence is remembered.
+
+        Raises:
+            ConfigurationError: A name server or a zone is malformed.
+        """
+        self._mono = clock
+        self._timeout_s = timeout_s
+        self._negative_ttl_s = negative_ttl_s
+        self._asking = asyncio.Semaphore(concurrency)
+        self._cache: OrderedDict[tuple[str, str], tuple[float, DnsAnswer | str]] = OrderedDict()
+        self._under_way: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._backend: DnsBackend = (
+            NameServerBackend(nameservers, timeout_s)
+            if zones is None and servfail is None
+            else ZoneBackend(zones or (), servfail or ())
+        )
+
+    async def resolve_mx(self, domain: str) -> MxAnswer:
+        """Return the hosts that take mail for a domain.
+
+        Raises:
+            RouteNotFoundError: The domain does not exist, or cannot be one.
+            DnsFailureError: Nobody could say.
+        """
+        answer = await self.lookup(domain, "MX")
+        if answer.kind is AnswerKind.NO_NAME:
+            raise RouteNotFoundError(f"the domain {domain} does not exist")
+        if answer.kind is AnswerKind.NO_DATA:
+            return MxAnswer(((1, _text(answer.canonical)),), is_implicit=True)
+        preferences: dict[str, int] = {}
+        for record in answer.records:
+            name = _text(record.exchange)
+            if name:
+                preferences[name] = min(record.preference, preferences.get(name, 0xFFFF))
+        hosts = tuple(sorted((preference, name) for name, preference in preferences.items()))
+        return MxAnswer(hosts, is_null=not hosts)
+
+    async def resolve_addresses(
+        self, host: str, strategy: IpLookupStrategy = IpLookupStrategy.IPV4_AND_IPV6
+    ) -> tuple[str, ...]:
+        """Return the addresses of a host; none if it has none of the wanted families.
+
+        Args:
+            host: A host name, or an address.
+            strategy: Which families, and in which order.
+
+        Raises:
+            RouteNotFoundError: The host does not exist, or cannot be one.
+            DnsFailureError: Nobody could say.
+        """
+        literal = _literal(host, strategy)
+        if literal is not None:
+            return literal
+        found: list[str] = []
+        failure: Exception | None = None
+        for rdtype in _FAMILIES[strategy]:
+            try:
+                answer = await self.lookup(host, rdtype)
+            except DnsFailureError as error:
+                failure = error
+                continue
+            if answer.kind is AnswerKind.NO_NAME:
+                raise RouteNotFoundError(f"the host {host} does not exist")
+            found.extend(record.address for record in answer.records)
+            if found and strategy in _FIRST_FAMILY_WINS:
+                break
+        if failure is not None and not found:
+            raise failure
+        return tuple(found)
+
+    async def lookup(self, name: str, rdtype: str) -> DnsAnswer:
+        """Return the answer to one question, from the cache if it is there.
+
+        Raises:
+            RouteNotFoundError: The text can be no name.
+            DnsFailureError: Nobody could say.
+        """
+        key = (name, rdtype)
+        while True:
+            cached = self._cache.get(key)
+            if cached is not None and cached[0] > self._mono():
+                return self._recalled(key, cached[1])
+            waiting = self._under_way.get(key)
+            if waiting is None:
+                return await self._lead(key)
+            # Shielded: one who gives up waiting must not take the answer from the others.
+            await asyncio.shield(waiting)
+
+    def _recalled(self, key: tuple[str, str], known: DnsAnswer | str) -> DnsAnswer:
+        if isinstance(known, str):
+            raise DnsFailureError(known)
+        self._cache.move_to_end(key)
+        return known
+
+    async def _lead(self, key: tuple[str, str]) -> DnsAnswer:
+        """Ask for all who wait; whatever happens to this task, they go on."""
+        name = _parse_name(key[0])
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way[key] = done
+        try:
+            answer = await self._ask(name, key[1])
+        except DnsFailureError as error:
+            self._remember(key, str(error), min(self._negative_ttl_s, _MAX_FAILURE_S))
+            raise
+        else:
+            is_found = answer.kind is AnswerKind.FOUND
+            ttl_s = min(answer.ttl_s, _MAX_TTL_S) if is_found else self._negative_ttl_s
+            self._remember(key, answer, max(ttl_s, _MIN_TTL_S))
+            return answer
+        finally:
+            del self._under_way[key]
+            done.set_result(None)
+
+    async def _ask(self, name: dns.name.Name, rdtype: str) -> DnsAnswer:
+        try:
+            # Waiting for a turn counts too: a question that nobody hears in time has failed.
+            async with asyncio.timeout(2 * self._timeout_s), self._asking:
+                return await self._backend.ask(name, rdtype)
+        except TimeoutError as error:
+            raise DnsFailureError(f"no answer for {name.to_text()} {rdtype} in time") from error
+
+    def _remember(self, key: tuple[str, str], known: DnsAnswer | str, ttl_s: float) -> None:
+        self._cache[key] = (self._mono() + ttl_s, known)
+        self._cache.move_to_end(key)
+        if len(self._cache) > _MAX_CACHED:
+            self._cache.popitem(last=False)
+
+    def forget(self) -> None:
+        """Drop every cached answer."""
+        self._cache.clear()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return how much is cached and under way, for operators."""
+        return {"cached": len(self._cache), "under_way": len(self._under_way)}
+
+
+def _parse_name(text: str) -> dns.name.Name:
+    try:
+        ascii_text = text if text.isascii() else normal_domain(text)
+        name = dns.name.from_text(ascii_text)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise RouteNotFoundError(f"{text[:300]!r} is no domain name") from error
+    if name == dns.name.root:
+        raise RouteNotFoundError("the root takes no mail")
+    return name
+
+
+def _text(name: dns.name.Name) -> str:
+    """Return a name in lower case without trailing dot; empty for the root."""
+    return name.to_text(omit_final_dot=True).lower() if name != dns.name.root else ""
+
+
+def _literal(host: str, strategy: IpLookupStrategy) -> tuple[str, ...] | None:
+    """Return the address that the host is, if it is one and of a wanted family."""
+    if not host[-1:].isdigit() and ":" not in host:
+        return None
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    wanted = "A" if address.version == 4 else "AAAA"
+    return (str(address),) if wanted in _FAMILIES[strategy] else ()

@@ -1,0 +1,92 @@
+"""Messages of one queue name that wait: for their due time, for room, for a suspension to end.
+
+Place in flow: found by ``scheduled_registry``; filled and emptied by ``promotion``.
+
+Invariants:
+    * ``entries`` holds every waiting message of the queue exactly once; ``backlog`` and ``held``
+      refer to some of them and may also refer to ones that left: those are passed over.
+    * The backlog is in order of arrival; nothing overtakes it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from engine.model.queue_config import QueueConfig
+from engine.model.queue_name import QueueName
+from engine.schedule.timer_wheel import Waiting
+from engine.throttle.limiter import Bucket
+
+
+class ScheduledQueue:
+    """The waiting messages of one queue name, with what is known about their way out."""
+
+    __slots__ = (
+        "backlog",
+        "blocked_by",
+        "bucket",
+        "config",
+        "config_until_mono",
+        "delayed",
+        "draining",
+        "entries",
+        "epoch_serial",
+        "held",
+        "idle_since_mono",
+        "last_changed_mono",
+        "name",
+        "parsed",
+        "plan",
+        "retry_handle",
+    )
+
+    def __init__(self, name: str, parsed: QueueName, now_mono: float) -> None:
+        self.name = name
+        self.parsed = parsed
+        self.entries: dict[bytes, Waiting] = {}
+        self.backlog: deque[Waiting] = deque()
+        self.held: list[Waiting] = []
+        self.config: QueueConfig | None = None
+        self.config_until_mono = 0.0
+        self.epoch_serial = -1
+        #: The way out (``engine.ready.ready_registry.EgressPlan``), once it is known.
+        self.plan: Any = None
+        self.bucket: Bucket | None = None
+        self.draining = False
+        #: Why the head of the backlog cannot go, for operators.
+        self.blocked_by = ""
+        self.retry_handle: Any = None
+        self.idle_since_mono = now_mono
+        self.last_changed_mono = now_mono
+        self.delayed: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def add(self, entry: Waiting) -> None:
+        """Take a waiting message in."""
+        self.entries[entry.spool_id] = entry
+
+    def knows(self, entry: Waiting) -> bool:
+        """Return whether the entry still waits here."""
+        return self.entries.get(entry.spool_id) is entry
+
+    def discard(self, entry: Waiting) -> None:
+        """Let an entry go; references in backlog and held become stale."""
+        if self.entries.get(entry.spool_id) is entry:
+            del self.entries[entry.spool_id]
+
+    def head(self) -> Waiting | None:
+        """Return the first of the backlog that still waits, dropping stale references."""
+        backlog = self.backlog
+        while backlog:
+            if self.knows(backlog[0]):
+                return backlog[0]
+            backlog.popleft()
+        return None
+
+    @property
+    def domain(self) -> str:
+        """Return the domain whose route is used."""
+        return self.parsed.routing_domain or self.parsed.domain

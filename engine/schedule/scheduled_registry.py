@@ -1,0 +1,58 @@
+"""Find, create and reap scheduled queues.
+
+Place in flow: ``promotion`` asks for the queue of a message; administration lists them.
+
+Invariants: a queue with messages is never reaped; one name has one queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.model.queue_name import parse_queue_name
+from engine.schedule.scheduled_queue import ScheduledQueue
+
+#: An empty queue is forgotten after this time, when its configuration says nothing else, seconds.
+REAP_S = 600.0
+
+
+class ScheduledRegistry:
+    """The scheduled queues of a node, by name."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, ScheduledQueue] = {}
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    def __iter__(self) -> Iterator[ScheduledQueue]:
+        return iter(list(self._queues.values()))
+
+    def find(self, name: str) -> ScheduledQueue | None:
+        """Return the queue of this name, or None."""
+        return self._queues.get(name)
+
+    def get(self, name: str, now_mono: float) -> ScheduledQueue:
+        """Return the queue of this name, made if need be.
+
+        Raises:
+            ValueError: The text is no queue name.
+        """
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = ScheduledQueue(name, parse_queue_name(name), now_mono)
+            self._queues[name] = queue
+        return queue
+
+    def reap(self, now_mono: float) -> list[ScheduledQueue]:
+        """Forget the queues that were empty for their reap interval; return them."""
+        gone: list[ScheduledQueue] = []
+        for name, queue in list(self._queues.items()):
+            if queue.entries or queue.draining:
+                queue.idle_since_mono = now_mono
+                continue
+            limit_s = queue.config.reap_interval_s if queue.config is not None else REAP_S
+            if now_mono - queue.idle_since_mono >= limit_s:
+                del self._queues[name]
+                gone.append(queue)
+        return gone

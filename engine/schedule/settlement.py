@@ -1,0 +1,372 @@
+"""After an attempt: record the outcome, then remove, requeue or fail the message.
+
+Place in flow: dispatchers call it through the ``Settle`` port; it gives deferred messages back to
+``engine.schedule.promotion``. The only writer of message state after an attempt.
+
+Invariants, in this order and no other:
+    1. What finished recipients became is written to the spool: they leave the envelope, or the
+       message leaves the spool. Before that write the dispatcher starts no next message.
+    2. The rest is requeued, its new attempt count and due time in the same write.
+    3. Log records are emitted.
+A crash between the peer's final 250 and step 1 delivers twice; nothing else does.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+
+from engine.base.clock import Clock
+from engine.base.metrics import Metrics
+from engine.deliver.attempt import RecipientOutcome
+from engine.deliver.work import Circumstances
+from engine.model.disposition import Disposition
+from engine.model.insert_reason import InsertReason, reason_names
+from engine.model.log_record import RecordKind
+from engine.model.message import FLAG_HELD, Message
+from engine.model.queue_config import QueueConfig
+from engine.model.reply import SmtpReply, make_reply
+from engine.model.retry_schedule import RetrySchedule, is_expired, next_delay_s
+from engine.model.schedule_window import adjust_due
+from engine.model.suspension import Directive
+from engine.records.recorder import Recorder
+from engine.script_refusals import SmtpRefusal
+from engine.script_views import DIRTY_BODY, MessageView, queue_name_of
+from engine.spool.spool_store import SpoolStore
+from policy.errors import HookFailedError
+from policy.runtime import PolicyRuntime
+
+log = logging.getLogger("cirrus.schedule")
+
+#: Messages given back without an attempt are spread over this time, seconds.
+SPREAD_S = 60.0
+_DEFAULT_RETRY = RetrySchedule()
+_KINDS = {
+    Disposition.DELIVERED: RecordKind.DELIVERY,
+    Disposition.DEFERRED: RecordKind.TRANSIENT_FAILURE,
+    Disposition.FAILED: RecordKind.BOUNCE,
+}
+_ADMIN = Circumstances("localhost", "", "", "")
+
+
+class Settlement:
+    """Makes outcomes durable and visible."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        store: SpoolStore,
+        recorder: Recorder,
+        runtime: PolicyRuntime,
+        metrics: Metrics,
+        config_of: Callable[[str], QueueConfig | None],
+        requeue: Callable[[Message], None],
+        rng: random.Random,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._recorder = recorder
+        self._runtime = runtime
+        self._config_of = config_of
+        self._requeue = requeue
+        self._rng = rng
+        delivered = metrics.counter("total_messages_delivered")
+        deferred = metrics.counter("total_messages_transfail")
+        failed = metrics.counter("total_messages_fail")
+        self._by_disposition = {
+            Disposition.DELIVERED: delivered,
+            Disposition.DEFERRED: deferred,
+            Disposition.FAILED: failed,
+        }
+        self._by_provider = {
+            Disposition.DELIVERED: metrics.counter("total_messages_delivered_by_provider"),
+            Disposition.DEFERRED: metrics.counter("total_messages_transfail_by_provider"),
+            Disposition.FAILED: metrics.counter("total_messages_fail_by_provider"),
+        }
+        self._children: dict[Any, Any] = {}
+
+    # -- after an attempt ---------------------------------------------------------------------
+
+    async def settle(
+        self,
+        message: Message,
+        outcomes: list[RecipientOutcome],
+        circumstances: Circumstances,
+        final: bool,  # noqa: FBT001 - a port
+    ) -> None:
+        """Carry out what became of a message's recipients.
+
+        Args:
+            message: The message.
+            outcomes: One per recipient that was tried.
+            circumstances: What the records say beside the replies.
+            final: Whether the message leaves the dispatcher; else the rest is still to be tried.
+        """
+        if len(outcomes) == 1 and len(message.recipients) == 1:
+            deferred = outcomes if outcomes[0].disposition is Disposition.DEFERRED else []
+            remaining = [outcomes[0].recipient] if deferred else []
+        else:
+            deferred = [one for one in outcomes if one.disposition is Disposition.DEFERRED]
+            done = {one.recipient for one in outcomes} - {one.recipient for one in deferred}
+            remaining = [one for one in message.recipients if one not in done]
+        attempts = message.attempts
+        if not remaining:
+            self._store.remove(message)
+            self._emit(message, outcomes, circumstances, attempts)
+            return
+        narrowed = len(remaining) != len(message.recipients)
+        message.recipients = remaining
+        if not final:
+            if narrowed:
+                self._store.update(message)
+            self._emit(message, outcomes, circumstances, attempts)
+            return
+        reply = deferred[0].reply if deferred else _INTERRUPTED
+        # Finished recipients first, by themselves: the hook below may wait, and a crash then
+        # must not deliver to them again.
+        if narrowed:
+            self._store.update(message)
+        self._emit(message, outcomes, circumstances, attempts)
+        await self.defer(message, reply, InsertReason.LOGGED_TRANSIENT_FAILURE)
+
+    def _emit(
+        self,
+        message: Message,
+        outcomes: list[RecipientOutcome],
+        where: Circumstances,
+        attempts: int,
+    ) -> None:
+        """Record outcomes, those that are equal in one record."""
+        if len(outcomes) == 1:
+            self._record(message, outcomes[0], [outcomes[0].recipient], where, attempts)
+            return
+        groups: dict[tuple[Any, ...], list[RecipientOutcome]] = {}
+        for one in outcomes:
+            command = one.command if one.command == "." else ""
+            groups.setdefault((one.disposition, one.reply, command), []).append(one)
+        for same in groups.values():
+            self._record(message, same[0], [one.recipient for one in same], where, attempts)
+
+    def _record(
+        self,
+        message: Message,
+        outcome: RecipientOutcome,
+        recipients: list[str],
+        where: Circumstances,
+        attempts: int,
+    ) -> None:
+        disposition = outcome.disposition or Disposition.DEFERRED
+        self._count(disposition, where)
+        self._recorder.record(
+            _KINDS[disposition],
+            message,
+            recipients=recipients,
+            reply=outcome.reply,
+            command=outcome.command or None,
+            peer=where.peer,
+            ready_queue=where.ready_queue,
+            site_name=where.site_name,
+            egress_pool=message.pool,
+            egress_source=where.egress_source,
+            source_address=where.source_address,
+            delivery_protocol=where.delivery_protocol,
+            provider_name=where.provider_name,
+            tls=where.tls,
+            session_id=where.session_id,
+            num_attempts=attempts,
+        )
+
+    def _count(self, disposition: Disposition, where: Circumstances) -> None:
+        key = (disposition, where.delivery_protocol, where.provider_name or where.site_name)
+        children = self._children.get(key)
+        if children is None:
+            service = {"Script": "script", "Maildir": "maildir"}.get(
+                where.delivery_protocol, "smtp_client"
+            )
+            if len(self._children) > 50_000:
+                self._children.clear()
+            children = self._children[key] = (
+                self._by_disposition[disposition].labels(service),
+                self._by_provider[disposition].labels(key[2]),
+            )
+        for child in children:
+            child.inc()
+
+    # -- going back ---------------------------------------------------------------------------
+
+    async def defer(
+        self,
+        message: Message,
+        reply: SmtpReply,
+        reason: InsertReason,
+        *,
+        counted: bool = True,
+        delay_s: float | None = None,
+    ) -> None:
+        """Send a message back to its queue, or expire it if it grew too old.
+
+        Args:
+            message: The message.
+            reply: Why; handlers see it as one line.
+            reason: The insert reason.
+            counted: Whether this was an attempt: its delay then comes from the retry schedule.
+            delay_s: The delay where it is not the schedule's; None spreads by chance.
+        """
+        message.context |= reason
+        config = self._config_of(message.queue_name)
+        retry = config.retry if config is not None else _DEFAULT_RETRY
+        if counted:
+            jitter = self._rng.uniform(-1.0, 1.0)
+            delay_s = next_delay_s(retry, message.attempts, jitter)
+        elif delay_s is None:
+            delay_s = self._rng.uniform(0.0, SPREAD_S)
+        if self._runtime.is_handled("message_requeued"):
+            moved = await self._ask_script(message, reply, counted=counted, delay_s=delay_s)
+            if moved:
+                return
+        message.attempts += counted
+        self._put_back(message, retry, delay_s)
+
+    def put_back(
+        self, message: Message, reason: InsertReason, delay_s: float | None = None
+    ) -> None:
+        """Send a message back without an attempt; for those that cannot wait for a handler."""
+        message.context |= reason
+        config = self._config_of(message.queue_name)
+        if delay_s is None:
+            delay_s = self._rng.uniform(0.0, SPREAD_S)
+        self._put_back(message, config.retry if config else _DEFAULT_RETRY, delay_s)
+
+    def _put_back(self, message: Message, retry: RetrySchedule, delay_s: float) -> None:
+        now = self._clock.mono()
+        due_mono = now + delay_s
+        if message.schedule is not None:
+            wall_due = self._clock.wall_of(due_mono)
+            due_mono = self._clock.mono_of(adjust_due(message.schedule, wall_due))
+        if self.expires(message, retry, due_mono - now):
+            self.expire(message, due_mono)
+            return
+        message.due_mono = due_mono
+        if message.meta_dirty & DIRTY_BODY:
+            self._store.replace_body(message)
+        else:
+            self._store.update(message)
+        message.meta_dirty = 0
+        self._requeue(message)
+
+    async def _ask_script(
+        self, message: Message, reply: SmtpReply, *, counted: bool, delay_s: float
+    ) -> bool:
+        """Fire message_requeued; return whether it moved or failed the message."""
+        before = message.queue_name
+        view = MessageView(message, self._store.load_body, self._clock)
+        reasons = list(reason_names(message.context))
+        try:
+            await self._runtime.fire(
+                "message_requeued", view, reply.one_line(), reasons, counted, delay_s
+            )
+            name = queue_name_of(message)
+        except SmtpRefusal as refusal:
+            await self.fail(message, refusal.reply)
+            return True
+        except (HookFailedError, ValueError) as error:
+            log.error("message_requeued failed for %s: %s", message.id, error)
+            return False
+        if name == before:
+            return False
+        message.queue_name = name
+        message.attempts += 1
+        config = self._config_of(name)
+        self._put_back(message, config.retry if config else _DEFAULT_RETRY, 0.0)
+        return True
+
+    # -- endings ------------------------------------------------------------------------------
+
+    def expires(self, message: Message, retry: RetrySchedule, delay_s: float) -> bool:
+        """Return whether a message that waits this long would outlive its maximum age."""
+        if message.schedule is not None and message.schedule.expires_at is not None:
+            return self._clock.wall() + delay_s >= message.schedule.expires_at
+        return is_expired(retry, self._clock.wall() - message.created_at, delay_s)
+
+    def expire(self, message: Message, due_mono: float) -> None:
+        """Give a message up because of its age."""
+        self._store.remove(message)
+        late_s = max(0.0, due_mono - self._clock.mono())
+        text = f"5.4.7 expired: the next attempt in {late_s:.0f} s is beyond the maximum age"
+        self._recorder.record(
+            RecordKind.EXPIRATION, message, reply=make_reply(551, text), egress_pool=message.pool
+        )
+
+    async def fail(
+        self, message: Message, reply: SmtpReply, where: Circumstances | None = None
+    ) -> None:
+        """Fail all recipients of a message with one reply, whatever its code."""
+        outcomes = [
+            RecipientOutcome(recipient, reply, "", Disposition.FAILED)
+            for recipient in message.recipients
+        ]
+        await self.settle(message, outcomes, where or _ADMIN, True)  # noqa: FBT003 - a port
+
+    async def defer_whole(
+        self, message: Message, reply: SmtpReply, where: Circumstances, command: str = ""
+    ) -> None:
+        """Defer all recipients of a message with one reply; counts as an attempt."""
+        outcomes = [
+            RecipientOutcome(recipient, reply, command, Disposition.DEFERRED)
+            for recipient in message.recipients
+        ]
+        await self.settle(message, outcomes, where, True)  # noqa: FBT003 - a port
+
+    def bounce(self, message: Message, directive: Directive) -> None:
+        """Fail a message because an operator or the TSA said so."""
+        self._store.remove(message)
+        text = f"5.7.1 Administrator bounced with reason: {directive.reason}"
+        self._recorder.record(
+            RecordKind.ADMIN_BOUNCE, message, reply=make_reply(551, text), site="localhost"
+        )
+
+    def drop_damaged(self, message: Message, why: str) -> None:
+        """Give up a message whose content cannot be read; its envelope is set aside."""
+        log.error("message %s is damaged in the spool: %s", message.id, why)
+        self._recorder.record(
+            RecordKind.BOUNCE, message, reply=make_reply(554, "5.3.0 the spool entry is damaged")
+        )
+        self._store.quarantine(message.spool_id)
+
+    def hold(self, message: Message, text: str, where: Circumstances | None = None) -> None:
+        """Note that a message is held; recorded once while it stays so."""
+        if message.flags & FLAG_HELD:
+            return
+        message.flags |= FLAG_HELD
+        self._store.update(message)
+        reply = make_reply(451, f"4.4.4 {text}")
+        self._recorder.record(
+            RecordKind.TRANSIENT_FAILURE,
+            message,
+            reply=reply,
+            ready_queue=where.ready_queue if where is not None else "",
+            site_name=where.site_name if where is not None else "",
+            egress_pool=message.pool,
+        )
+
+    def delayed(self, message: Message, why: str) -> None:
+        """Record that a message waits for another reason than a failed attempt."""
+        names = ", ".join(reason_names(message.context))
+        due_at = self._clock.wall_of(message.due_mono)
+        text = f"Context: {names}; next due: {format_instant(due_at)}{why}"
+        self._recorder.record(
+            RecordKind.DELAYED, message, reply=SmtpReply(400, None, text), egress_pool=message.pool
+        )
+
+
+_INTERRUPTED = make_reply(451, "4.4.2 the session ended before the message was sent")
+
+
+def format_instant(at: float) -> str:
+    """Return an instant as RFC 3339 in UTC."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - cold path
+
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

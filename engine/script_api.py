@@ -1,0 +1,371 @@
+"""What scripts may import as ``mta``: constructors, declarations of ``init``, logging.
+
+Place in flow: ``engine.app`` exposes it in the policy's namespace before the first load.
+``init`` writes into a ``Declarations``; ``engine.app`` carries it out, at start and at each reload.
+
+Invariants:
+    * Declaring is only possible while ``init`` runs; everything is checked when it is declared.
+    * Options that are known but not in force become warnings of the epoch, never silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+import logging
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.model.cidr import CidrSet
+from engine.model.duration import parse_duration
+from engine.model.egress import make_egress_path, make_egress_pool, make_egress_source
+from engine.model.listener_domain import make_listener_domain
+from engine.model.listener_options import ListenerOptions, make_listener_options, parse_listen
+from engine.model.queue_config import make_queue_config
+from engine.model.throttle_spec import parse_throttle
+from engine.script_refusals import disconnect, reject
+from engine.script_views import MessageView
+from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor, parse_floor
+from engine.throttle.limiter import MemoryLimiter
+from policy.script_api import ScriptNamespace
+
+script_log = logging.getLogger("cirrus.script")
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolDeclaration:
+    """Where and how accepted mail is kept."""
+
+    path: Path
+    durability: str = "strict"
+    min_free_space: Floor = Floor(0.1, FLOOR_BYTES_MAX)
+    min_free_inodes: Floor = Floor(0.1, FLOOR_INODES_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpListenerDeclaration:
+    """One HTTP listener. The body limit is in octets after decompression."""
+
+    listen: tuple[str, int]
+    hostname: str
+    trusted_hosts: CidrSet
+    request_body_limit: int = 2 << 20
+    use_tls: bool = False
+    tls_certificate: Any = None
+    tls_private_key: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogHookDeclaration:
+    """Records become messages for a function of the script."""
+
+    name: str
+    back_pressure: int = 128_000
+    meta: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    per_record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Declarations:
+    """What one run of ``init`` declared."""
+
+    spool: SpoolDeclaration | None = None
+    listeners: dict[tuple[str, int], ListenerOptions] = field(default_factory=dict)
+    http_listeners: dict[tuple[str, int], HttpListenerDeclaration] = field(default_factory=dict)
+    local_logs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    log_hooks: dict[str, LogHookDeclaration] = field(default_factory=dict)
+    memory_limits: dict[str, int] = field(default_factory=dict)
+    test_resolver: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    nameservers: tuple[str, ...] | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+class ScriptThrottle:
+    """A rate that a script applies itself; counts are kept across reloads."""
+
+    __slots__ = ("_key", "_limiter", "_spec")
+
+    def __init__(self, limiter: MemoryLimiter, name: str, spec: str) -> None:
+        self._limiter = limiter
+        self._key = f"script-{name}"
+        self._spec = parse_throttle(spec)
+
+    def throttle(self, quantity: int = 1) -> dict[str, Any]:
+        """Take from the rate. Return throttled, limit, remaining, reset_after, retry_after (s)."""
+        result = self._limiter.take_nowait(self._key, self._spec, quantity)
+        return {
+            "throttled": result.throttled,
+            "limit": result.limit,
+            "remaining": result.remaining,
+            "reset_after": result.reset_after_s,
+            "retry_after": result.retry_after_s,
+        }
+
+    def delay_message_if_throttled(self, msg: MessageView) -> bool:
+        """Move the due time of a message behind the throttle; return whether it was throttled."""
+        if not isinstance(msg, MessageView):
+            raise TypeError("wants the message of the event")
+        result = self._limiter.take_nowait(self._key, self._spec, 1)
+        if result.throttled and result.retry_after_s is not None:
+            msg._delay_by(result.retry_after_s)  # noqa: SLF001 - the view's own package
+        return result.throttled
+
+
+class ScriptApi:
+    """The functions behind ``mta``, bound to one node."""
+
+    def __init__(self, limiter: MemoryLimiter) -> None:
+        self._limiter = limiter
+        self._declaring: Declarations | None = None
+        self._warned: list[str] = []
+
+    # -- declaring ----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def declaring(self) -> Iterator[Declarations]:
+        """Open a fresh set of declarations for one run of ``init``."""
+        declarations = Declarations()
+        before, self._declaring = self._declaring, declarations
+        try:
+            yield declarations
+        finally:
+            self._declaring = before
+
+    def _open(self, name: str) -> Declarations:
+        if self._declaring is None:
+            raise RuntimeError(f"mta.{name} belongs into the init event")
+        return self._declaring
+
+    def define_spool(
+        self,
+        *,
+        path: str,
+        durability: str = "strict",
+        min_free_space: Any = None,
+        min_free_inodes: Any = None,
+    ) -> None:
+        """Declare where accepted mail is kept.
+
+        Args:
+            path: A folder of its own; one node at a time owns it.
+            durability: ``strict`` answers 250 after a synced write, ``relaxed`` after an unsynced.
+            min_free_space: Below this no mail is taken: ``"10%"`` or octets.
+            min_free_inodes: The same for inodes.
+        """
+        declarations = self._open("define_spool")
+        if declarations.spool is not None:
+            raise ValueError("the spool is declared twice")
+        if not isinstance(path, str) or not path:
+            raise ValueError("path: wants the name of a folder")
+        if durability not in ("strict", "relaxed"):
+            raise ValueError(f'durability: wants "strict" or "relaxed", not {durability!r}')
+        declarations.spool = SpoolDeclaration(
+            Path(path),
+            durability,
+            _named("min_free_space", parse_floor, min_free_space, FLOOR_BYTES_MAX),
+            _named("min_free_inodes", parse_floor, min_free_inodes, FLOOR_INODES_MAX),
+        )
+
+    def start_esmtp_listener(self, **options: Any) -> None:
+        """Declare an SMTP listener; the options are those of the reference page."""
+        declarations = self._open("start_esmtp_listener")
+        listener = make_listener_options(options, hostname=socket.gethostname())
+        self._claim(declarations, listener.listen)
+        declarations.listeners[listener.listen] = listener
+
+    def start_http_listener(
+        self,
+        *,
+        listen: str = "127.0.0.1:8000",
+        hostname: str | None = None,
+        trusted_hosts: Any = ("127.0.0.1", "::1"),
+        request_body_limit: int = 2 << 20,
+        use_tls: bool = False,
+        tls_certificate: Any = None,
+        tls_private_key: Any = None,
+    ) -> None:
+        """Declare an HTTP listener: injection, liveness, metrics, administration."""
+        declarations = self._open("start_http_listener")
+        address = _named("listen", parse_listen, listen)
+        self._claim(declarations, address)
+        if isinstance(request_body_limit, bool) or not isinstance(request_body_limit, int):
+            raise ValueError("request_body_limit: wants a number of octets")
+        declarations.http_listeners[address] = HttpListenerDeclaration(
+            address,
+            hostname or socket.gethostname(),
+            _named("trusted_hosts", CidrSet.parse, trusted_hosts),
+            request_body_limit,
+            bool(use_tls),
+            tls_certificate,
+            tls_private_key,
+        )
+
+    @staticmethod
+    def _claim(declarations: Declarations, address: tuple[str, int]) -> None:
+        taken = address in declarations.listeners or address in declarations.http_listeners
+        if taken and address[1]:
+            raise ValueError(f"two listeners on {address[0]}:{address[1]}")
+
+    def configure_local_logs(self, *, log_dir: str, **options: Any) -> None:
+        """Declare a folder of log segments; the options are those of the reference page."""
+        declarations = self._open("configure_local_logs")
+        if not isinstance(log_dir, str) or not log_dir:
+            raise ValueError("log_dir: wants the name of a folder")
+        if log_dir in declarations.local_logs:
+            raise ValueError(f"logs in {log_dir} are declared twice")
+        self.check_local_logs({"log_dir": log_dir, **options})
+        declarations.local_logs[log_dir] = {"log_dir": log_dir, **options}
+
+    #: Set by ``engine.app``: raises when log options do not fit (the reader lives above).
+    check_local_logs: Callable[[dict[str, Any]], None] = staticmethod(lambda _options: None)
+
+    def configure_log_hook(
+        self,
+        *,
+        name: str,
+        back_pressure: int = 128_000,
+        meta: Any = (),
+        headers: Any = (),
+        per_record: Mapping[str, Any] | None = None,
+        deferred_spool: bool = False,
+    ) -> None:
+        """Declare that records become queued messages; route them by get_queue_config."""
+        declarations = self._open("configure_log_hook")
+        if name in declarations.log_hooks:
+            raise ValueError(f"the log hook {name!r} is declared twice")
+        del deferred_spool  # a record's message is always written unsynced
+        declarations.log_hooks[name] = LogHookDeclaration(
+            name, back_pressure, tuple(meta), tuple(headers), dict(per_record or {})
+        )
+
+    def _set_memory(self, name: str, octets: int) -> None:
+        if isinstance(octets, bool) or not isinstance(octets, int) or octets < 1 << 20:
+            raise ValueError("wants a number of octets, at least 1 MiB")
+        self._open(f"set_memory_{name}").memory_limits[name] = octets
+
+    def set_memory_hard_limit(self, octets: int) -> None:
+        """Set the hard limit of memory, in octets."""
+        self._set_memory("hard_limit", octets)
+
+    def set_memory_soft_limit(self, octets: int) -> None:
+        """Set the limit beyond which no mail is taken, in octets."""
+        self._set_memory("soft_limit", octets)
+
+    def set_memory_low_thresh(self, octets: int) -> None:
+        """Set the mark beyond which the node saves memory, in octets."""
+        self._set_memory("low_thresh", octets)
+
+    def configure_test_resolver(self, *, zones: Any, servfail: Any = ()) -> None:
+        """Answer DNS from these zone file texts only; names in servfail fail."""
+        declarations = self._open("dns.configure_test_resolver")
+        declarations.test_resolver = (tuple(zones), tuple(servfail))
+
+    def configure_resolver(self, *, name_servers: Any) -> None:
+        """Ask these name servers, "address" or "address:port", instead of the system's."""
+        servers = tuple(name_servers)
+        if not servers or not all(isinstance(server, str) for server in servers):
+            raise ValueError("name_servers: wants a list of addresses")
+        self._open("dns.configure_resolver").nameservers = servers
+
+    # -- constructors -------------------------------------------------------------------------
+
+    def _constructor(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        def construct(**options: Any) -> Any:
+            made = make(**options)
+            unsupported = getattr(type(made), "unsupported", None)
+            for note in unsupported(options) if unsupported is not None else ():
+                self.warn(f"{make.__name__}: {note}")
+            return made
+
+        construct.__name__ = make.__name__
+        construct.__doc__ = make.__doc__
+        return construct
+
+    def warn(self, text: str) -> None:
+        """Note a warning once: on the declarations under way and in the diagnostic log."""
+        if self._declaring is not None:
+            self._declaring.warnings.append(text)
+        if text not in self._warned:
+            if len(self._warned) < 1000:
+                self._warned.append(text)
+            script_log.warning("%s", text)
+
+    def make_throttle(self, name: str, spec: str) -> ScriptThrottle:
+        """Return a throttle of this node, such as ``mta.make_throttle("t1", "100/min")``."""
+        return ScriptThrottle(self._limiter, name, spec)
+
+    # -- exposing -----------------------------------------------------------------------------
+
+    def expose(self, namespace: ScriptNamespace, *, version: str) -> None:
+        """Make everything here importable by scripts."""
+        for function in (
+            self.define_spool,
+            self.start_esmtp_listener,
+            self.start_http_listener,
+            self.configure_local_logs,
+            self.configure_log_hook,
+            self.set_memory_hard_limit,
+            self.set_memory_soft_limit,
+            self.set_memory_low_thresh,
+        ):
+            namespace.expose(function.__name__, _explain(function))
+        namespace.expose("make_throttle", self.make_throttle)
+        for make in (
+            make_queue_config,
+            make_egress_path,
+            make_egress_pool,
+            make_egress_source,
+            make_listener_domain,
+        ):
+            namespace.expose(make.__name__, self._constructor(make))
+        namespace.expose("reject", reject)
+        namespace.expose("disconnect", disconnect)
+        namespace.expose("parse_duration", parse_duration)
+        namespace.expose("version", version)
+        for level in ("debug", "info", "warning", "error"):
+            name = "log_warn" if level == "warning" else f"log_{level}"
+            namespace.expose(name, _logger(getattr(script_log, level)))
+        for function in (self.configure_test_resolver, self.configure_resolver):
+            namespace.expose(function.__name__, _explain(function), module="mta.dns")
+
+
+def _explain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with a clearer complaint about unknown keywords."""
+    names = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    takes_any = len(names) != len(inspect.signature(function).parameters)
+
+    def call(*args: Any, **options: Any) -> Any:
+        for name in options:
+            if name not in names and not takes_any:
+                close = difflib.get_close_matches(name, names, 1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise TypeError(f"{function.__name__} has no option {name!r}{hint}")
+        return function(*args, **options)
+
+    call.__name__ = function.__name__
+    call.__doc__ = function.__doc__
+    return call
+
+
+def _logger(write: Callable[..., None]) -> Callable[[str], None]:
+    def log(text: str) -> None:
+        write("%s", str(text)[:4096])
+
+    log.__doc__ = "Write a line into the diagnostic log."
+    return log
+
+
+def _named(name: str, read: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return read(*args)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from error

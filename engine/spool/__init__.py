@@ -1,0 +1,1 @@
+"""Stage 2: durable storage of accepted messages."""

@@ -1,0 +1,1 @@
+"""Policy scripts: declare, confine, load, reload, call. Knows no program, owns no tasks."""

@@ -1,0 +1,184 @@
+"""CPU and memory of the script call under way, and whether it must end.
+
+Place in flow: each epoch owns one; the checks that ``sandbox_rewrite`` inserts and the
+guards call it, ``handler_call`` opens and closes it around each call.
+
+Invariants:
+    * Not shared between threads: an epoch is loaded by one thread and then called by one.
+    * Once ``ending`` is set, no script code survives: handlers of exceptions raise it
+      again, and the caller looks at it after the return.
+    * The clock is the thread's own CPU time: a busy host does not fail good handlers.
+
+Known limit: the clock is first read at the 64th check, so what runs before it is free.
+"""
+
+from __future__ import annotations
+
+import sys
+from asyncio import CancelledError
+from collections.abc import Callable
+from itertools import cycle
+from operator import call
+from time import thread_time_ns
+from typing import Any
+
+from policy.errors import BudgetSpentError, LimitExceededError, ScriptRefusal
+
+TICKS_PER_CLOCK_READ = 64
+MAX_CALL_BYTES = 128 * 1024 * 1024
+MAX_LOAD_BYTES = 512 * 1024 * 1024
+MAX_ITEMS = 1_000_000
+MAX_TEXT_BYTES = 16 * 1024 * 1024
+# Below this, an object costs less than the bookkeeping.
+LARGE_ITEMS = 4_096
+
+_ENDINGS = (ScriptRefusal, BudgetSpentError, CancelledError)
+
+Waits = dict[int, Any]
+Saved = tuple[int, int, BaseException | None, int, BaseException | None, Waits | None, int]
+
+
+class Budget:
+    """What the current call may still use."""
+
+    __slots__ = (
+        "allocated_bytes",
+        "budget_ns",
+        "deadline_ns",
+        "depth",
+        "ending",
+        "max_bytes",
+        "outer",
+        "tick",
+        "waits",
+    )
+
+    def __init__(self) -> None:
+        self.budget_ns = 50_000_000
+        # 0: the clock has not been read in this call yet.
+        self.deadline_ns = 0
+        self.depth = 0
+        self.ending: BaseException | None = None
+        self.allocated_bytes = 0
+        self.max_bytes = MAX_CALL_BYTES
+        self.outer: BaseException | None = None
+        # Calls not awaited yet, where the call under way may wait at all.
+        self.waits: Waits | None = None
+        # A check is one call into C, except each 64th. ``map`` survives an exception of
+        # what it calls, so the ticker goes on after a spent budget.
+        stops = (bool,) * (TICKS_PER_CLOCK_READ - 1) + (self.check,)
+        self.tick: Callable[[], object] = map(call, cycle(stops)).__next__
+
+    def enter(self, budget_ns: int, waits: Waits | None = None) -> Saved:
+        """Begin a call and return what ``leave`` needs to resume an outer one."""
+        saved = (
+            self.budget_ns,
+            self.deadline_ns,
+            self.ending,
+            self.allocated_bytes,
+            self.outer,
+            self.waits,
+            self.max_bytes,
+        )
+        self.depth += 1
+        self.budget_ns = budget_ns
+        self.deadline_ns = 0
+        self.ending = None
+        self.allocated_bytes = 0
+        self.outer = sys.exception()
+        self.waits = waits
+        return saved
+
+    def leave(self, saved: Saved) -> None:
+        """End a call."""
+        self.depth -= 1
+        (
+            self.budget_ns,
+            self.deadline_ns,
+            self.ending,
+            self.allocated_bytes,
+            self.outer,
+            self.waits,
+            self.max_bytes,
+        ) = saved
+
+    def check(self) -> None:
+        """Read the clock.
+
+        Raises:
+            BudgetSpentError: the call has used its CPU time.
+        """
+        now_ns = thread_time_ns()
+        if self.deadline_ns == 0:
+            self.deadline_ns = now_ns + self.budget_ns
+        elif now_ns > self.deadline_ns:
+            self._spend(f"used more than its {self.budget_ns / 1e6:.0f} ms of CPU")
+
+    def left_ns(self) -> int:
+        """Return the CPU time left, for a call that pauses here."""
+        return self.budget_ns if self.deadline_ns == 0 else self.deadline_ns - thread_time_ns()
+
+    def account(self, size_bytes: int) -> None:
+        """Count memory about to be taken, and read the clock.
+
+        Raises:
+            BudgetSpentError: the call has used its CPU time or memory.
+        """
+        self.allocated_bytes += size_bytes
+        if self.allocated_bytes > self.max_bytes:
+            self._spend(f"took more than {self.max_bytes >> 20} MiB of memory")
+        self.check()
+
+    def account_text(self, size_bytes: int) -> None:
+        """Count a string about to be made; refuse an outsized one."""
+        if size_bytes >= LARGE_ITEMS:
+            if size_bytes > MAX_TEXT_BYTES:
+                raise LimitExceededError(
+                    f"a string of {size_bytes} bytes is more than the {MAX_TEXT_BYTES} allowed"
+                )
+            self.account(size_bytes)
+
+    def account_items(self, count: int) -> None:
+        """Count a collection about to be made or walked; refuse an outsized one."""
+        if count >= LARGE_ITEMS:
+            if count > MAX_ITEMS:
+                raise LimitExceededError(
+                    f"a collection of {count} items is more than the {MAX_ITEMS} allowed"
+                )
+            self.account(count * 8)
+
+    def caught(self) -> None:
+        """Stand first in each ``except`` block: raise again what no script may catch."""
+        if self.ending is not None:
+            raise self.ending
+        error = sys.exception()
+        if isinstance(error, _ENDINGS) and error is not self.outer:
+            self.ending = error
+            raise error
+
+    def passing(self) -> None:
+        """Stand first in each ``finally`` block: note what passes through.
+
+        The block itself may run once, so that a script can clean up; a block that
+        discards what passed, and comes by again, is ended.
+        """
+        error = sys.exception()
+        if error is self.outer:
+            error = None
+        if self.ending is not None:
+            if error is not self.ending:
+                raise self.ending
+        elif isinstance(error, _ENDINGS):
+            self.ending = error
+
+    def swallowed(self) -> None:
+        """Stand after each ``with`` block, whose manager may have swallowed an ending."""
+        if self.ending is not None:
+            raise self.ending
+
+    def _spend(self, message: str) -> None:
+        # Each time a new exception: ``passing`` tells a second round from the first by it.
+        error = BudgetSpentError(message)
+        if self.ending is None:
+            self.ending = error
+        raise error

@@ -1,0 +1,80 @@
+"""An epoch: one consistent loaded set of scripts.
+
+Place in flow: made by ``script_loader``, held and swapped by ``runtime``; a transaction
+keeps the one it began with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from policy.budget import Budget
+from policy.hook_registry import Handler, PolicyFinding
+
+
+#: Where the globals of a script hold the epoch they belong to.
+EPOCH_NAME = "@epoch"
+
+
+class Epoch:
+    """The handlers of one load, and the files that made it what it is.
+
+    Attributes:
+        serial: counts the epochs of a runtime, from 1; 0 is the empty one.
+        handlers: registered handlers by event, in order.
+        runners: what to call for an event, with budget, breaker and checks in place.
+        functions: what to call for a function that a script handed over, such as a sender.
+        files: content digest of each file read, None for one that is missing.
+        warnings: findings that do not stop the load.
+    """
+
+    __slots__ = (
+        "budget",
+        "files",
+        "functions",
+        "handlers",
+        "regex_fallback_uses",
+        "runners",
+        "serial",
+        "warnings",
+    )
+
+    def __init__(self, serial: int, budget: Budget) -> None:
+        self.serial = serial
+        self.budget = budget
+        self.handlers: Mapping[str, list[Handler]] = {}
+        self.runners: dict[str, Callable[..., Any]] = {}
+        self.functions: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self.files: dict[Path, str | None] = {}
+        self.warnings: list[PolicyFinding] = []
+        self.regex_fallback_uses: Callable[[], int] = int
+
+    @property
+    def content_hash(self) -> str:
+        """What the files of this epoch amount to."""
+        return combine_digests(self.files)
+
+    def watch_file(self, path: Path | str) -> None:
+        """Make a change of this file a reason to load anew."""
+        path = Path(path).absolute()
+        if path not in self.files:
+            self.files[path] = digest_of(path)
+
+
+def digest_of(path: Path) -> str | None:
+    """Return the digest of a file's content, or None when it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def combine_digests(files: Mapping[Path, str | None]) -> str:
+    """Return one digest for a set of files."""
+    whole = hashlib.sha256()
+    for path in sorted(files):
+        whole.update(f"{path}\0{files[path]}\n".encode())
+    return whole.hexdigest()

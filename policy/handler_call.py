@@ -1,0 +1,235 @@
+"""Call a handler: budget, breaker, answer checked, failure named.
+
+Place in flow: ``runtime`` builds a runner per event of an epoch and calls it.
+
+Invariants:
+    * What leaves a runner is an answer of a declared type, a ``ScriptRefusal``, a
+      cancellation, or a ``HookFailedError``; nothing else.
+    * A spent budget and a refusal are looked at after the return, so a script that
+      swallowed one has still failed or refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from inspect import iscoroutine
+from typing import Any, NoReturn
+
+from policy.breaker import Breaker
+from policy.epoch import Epoch
+from policy.errors import BudgetSpentError, HookFailedError, ScriptRefusal
+from policy.failure import describe, place_of
+from policy.hook_registry import Handler
+
+Report = Callable[[str, dict[str, Any]], None]
+_PASSES = (ScriptRefusal, HookFailedError, asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+
+
+class Pending:
+    """An answer that an ``async def`` handler still has to give."""
+
+    __slots__ = ("_finish",)
+
+    def __init__(self, finish: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._finish = finish
+
+    def finish(self) -> Coroutine[Any, Any, Any]:
+        """Return the coroutine that gives the answer."""
+        return self._finish()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._finish().__await__()
+
+
+class HandlerCall:
+    """One handler of one epoch, ready to be called."""
+
+    def __init__(self, handler: Handler, epoch: Epoch, breaker: Breaker, report: Report) -> None:
+        self.handler = handler
+        self._epoch = epoch
+        self._budget = epoch.budget
+        self._breaker = breaker
+        self._report = report
+        self._files = frozenset(str(path) for path in epoch.files)
+        hook = handler.hook
+        self._cpu_ns = int(hook.cpu_budget_s * 1e9)
+        self._answers = hook.result
+
+    def build_runner(self) -> Callable[..., Any]:
+        """Return a function that runs the handler and returns its answer or a ``Pending``."""
+        if self.handler.is_async:
+            return lambda *args: Pending(lambda: self.run_async(args))
+        function, budget, breaker, cpu_ns = (
+            self.handler.function,
+            self._budget,
+            self._breaker,
+            self._cpu_ns,
+        )
+        exact = frozenset(self._answers or ())
+        enter, leave, check_answer, fail = (
+            budget.enter,
+            budget.leave,
+            self._check_answer,
+            self._fail,
+        )
+
+        def run(*args: Any) -> Any:
+            if breaker.is_open:
+                self._ask_breaker()
+            saved = enter(cpu_ns)
+            try:
+                answer = function(*args)
+                if budget.ending is not None:
+                    raise budget.ending
+            except BaseException as error:  # noqa: BLE001 - hook call
+                fail(error)
+            finally:
+                leave(saved)
+            if breaker.is_open:
+                self._note_success()
+            if answer is None or type(answer) in exact:
+                return answer
+            return check_answer(answer)
+
+        return run
+
+    async def run_async(self, args: tuple[Any, ...]) -> Any:
+        """Run an ``async def`` handler to its answer, within its waiting time."""
+        if self._breaker.is_open:
+            self._ask_breaker()
+        waits: dict[int, Any] = {}
+        try:
+            async with asyncio.timeout(self.handler.hook.wait_budget_s):
+                answer = await _Driven(self, args, waits)
+        except BaseException as error:  # noqa: BLE001 - hook call
+            self._fail(error)
+        if self._breaker.is_open:
+            self._note_success()
+        for forgotten in waits.values():
+            raise self._failure(forgotten.place, f"{forgotten!r}: what waits must be awaited")
+        return None if answer is None else self._check_answer(answer)
+
+    # --- answers
+
+    def _check_answer(self, answer: Any) -> Any:
+        allowed = self._answers
+        if iscoroutine(answer):
+            answer.close()
+            raise self._failure(None, "the handler returned a coroutine; await it instead")
+        if allowed is None or isinstance(answer, allowed):
+            return answer
+        names = " or ".join(kind.__name__ for kind in allowed)
+        got = type(answer).__name__[:100]
+        raise self._failure(None, f"the handler must return {names} or None, and returned {got}")
+
+    # --- failures
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        """Raise what an exception of the handler amounts to."""
+        if isinstance(error, _PASSES):
+            if isinstance(error, ScriptRefusal):
+                # A refusal is an answer like any other.
+                self._note_success()
+            else:
+                self._breaker.note_abandoned()
+            raise error
+        overrun = isinstance(error, BudgetSpentError)
+        message = describe(error, self._budget)
+        if isinstance(error, TimeoutError) and place_of(error, self._files) is None:
+            overrun = True
+            message = f"waited longer than {self.handler.hook.wait_budget_s} s"
+        failure = self._failure(place_of(error, self._files), message, overrun=overrun)
+        if overrun:
+            self._report("handler_overrun", self._facts(failure))
+            if self._breaker.note_overrun():
+                pause_s = self._breaker.pause_s
+                self._report("breaker_open", {**self._facts(failure), "pause_s": pause_s})
+        else:
+            self._note_success()
+        raise failure from error
+
+    def _failure(
+        self, place: tuple[str, int] | None, message: str, *, overrun: bool = False
+    ) -> HookFailedError:
+        file, line = place or (self.handler.file, self.handler.line)
+        failure = HookFailedError(
+            self.handler.event, file=file, line=line, message=message, overrun=overrun
+        )
+        self._report("handler_failed", self._facts(failure))
+        return failure
+
+    @staticmethod
+    def _facts(failure: HookFailedError) -> dict[str, Any]:
+        return {
+            "hook": failure.hook,
+            "file": failure.file,
+            "line": failure.line,
+            "message": failure.message,
+            "overrun": failure.overrun,
+        }
+
+    # --- asking the breaker first
+
+    def _ask_breaker(self) -> None:
+        if not self._breaker.admits():
+            raise HookFailedError(
+                self.handler.event,
+                file=self.handler.file,
+                line=self.handler.line,
+                message="not run for a while, after overrunning again and again",
+                overrun=True,
+            )
+
+    def _note_success(self) -> None:
+        if self._breaker.note_success():
+            facts = {
+                "hook": self.handler.event,
+                "file": self.handler.file,
+                "line": self.handler.line,
+            }
+            self._report("breaker_closed", facts)
+
+
+class _Driven:
+    """Awaits a handler's coroutine, with the call's budget open while it runs."""
+
+    __slots__ = ("_args", "_call", "_waits")
+
+    def __init__(self, call: HandlerCall, args: tuple[Any, ...], waits: dict[int, Any]) -> None:
+        self._call = call
+        self._args = args
+        self._waits = waits
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        call = self._call
+        coroutine = call.handler.function(*self._args)
+        step: Callable[[], Any] = lambda: coroutine.send(None)  # noqa: E731
+        left_ns, ending = call._cpu_ns, None
+        try:
+            while True:
+                budget = call._budget
+                saved = budget.enter(left_ns, self._waits)
+                budget.ending = ending
+                budget.check()
+                try:
+                    waits_for = step()
+                except StopIteration as stop:
+                    if budget.ending is not None:
+                        raise budget.ending from None
+                    return stop.value
+                finally:
+                    ending = budget.ending
+                    left_ns = max(1, budget.left_ns())
+                    budget.leave(saved)
+                try:
+                    sent = yield waits_for
+                    step = _bind(coroutine.send, sent)
+                except BaseException as error:  # noqa: BLE001 - hook call: passed on into it
+                    step = _bind(coroutine.throw, error)
+        finally:
+            coroutine.close()
+
+
+def _bind(function: Callable[[Any], Any], value: Any) -> Callable[[], Any]:
+    return lambda: function(value)

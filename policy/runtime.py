@@ -1,0 +1,266 @@
+"""The policy of a running program: load, swap, fire.
+
+Place in flow: a program owns one, loads at start, fires hooks; ``watcher`` asks it to
+reload.
+
+Invariants:
+    * ``epoch`` is replaced in one assignment; whoever passes an epoch to ``fire`` stays
+      on it.
+    * A failed reload changes nothing but the report of why, once per content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import Any
+
+from policy.breaker import Breaker
+from policy.budget import Budget
+from policy.epoch import EPOCH_NAME, Epoch, digest_of
+from policy.errors import HookFailedError, PolicyLoadError
+from policy.handler_call import HandlerCall, Pending, Report
+from policy.hook import Hook
+from policy.hook_registry import Handler, HookTable, PolicyFinding
+from policy.script_api import ScriptNamespace
+from policy.script_loader import ScriptLoader
+
+#: Budgets of a function that a script handed over, such as a sender, in seconds.
+FUNCTION_CPU_S = 0.05
+FUNCTION_WAIT_S = 60.0
+
+DryCheck = Callable[[Epoch], Sequence[PolicyFinding]]
+_Stamp = tuple[int, int, int]
+
+
+def _say_nothing(_event: str, _facts: dict[str, Any]) -> None:
+    """Stand in for a program that wants no reports."""
+
+
+class PolicyRuntime:
+    """Scripts of one program, current and coming."""
+
+    def __init__(
+        self,
+        hooks: Iterable[Hook],
+        namespace: ScriptNamespace,
+        *,
+        mono: Callable[[], float],
+        report: Report = _say_nothing,
+    ) -> None:
+        self._table = HookTable(hooks)
+        self._namespace = namespace
+        self._mono = mono
+        self._report = report
+        self._serial = 0
+        self._epoch = Epoch(0, Budget())
+        self._loading: Epoch | None = None
+        self._path: Path | None = None
+        self._dry_check: DryCheck | None = None
+        # What the last attempt to load saw, whether or not it succeeded.
+        self._seen: dict[Path, str | None] = {}
+        self._stamps: dict[Path, _Stamp] = {}
+
+    @property
+    def epoch(self) -> Epoch:
+        """The current epoch."""
+        return self._epoch
+
+    @property
+    def active_epoch(self) -> Epoch:
+        """The epoch being loaded, else the current one: where a data file belongs."""
+        return self._loading or self._epoch
+
+    # --- loading
+
+    def load(self, path: Path, *, dry_check: DryCheck | None = None) -> Epoch:
+        """Return a new epoch made from a script; the current one stays.
+
+        Args:
+            path: the policy script.
+            dry_check: asked about the new epoch; an error among its findings rejects it.
+
+        Raises:
+            PolicyLoadError: the script is missing, does not compile or run, registers what
+                does not fit, or fails the dry check.
+        """
+        self._path, self._dry_check = path, dry_check
+        self._serial += 1
+        epoch = Epoch(self._serial, Budget())
+        self._loading = epoch
+        try:
+            write_line = self._namespace.printer() or self._report_print
+            ScriptLoader(epoch, self._table, self._namespace, write_line).load(path)
+            self._build_runners(epoch)
+            for finding in dry_check(epoch) if dry_check else ():
+                if finding.severity == "error":
+                    raise PolicyLoadError(finding.file, finding.line, finding.message)
+                epoch.warnings.append(finding)
+        finally:
+            self._loading = None
+            self._seen = dict(epoch.files)
+        return epoch
+
+    def swap(self, epoch: Epoch) -> None:
+        """Make an epoch the current one."""
+        self._epoch = epoch
+        facts = {
+            "serial": epoch.serial,
+            "content_hash": epoch.content_hash,
+            "files": [str(path) for path in sorted(epoch.files)],
+            "warnings": [str(finding) for finding in epoch.warnings],
+        }
+        self._report("policy_loaded", facts)
+
+    def reload_if_changed(self, *, rehash: bool = True) -> Epoch | None:
+        """Load and swap if the content of any file changed; return the new epoch.
+
+        Args:
+            rehash: whether to read files even if size and times look unchanged.
+        """
+        if self._path is None or not self._has_changed(rehash=rehash):
+            return None
+        before = dict(self._seen)
+        try:
+            epoch = self.load(self._path, dry_check=self._dry_check)
+        except PolicyLoadError as error:
+            # Files the broken attempt did not reach are still worth watching.
+            for path in before.keys() | self._epoch.files.keys():
+                if path not in self._seen:
+                    self._seen[path] = digest_of(path)
+            facts = {"file": error.file, "line": error.line, "message": error.message}
+            self._report("policy_rejected", facts)
+            return None
+        self.swap(epoch)
+        return epoch
+
+    def _has_changed(self, *, rehash: bool) -> bool:
+        for path, digest in self._epoch.files.items():
+            self._seen.setdefault(path, digest)
+        changed = False
+        for path, digest in self._seen.items():
+            stamp = _stamp_of(path)
+            if rehash or stamp != self._stamps.get(path):
+                changed = changed or digest_of(path) != digest
+                self._stamps[path] = stamp
+        return changed
+
+    def _build_runners(self, epoch: Epoch) -> None:
+        for event, handlers in epoch.handlers.items():
+            runners = [
+                HandlerCall(handler, epoch, Breaker(self._mono), self._report).build_runner()
+                for handler in handlers
+            ]
+            answered = handlers[0].hook.result is not None
+            if len(runners) == 1 and answered:
+                epoch.runners[event] = runners[0]
+            else:
+                epoch.runners[event] = _in_turn(runners, answered=answered)
+
+    def _report_print(self, line: str) -> None:
+        self._report("script_print", {"text": line})
+
+    # --- firing
+
+    def is_handled(self, hook: str, epoch: Epoch | None = None) -> bool:
+        """Tell whether any handler is registered for an event."""
+        return hook in (epoch or self._epoch).runners
+
+    def fire_nowait(self, hook: str, *args: Any, epoch: Epoch | None = None) -> Any:
+        """Return the answer, or a ``Pending`` where an ``async def`` handler must give it.
+
+        Raises:
+            HookFailedError: a handler failed.
+            ScriptRefusal: a handler refused.
+        """
+        run = (epoch or self._epoch).runners.get(hook)
+        return None if run is None else run(*args)
+
+    call = fire_nowait
+
+    async def fire(self, hook: str, *args: Any, epoch: Epoch | None = None) -> Any:
+        """Return the answer of an event's handlers, waiting for it if need be.
+
+        Raises:
+            HookFailedError: a handler failed.
+            ScriptRefusal: a handler refused.
+        """
+        run = (epoch or self._epoch).runners.get(hook)
+        if run is None:
+            return None
+        answer = run(*args)
+        return await answer.finish() if type(answer) is Pending else answer
+
+    async def call_function(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return the answer of a function that a script handed over, run like a handler.
+
+        Args:
+            function: a ``def`` or ``async def`` of a script, such as a sender.
+            args: its positional arguments.
+
+        Raises:
+            HookFailedError: it failed, or is no function of a script.
+            ScriptRefusal: it refused.
+        """
+        epoch: Epoch | None = getattr(function, "__globals__", {}).get(EPOCH_NAME)
+        if epoch is None:
+            message = "not a function of a policy script"
+            raise HookFailedError("call", file="policy", line=None, message=message)
+        run = epoch.functions.get(function)
+        if run is None:
+            run = epoch.functions[function] = self._function_runner(function, epoch)
+        answer = run(*args)
+        return await answer.finish() if type(answer) is Pending else answer
+
+    def _function_runner(
+        self, function: Callable[..., Any], epoch: Epoch
+    ) -> Callable[..., Any]:
+        code = function.__code__
+        handler = Handler(
+            event=function.__name__,
+            hook=Hook(function.__name__, cpu_budget_s=FUNCTION_CPU_S, wait_budget_s=FUNCTION_WAIT_S),
+            function=function,
+            file=code.co_filename,
+            line=code.co_firstlineno,
+            is_async=iscoroutinefunction(function),
+        )
+        return HandlerCall(handler, epoch, Breaker(self._mono), self._report).build_runner()
+
+    def regex_fallback_uses(self) -> int:
+        """Return how many patterns of the current epoch needed the slower engine."""
+        return self._epoch.regex_fallback_uses()
+
+
+def _stamp_of(path: Path) -> _Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _in_turn(runners: list[Callable[..., Any]], *, answered: bool) -> Callable[..., Any]:
+    """Return a runner that asks each handler until one answers."""
+
+    async def finish(pending: Pending, rest: list[Callable[..., Any]], args: Any) -> Any:
+        answer = await pending.finish()
+        for run in rest:
+            if answer is not None:
+                break
+            answer = run(*args)
+            if type(answer) is Pending:
+                answer = await answer.finish()
+        return answer if answered else None
+
+    def run(*args: Any) -> Any:
+        for position, each in enumerate(runners):
+            answer = each(*args)
+            if answer is not None:
+                if type(answer) is Pending:
+                    return Pending(partial(finish, answer, runners[position + 1 :], args))
+                return answer if answered else None
+        return None
+
+    return run

@@ -1,0 +1,111 @@
+"""Names: which a script may use, which go through a guard, which are refused.
+
+Place in flow: read by ``sandbox_rewrite`` when compiling and by ``guards`` for names that
+are known only while running.
+"""
+
+from __future__ import annotations
+
+import re
+
+from RestrictedPython.transformer import INSPECT_ATTRIBUTES
+
+# Doors into the interpreter that carry no underscore.
+FORBIDDEN_ATTRIBUTES = INSPECT_ATTRIBUTES | {
+    "ag_code",
+    "ag_frame",
+    "co_consts",
+    "cr_suspended",
+    "f_lasti",
+    "f_lineno",
+    "func_code",
+    "func_globals",
+    "gi_suspended",
+    "tb_lasti",
+    "tb_lineno",
+}
+
+# Harmless on most objects; on builtin ones they make something huge out of something
+# small, loop in C, change a class of the engine, or lead to an object of the engine.
+GUARDED_ATTRIBUTES = frozenset(
+    {
+        "center",
+        "elements",
+        "expandtabs",
+        "extend",
+        "format",
+        "format_map",
+        "join",
+        "ljust",
+        "mro",
+        "obj",
+        "register",
+        "replace",
+        "rjust",
+        "rsplit",
+        "sort",
+        "split",
+        "splitlines",
+        "strftime",
+        "to_bytes",
+        "translate",
+        "zfill",
+    }
+)
+
+ALLOWED_DUNDER_METHODS = frozenset(
+    {
+        "__add__",
+        "__bool__",
+        "__call__",
+        "__contains__",
+        "__delitem__",
+        "__enter__",
+        "__eq__",
+        "__exit__",
+        "__float__",
+        "__ge__",
+        "__getitem__",
+        "__gt__",
+        "__hash__",
+        "__init__",
+        "__int__",
+        "__iter__",
+        "__le__",
+        "__len__",
+        "__lt__",
+        "__ne__",
+        "__next__",
+        "__post_init__",
+        "__radd__",
+        "__repr__",
+        "__setitem__",
+        "__str__",
+        "__sub__",
+    }
+)
+
+ALLOWED_DUNDER_CLASS_VARIABLES = frozenset({"__hash__", "__match_args__", "__slots__"})
+
+# What a named tuple offers behind an underscore is its public interface.
+NAMED_TUPLE_METHODS = frozenset({"_asdict", "_field_defaults", "_fields", "_make", "_replace"})
+
+MAX_WIDTH_DIGITS = 4
+MAX_SPEC_CHARACTERS = 100
+_WIDE_NUMBER = re.compile(rf"\d{{{MAX_WIDTH_DIGITS + 1},}}")
+
+
+def refusal_of_name(name: str) -> str | None:
+    """Return why a script may not use an attribute of this name at all, or None."""
+    if name.startswith("__"):
+        return f"the attribute {name!r} is not available in a policy script"
+    if name in FORBIDDEN_ATTRIBUTES:
+        return f"the attribute {name!r} leads into the interpreter and is not available"
+    return None
+
+
+def check_format_spec(spec: str) -> str | None:
+    """Return why a format specification asks for too much, or None."""
+    if len(spec) > MAX_SPEC_CHARACTERS or _WIDE_NUMBER.search(spec):
+        return "a format width or precision of more than 4 digits is not allowed"
+    return None

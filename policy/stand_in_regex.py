@@ -1,0 +1,299 @@
+"""The ``re`` of scripts: re2, which takes linear time; ``regex`` with a time limit for the rest.
+
+Place in flow: one engine per epoch, reached through ``stand_ins``.
+
+Invariants:
+    * The interpreter's own ``re`` never sees a script's pattern: it holds the GIL for as
+      long as it likes.
+    * Results are objects of this module: nothing of the engines is reachable from them.
+
+Failure: a pattern that runs out of time raises ``TimeoutError`` in the script.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import re2
+import regex
+
+from policy.budget import Budget
+from policy.errors import LimitExceededError
+
+IGNORECASE, MULTILINE, DOTALL, VERBOSE, ASCII = 2, 8, 16, 64, 256
+MAX_PATTERN_CHARACTERS = 10_000
+MAX_FALLBACK_CHARACTERS = 1_000
+MAX_CACHED_PATTERNS = 512
+FALLBACK_TIMEOUT_S = 0.04
+_LETTERS = ((IGNORECASE, "i"), (MULTILINE, "m"), (DOTALL, "s"))
+_SPECIAL = frozenset("()[]{}?*+-|^$\\.&~# \t\n\r\v\f")
+
+
+class Match:
+    """One match."""
+
+    __slots__ = ("_match",)
+
+    def __init__(self, match: Any) -> None:
+        self._match = match
+
+    def group(self, *groups: Any) -> Any:
+        """Return one group or a tuple of several."""
+        return self._match.group(*groups)
+
+    def groups(self, default: Any = None) -> tuple[Any, ...]:
+        """Return all groups."""
+        return tuple(self._match.groups(default))
+
+    def groupdict(self, default: Any = None) -> dict[str, Any]:
+        """Return the named groups."""
+        return dict(self._match.groupdict(default))
+
+    def start(self, group: Any = 0) -> int:
+        """Return where a group starts."""
+        return int(self._match.start(group))
+
+    def end(self, group: Any = 0) -> int:
+        """Return where a group ends."""
+        return int(self._match.end(group))
+
+    def span(self, group: Any = 0) -> tuple[int, int]:
+        """Return where a group starts and ends."""
+        return self.start(group), self.end(group)
+
+    @property
+    def string(self) -> Any:
+        """What was searched."""
+        return self._match.string
+
+    @property
+    def lastindex(self) -> int | None:
+        """Number of the last group that matched."""
+        index: int | None = self._match.lastindex
+        return index
+
+    def __getitem__(self, group: Any) -> Any:
+        return self._match.group(group)
+
+
+class Pattern:
+    """One compiled pattern."""
+
+    __slots__ = ("_budget", "_compiled", "_options", "flags", "pattern")
+
+    def __init__(
+        self, pattern: Any, flags: int, budget: Budget, compiled: Any, options: Any
+    ) -> None:
+        self.pattern = pattern
+        self.flags = flags
+        self._budget = budget
+        self._compiled = compiled
+        self._options = options
+
+    def search(self, string: Any, pos: int = 0) -> Match | None:
+        """Return the first match anywhere."""
+        return self._run("search", string, pos)
+
+    def match(self, string: Any, pos: int = 0) -> Match | None:
+        """Return the match at the start."""
+        return self._run("match", string, pos)
+
+    def fullmatch(self, string: Any, pos: int = 0) -> Match | None:
+        """Return the match of all of it."""
+        return self._run("fullmatch", string, pos)
+
+    def _run(self, method: str, string: Any, pos: int) -> Match | None:
+        self._budget.account_text(len(string))
+        found = getattr(self._compiled, method)(string, pos, **self._options)
+        return None if found is None else Match(found)
+
+    def finditer(self, string: Any, pos: int = 0) -> Iterator[Match]:
+        """Yield each match."""
+        self._budget.account_text(len(string))
+        for found in self._compiled.finditer(string, pos, **self._options):
+            self._budget.tick()
+            yield Match(found)
+
+    def findall(self, string: Any, pos: int = 0) -> list[Any]:
+        """Return the text of each match, or its groups."""
+        return [_texts(found) for found in self.finditer(string, pos)]
+
+    def sub(self, repl: Any, string: Any, count: int = 0) -> Any:
+        """Return the text with matches replaced."""
+        return self.subn(repl, string, count)[0]
+
+    def subn(self, repl: Any, string: Any, count: int = 0) -> tuple[Any, int]:
+        """Return the text with matches replaced, and how many were."""
+        expand = repl if callable(repl) else _template(repl)
+        pieces, position, done, size = [], 0, 0, 0
+        for found in self.finditer(string):
+            piece = expand(found)
+            size += len(piece)
+            self._budget.account_text(size)
+            pieces += [string[position : found.start()], piece]
+            position = found.end()
+            done += 1
+            if done == count:
+                break
+        pieces.append(string[position:])
+        self._budget.account_text(size + len(string))
+        return string[:0].join(pieces), done
+
+    def split(self, string: Any, maxsplit: int = 0) -> list[Any]:
+        """Return the parts between matches, and the groups of each."""
+        parts, position = list[Any](), 0
+        for done, found in enumerate(self.finditer(string), start=1):
+            parts.append(string[position : found.start()])
+            parts.extend(found.groups())
+            position = found.end()
+            if done == maxsplit:
+                break
+        parts.append(string[position:])
+        return parts
+
+
+def _texts(found: Match) -> Any:
+    groups = found.groups(found.string[:0])
+    if not groups:
+        return found.group()
+    return groups[0] if len(groups) == 1 else groups
+
+
+def _template(repl: Any) -> Callable[[Match], Any]:
+    backslash: Any = "\\" if isinstance(repl, str) else b"\\"
+    if backslash not in repl:
+        return lambda _found: repl
+    text = repl if isinstance(repl, str) else repl.decode("latin-1")
+    pieces = _parse_template(text)
+
+    def expand(found: Match) -> Any:
+        out = []
+        for piece in pieces:
+            if isinstance(piece, tuple):
+                out.append(found.group(piece[0]) or found.string[:0])
+            else:
+                out.append(piece if isinstance(repl, str) else piece.encode("latin-1"))
+        return found.string[:0].join(out)
+
+    return expand
+
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+
+
+def _parse_template(text: str) -> list[Any]:
+    """Return literal pieces, and group references as tuples of one."""
+    pieces: list[Any] = []
+    position = 0
+    while position < len(text):
+        character = text[position]
+        following = text[position + 1 : position + 2]
+        if character != "\\":
+            end = text.find("\\", position)
+            end = len(text) if end < 0 else end
+            pieces.append(text[position:end])
+            position = end
+        elif following.isdigit():
+            digits = text[position + 1 : position + 3]
+            digits = digits if digits.isdigit() else digits[0]
+            pieces.append((int(digits),))
+            position += 1 + len(digits)
+        elif text.startswith("\\g<", position):
+            end = text.find(">", position)
+            name = text[position + 3 : end] if end > 0 else ""
+            if not name:
+                raise re2.error("bad group reference in the replacement")
+            pieces.append((int(name) if name.isdigit() else name,))
+            position = end + 1
+        else:
+            if following not in _ESCAPES:
+                raise re2.error(f"bad escape \\{following} in the replacement")
+            pieces.append(_ESCAPES[following])
+            position += 2
+    return pieces
+
+
+class RegexEngine:
+    """Compiles and keeps the patterns of one epoch."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._cache: OrderedDict[tuple[Any, int], Pattern] = OrderedDict()
+        # How many patterns needed the engine that can only be stopped by the clock.
+        self.fallback_uses = 0
+        self._options = re2.Options()
+        self._options.log_errors = False
+
+    def compile(self, pattern: Any, flags: int = 0) -> Pattern:
+        """Return a compiled pattern."""
+        if isinstance(pattern, Pattern):
+            return pattern
+        key = (pattern, int(flags))
+        found = self._cache.get(key)
+        if found is None:
+            found = self._cache[key] = self._compile(*key)
+            if len(self._cache) > MAX_CACHED_PATTERNS:
+                self._cache.popitem(last=False)
+        return found
+
+    def _compile(self, pattern: Any, flags: int) -> Pattern:
+        if not isinstance(pattern, (str, bytes)):
+            raise TypeError("a pattern must be a string or bytes")
+        if len(pattern) > MAX_PATTERN_CHARACTERS:
+            raise LimitExceededError("a pattern of more than 10000 characters is not allowed")
+        self._budget.check()
+        letters = "".join(letter for flag, letter in _LETTERS if flags & flag)
+        if not flags & VERBOSE:
+            prefix = f"(?{letters})" if letters else ""
+            typed: Any = prefix if isinstance(pattern, str) else prefix.encode()
+            try:
+                compiled = re2.compile(typed + pattern, self._options)
+            except re2.error:
+                pass
+            else:
+                return Pattern(pattern, flags, self._budget, compiled, {})
+        if len(pattern) > MAX_FALLBACK_CHARACTERS:
+            raise LimitExceededError("a pattern that re2 refuses may have 1000 characters")
+        self.fallback_uses += 1
+        try:
+            slow = regex.compile(pattern, flags | regex.VERSION0, cache_pattern=False)
+        except regex.error as error:
+            raise re2.error(f"bad pattern: {error}") from None
+        self._budget.check()
+        return Pattern(pattern, flags, self._budget, slow, {"timeout": FALLBACK_TIMEOUT_S})
+
+    def names(self) -> dict[str, Any]:
+        """Return what the stand-in offers."""
+
+        def direct(method: str) -> Callable[..., Any]:
+            def run(pattern: Any, string: Any, flags: int = 0) -> Any:
+                return getattr(self.compile(pattern, flags), method)(string)
+
+            return run
+
+        def sub(pattern: Any, repl: Any, string: Any, count: int = 0, flags: int = 0) -> Any:
+            return self.compile(pattern, flags).sub(repl, string, count)
+
+        def subn(pattern: Any, repl: Any, string: Any, count: int = 0, flags: int = 0) -> Any:
+            return self.compile(pattern, flags).subn(repl, string, count)
+
+        def split(pattern: Any, string: Any, maxsplit: int = 0, flags: int = 0) -> list[Any]:
+            return self.compile(pattern, flags).split(string, maxsplit)
+
+        names: dict[str, Any] = {
+            name: direct(name) for name in ("search", "match", "fullmatch", "findall", "finditer")
+        }
+        names.update(compile=self.compile, sub=sub, subn=subn, split=split, escape=_escape)
+        names.update(Pattern=Pattern, Match=Match, error=re2.error)
+        names.update(I=IGNORECASE, IGNORECASE=IGNORECASE, M=MULTILINE, MULTILINE=MULTILINE)
+        names.update(S=DOTALL, DOTALL=DOTALL, X=VERBOSE, VERBOSE=VERBOSE, A=ASCII, ASCII=ASCII)
+        return names
+
+
+def _escape(pattern: Any) -> Any:
+    if isinstance(pattern, bytes):
+        escaped: str = _escape(pattern.decode("latin-1"))
+        return escaped.encode("latin-1")
+    return "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in pattern)

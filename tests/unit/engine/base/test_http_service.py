@@ -1,0 +1,298 @@
+"""The HTTP listener: who may call, what bodies may be, how errors look."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+
+import aiohttp
+import msgspec
+import pytest
+
+from engine.base import http_service
+from engine.base.http_call import Access, AuthInfo, BasicCredentials, HttpRefusalError
+from engine.base.http_service import HttpService
+from engine.base.metric_names import ENGINE_METRICS
+from engine.base.metrics import Metrics
+
+pytestmark = pytest.mark.real_time
+
+
+class Thing(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    sizes: list[int] = []
+
+
+class Nested(msgspec.Struct, forbid_unknown_fields=True):
+    things: list[Thing]
+
+
+async def judge(credentials):
+    if isinstance(credentials, BasicCredentials):
+        if credentials.user == "broken":
+            raise RuntimeError("no judge")
+        if (credentials.user, credentials.password) == ("u", "p"):
+            return AuthInfo("u")
+    return None
+
+
+async def echo(call):
+    return {"identity": call.identity, "size": len(call.raw_body)}
+
+
+async def fail(_call):
+    raise RuntimeError("secret path /etc/x")
+
+
+async def refuse(_call):
+    raise HttpRefusalError(409, "not now", "name")
+
+
+class Client:
+    def __init__(self, service, session):
+        self.base = f"http://127.0.0.1:{service.port}"
+        self.session = session
+
+    async def __call__(self, method, path, **options):
+        async with self.session.request(method, self.base + path, **options) as response:
+            raw = await response.read()
+            is_json = response.content_type == "application/json"
+            return response.status, json.loads(raw) if is_json else raw.decode()
+
+
+class Started:
+    def __init__(self, **options):
+        options.setdefault("metrics", Metrics(ENGINE_METRICS))
+        self.service = HttpService(("127.0.0.1", 0), "node.example", authenticate=judge, **options)
+        for name, function in (("echo", echo), ("fail", fail), ("refuse", refuse)):
+            self.service.add_route("POST", f"/{name}", function, Access.ADMIN)
+        self.service.add_route("POST", "/inject", echo, Access.INJECT)
+        self.service.add_route("POST", "/typed", echo, Access.ADMIN, body=Nested, answer=Thing)
+
+    async def __aenter__(self):
+        await self.service.start()
+        self.session = aiohttp.ClientSession()
+        return Client(self.service, self.session)
+
+    async def __aexit__(self, *_):
+        await self.session.close()
+        await self.service.stop(1.0)
+
+
+async def test_a_trusted_peer_may_do_everything():
+    async with Started() as call:
+        assert await call("POST", "/echo", data=b"x") == (200, {"identity": "127.0.0.1", "size": 1})
+
+
+@pytest.mark.parametrize(
+    ("path", "auth", "status"),
+    [
+        ("/inject", None, 403),
+        ("/inject", ("u", "p"), 200),
+        ("/inject", ("u", "wrong"), 401),
+        ("/inject", ("broken", ""), 503),
+        ("/echo", ("u", "p"), 403),
+        ("/echo", None, 403),
+    ],
+)
+async def test_others_need_credentials_and_may_inject_only(path, auth, status):
+    async with Started(trusted_hosts=["192.0.2.0/24"]) as call:
+        found, document = await call("POST", path, auth=auth and aiohttp.BasicAuth(*auth))
+
+    assert found == status
+    assert status == 200 or set(document) == {"error"}
+
+
+@pytest.mark.parametrize("header", ["Basic !!!", "Basic /w==", "Digest x", "Bearer t"])
+async def test_wrong_credentials_are_wrong_also_from_a_trusted_peer(header):
+    async with Started() as call:
+        status, document = await call("POST", "/echo", headers={"Authorization": header})
+
+    assert (status, set(document)) == (401, {"error"})
+
+
+async def test_forwarding_headers_make_nobody_trusted():
+    async with Started(trusted_hosts=["192.0.2.0/24"]) as call:
+        headers = {"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1"}
+        assert (await call("POST", "/echo", headers=headers))[0] == 403
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+async def test_a_page_of_another_site_is_no_administrator(headers):
+    async with Started() as call:
+        assert (await call("POST", "/echo", headers=headers))[0] == 403
+
+
+async def test_errors_are_json_without_a_trace():
+    async with Started() as call:
+        assert await call("POST", "/fail") == (500, {"error": "internal error"})
+        assert await call("POST", "/refuse") == (409, {"error": "not now", "field": "name"})
+        assert (await call("GET", "/nothing"))[0] == 404
+        assert (await call("GET", "/echo"))[1] == {"error": "Method Not Allowed"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"{", None),
+        (b"\xff", None),
+        (b"[" * 100_000, None),
+        (b"{}", "things"),
+        (b'{"things":[{"name":"a"},{"name":1}]}', "things[1].name"),
+        (b'{"things":[{"name":"a","colour":1}]}', "things[0].colour"),
+        (b'{"things":[{}]}', "things[0].name"),
+        (b'{"things":[{"name":"a","sizes":[1,"x"]}]}', "things[0].sizes[1]"),
+    ],
+)
+async def test_a_wrong_body_is_answered_with_the_field(body, field):
+    async with Started() as call:
+        status, document = await call("POST", "/typed", data=body)
+
+    assert status == 422
+    assert document.get("field") == field
+    assert document["error"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", lambda data: zlib.compress(data, wbits=-15)),
+    ],
+)
+async def test_compressed_bodies_are_understood_and_bounded(encoding, compress):
+    headers = {"Content-Encoding": encoding}
+    async with Started(request_body_limit=100_000) as call:
+        fits = await call("POST", "/echo", data=compress(b"x" * 100_000), headers=headers)
+        bomb = await call("POST", "/echo", data=compress(b"x" * 50_000_000), headers=headers)
+        cut = await call("POST", "/echo", data=compress(b"abc" * 1000)[:-3], headers=headers)
+        junk = await call("POST", "/echo", data=b"junk", headers=headers)
+
+    assert fits == (200, {"identity": "127.0.0.1", "size": 100_000})
+    assert bomb[0] == 413
+    assert cut[0] == 422
+    assert junk[0] == 422
+
+
+async def test_plain_bodies_are_bounded_with_and_without_a_length():
+    async def pieces():
+        for _ in range(40):
+            yield b"x" * 10_000
+
+    async with Started(request_body_limit=100_000) as call:
+        assert (await call("POST", "/echo", data=b"x" * 100_000))[0] == 200
+        assert (await call("POST", "/echo", data=b"x" * 100_001))[0] == 413
+        assert (await call("POST", "/echo", data=pieces()))[0] == 413
+        assert (await call("POST", "/echo", data=b"x", headers={"Content-Encoding": "br"}))[
+            0
+        ] == 415
+
+
+async def test_a_body_that_dribbles_is_given_up(monkeypatch):
+    monkeypatch.setattr(http_service, "BODY_S", 0.2)
+    started = Started()
+    async with started as call:
+        reader, writer = await asyncio.open_connection("127.0.0.1", started.service.port)
+        writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+        assert call is not None
+
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+async def test_a_connection_without_a_request_is_closed(monkeypatch):
+    monkeypatch.setattr(http_service, "IDLE_S", 0.1)
+    monkeypatch.setattr(http_service, "_SWEEP_S", 0.05)
+    started = Started()
+    async with started:
+        reader, writer = await asyncio.open_connection("127.0.0.1", started.service.port)
+        writer.write(b"GET / HT")
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_endless_headers_are_refused():
+    started = Started()
+    async with started:
+        reader, writer = await asyncio.open_connection("127.0.0.1", started.service.port)
+        writer.write(b"GET / HTTP/1.1\r\nX-A: " + b"x" * 100_000)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.0 400") or answer.startswith(b"HTTP/1.1 400")
+    assert b"Traceback" not in answer
+
+
+async def test_liveness_gives_the_reason():
+    reason = [None]
+    async with Started(liveness=lambda: reason[0], trusted_hosts=[]) as call:
+        assert await call("GET", "/api/check-liveness/v1") == (200, "OK")
+        reason[0] = "shutting down"
+        assert await call("GET", "/api/check-liveness/v1") == (503, "shutting down")
+
+
+async def test_metrics_are_streamed_to_trusted_peers_only():
+    metrics = Metrics(ENGINE_METRICS)
+    for number in range(3000):
+        metrics.gauge("scheduled_count").labels(f"q{number}.example").set(number)
+    async with Started(metrics=metrics) as call:
+        status, text = await call("GET", "/metrics", params={"prefix": "p_"})
+        _, document = await call("GET", "/metrics.json")
+    async with Started(metrics=metrics, trusted_hosts=[]) as call:
+        refused = await call("GET", "/metrics")
+
+    assert status == 200
+    assert text.count("p_scheduled_count{") == 3000
+    assert document["scheduled_count"]["value"]["queue"]["q7.example"] == 7
+    assert refused[0] == 403
+
+
+async def test_the_description_names_routes_and_schemas():
+    async with Started() as call:
+        status, document = await call("GET", "/api-docs/openapi.json")
+
+    assert status == 200
+    assert document["openapi"].startswith("3.1")
+    body = document["paths"]["/typed"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"]["$ref"] == "#/components/schemas/Nested"
+    assert "Thing" in document["components"]["schemas"]
+
+
+async def test_stopping_lets_a_running_request_end():
+    begun = asyncio.Event()
+
+    async def slow(_call):
+        begun.set()
+        await asyncio.sleep(0.2)
+        return "done"
+
+    service = HttpService(("127.0.0.1", 0), "h")
+    service.add_route("GET", "/slow", slow, Access.ADMIN)
+    await service.start()
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        answer = group.create_task(Client(service, session)("GET", "/slow"))
+        await begun.wait()
+        await service.stop(5.0)
+
+    assert answer.result() == (200, "done")
+
+
+async def test_tls_is_spoken_when_asked_for():
+    from engine.base.tls_files import ServerTls
+
+    service = HttpService(("127.0.0.1", 0), "h", tls=ServerTls("h"))
+    await service.start()
+    async with aiohttp.ClientSession() as session:
+        url = f"https://127.0.0.1:{service.port}/api/check-liveness/v1"
+        async with session.get(url, ssl=False) as response:
+            assert await response.text() == "OK"
+    await service.stop(1.0)

@@ -1,0 +1,306 @@
+"""The runtime: answers, failures, multi-handler events, reload."""
+
+# ruff: noqa: E501 - the scripts read best on one line
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from policy.errors import HookFailedError, PolicyLoadError, ScriptRefusal
+from policy.handler_call import Pending
+from policy.hook import Hook
+from policy.hook_registry import PolicyFinding
+from policy.script_api import ScriptNamespace
+from policy.testing import LoadedScript
+
+HOOKS = (
+    Hook("init"),
+    Hook("text", ("a",), result=(str,)),
+    Hook("ignored", ("a",)),
+    Hook("many", ("a",), result=(str, int), multiple=True),
+    Hook("log_disposition", ("msg", "record"), prefix=True),
+    Hook("slow", (), result=(str,), wait_budget_s=5.0),
+)
+
+
+class RejectRefusal(ScriptRefusal):
+    """A program's refusal."""
+
+
+def _namespace() -> ScriptNamespace:
+    def reject(code: int) -> None:
+        raise RejectRefusal(code)
+
+    async def pause(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "woken"
+
+    def configure(*, path: str) -> None:
+        if path == "bad":
+            raise ValueError("path is bad")
+
+    namespace = ScriptNamespace()
+    namespace.expose("reject", reject)
+    namespace.expose("pause", pause, waits=True)
+    namespace.expose("pause", pause, module="mta.dns", waits=True)
+    namespace.expose("configure", configure)
+    return namespace
+
+
+def _load(folder: Path, source: str) -> LoadedScript:
+    return LoadedScript(folder, "import mta\nfrom mta import on\n" + source, HOOKS, _namespace())
+
+
+def test_an_event_without_handler_answers_none(tmp_path: Path) -> None:
+    runtime = _load(tmp_path, "").runtime
+
+    assert not runtime.is_handled("text")
+    assert runtime.fire_nowait("text", 1) is None
+
+
+def test_a_handler_answers(tmp_path: Path) -> None:
+    runtime = _load(tmp_path, "@on('text')\ndef f(a): return a + '!'\n").runtime
+
+    assert runtime.is_handled("text")
+    assert runtime.fire_nowait("text", "x") == "x!"
+    assert runtime.call("text", "x") == "x!"
+
+
+def test_an_answer_of_the_wrong_type_fails_at_the_handler(tmp_path: Path) -> None:
+    runtime = _load(tmp_path, "@on('text')\ndef f(a): return 1\n").runtime
+
+    with pytest.raises(HookFailedError, match=r"init.py:3: .*str or None, and returned int"):
+        runtime.fire_nowait("text", "x")
+
+
+def test_an_ignored_answer_is_none(tmp_path: Path) -> None:
+    assert (
+        _load(tmp_path, "@on('ignored')\ndef f(a): return 1\n").runtime.fire_nowait("ignored", 1)
+        is None
+    )
+
+
+def test_the_first_of_many_that_answers_ends_the_turn(tmp_path: Path) -> None:
+    script = _load(
+        tmp_path,
+        "seen = []\n@on('many')\ndef a(x): seen.append('a')\n@on('many')\ndef b(x): return 'b'\n"
+        "@on('many')\ndef c(x): return 'c'\n",
+    )
+
+    assert script.runtime.fire_nowait("many", 1) == "b"
+
+
+async def test_sync_and_async_handlers_take_turns(tmp_path: Path) -> None:
+    script = _load(
+        tmp_path,
+        "@on('many')\ndef a(x): pass\n@on('many')\nasync def b(x): await mta.pause(1)\n"
+        "@on('many')\ndef c(x): return 3\n",
+    )
+
+    pending = script.runtime.fire_nowait("many", 1)
+
+    assert type(pending) is Pending
+    assert await pending.finish() == 3
+    assert await script.runtime.fire("many", 1) == 3
+    assert await script.runtime.call("many", 1) == 3
+
+
+def test_a_prefixed_event_takes_any_ending(tmp_path: Path) -> None:
+    runtime = _load(tmp_path, "@on('log_disposition_mine')\ndef f(msg, record): pass\n").runtime
+
+    assert runtime.is_handled("log_disposition_mine")
+    assert not runtime.is_handled("log_disposition_other")
+
+
+def test_a_refusal_passes_as_it_is(tmp_path: Path) -> None:
+    runtime = _load(tmp_path, "@on('text')\ndef f(a): mta.reject(550)\n").runtime
+
+    with pytest.raises(RejectRefusal) as caught:
+        runtime.fire_nowait("text", "x")
+
+    assert caught.value.args == (550,)
+
+
+async def test_what_waits_is_awaited(tmp_path: Path) -> None:
+    runtime = _load(tmp_path, "@on('slow')\nasync def f(): return await mta.dns.pause(1)\n").runtime
+
+    assert await runtime.fire("slow") == "woken"
+
+
+async def test_a_missing_await_is_an_error_with_its_line(tmp_path: Path) -> None:
+    runtime = _load(tmp_path, "@on('slow')\nasync def f():\n    x = 1\n    mta.pause(1)\n").runtime
+
+    with pytest.raises(HookFailedError, match=r"init.py:6: .*mta.pause\(\).*must be awaited"):
+        await runtime.fire("slow")
+
+
+async def test_waiting_in_a_def_handler_is_an_error_with_its_line(tmp_path: Path) -> None:
+    runtime = _load(tmp_path, "@on('slow')\ndef f():\n    mta.pause(1)\n").runtime
+
+    with pytest.raises(HookFailedError, match=r"init.py:5: .*mta.pause\(\) waits"):
+        runtime.fire_nowait("slow")
+
+
+@pytest.mark.parametrize("guard", ["", "try: ", "while 1: "])
+async def test_waiting_is_bounded(tmp_path: Path, guard: str) -> None:
+    body = {
+        "": "    await mta.pause(60)\n",
+        "try: ": "    try: await mta.pause(60)\n    except: return 'swallowed'\n",
+        "while 1: ": "    while True:\n        try: await mta.pause(1)\n        except BaseException: pass\n",
+    }[guard]
+    runtime = _load(tmp_path, f"@on('slow')\nasync def f():\n{body}").runtime
+
+    with pytest.raises(HookFailedError, match="waited longer than 5") as caught:
+        await runtime.fire("slow")
+
+    assert caught.value.overrun
+
+
+async def test_cancellation_passes_through_a_swallowing_handler(tmp_path: Path) -> None:
+    runtime = _load(
+        tmp_path,
+        "@on('slow')\nasync def f():\n    try: await mta.pause(2)\n    except: return 'x'\n",
+    ).runtime
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await runtime.fire("slow")
+
+
+@pytest.mark.real_time
+async def test_cpu_of_an_async_handler_counts_across_its_waits(tmp_path: Path) -> None:
+    runtime = _load(
+        tmp_path,
+        "@on('slow')\nasync def f():\n    while True:\n        await mta.pause(0)\n"
+        "        for i in range(1000): pass\n",
+    ).runtime
+
+    with pytest.raises(HookFailedError) as caught:
+        await runtime.fire("slow")
+
+    assert caught.value.overrun
+
+
+async def test_two_async_calls_do_not_disturb_each_other(tmp_path: Path) -> None:
+    runtime = _load(
+        tmp_path,
+        "@on('slow')\nasync def f():\n    w = mta.pause(2)\n    await mta.pause(1)\n    return await w\n",
+    ).runtime
+
+    assert await asyncio.gather(runtime.fire("slow"), runtime.fire("slow")) == ["woken", "woken"]
+
+
+def test_a_bad_value_at_load_names_the_line_of_the_script(tmp_path: Path) -> None:
+    with pytest.raises(PolicyLoadError, match=r"init.py:4: ValueError: path is bad"):
+        _load(tmp_path, "\nmta.configure(path='bad')\n")
+    with pytest.raises(PolicyLoadError, match=r"init.py:3: TypeError: .*unexpected keyword"):
+        _load(tmp_path, "mta.configure(pth='x')\n")
+
+
+def test_the_dry_check_can_reject_or_warn(tmp_path: Path) -> None:
+    error = PolicyFinding("a.py", 3, "error", "no such pool")
+    warning = PolicyFinding("a.py", 4, "warning", "odd")
+
+    warned = LoadedScript(tmp_path, "", HOOKS, dry_check=lambda epoch: [warning])
+
+    assert warned.runtime.epoch.warnings == [warning]
+    with pytest.raises(PolicyLoadError, match="a.py:3: no such pool"):
+        LoadedScript(tmp_path, "", HOOKS, dry_check=lambda epoch: [error])
+
+
+# --- the breaker
+
+
+@pytest.mark.real_time
+def test_an_overrunning_handler_is_not_run_for_a_growing_while(tmp_path: Path) -> None:
+    script = _load(
+        tmp_path,
+        "calls = []\n@on('text')\ndef f(a):\n    if a == 'ok': return 'fine'\n    while True: pass\n",
+    )
+
+    def overruns() -> HookFailedError:
+        with pytest.raises(HookFailedError) as caught:
+            script.runtime.fire_nowait("text", "bad")
+        assert caught.value.overrun
+        return caught.value
+
+    for _ in range(3):
+        assert "CPU" in overruns().message
+    assert "not run" in overruns().message
+
+    script.time.advance(1.0)
+    assert "CPU" in overruns().message
+    script.time.advance(1.0)
+    assert "not run" in overruns().message
+
+    script.time.advance(1.0)
+    assert script.runtime.fire_nowait("text", "ok") == "fine"
+    assert script.runtime.fire_nowait("text", "ok") == "fine"
+    assert [facts["pause_s"] for facts in script.reported("breaker_open")] == [1.0, 2.0]
+    assert len(script.reported("breaker_closed")) == 1
+    assert len(script.reported("handler_overrun")) == 4
+
+
+# --- reload
+
+
+def test_an_edit_is_seen_and_a_broken_one_keeps_the_old(tmp_path: Path) -> None:
+    script = _load(tmp_path, "@on('text')\ndef f(a): return 'one'\n")
+    old = script.runtime.epoch
+
+    script.rewrite("from mta import on\n@on('text')\ndef f(a): return 'two'\n")
+    assert script.runtime.reload_if_changed() is script.runtime.epoch
+    assert script.runtime.fire_nowait("text", "") == "two"
+    assert script.runtime.fire_nowait("text", "", epoch=old) == "one"
+
+    script.rewrite("from mta import on\n@on('text'\n")
+    assert script.runtime.reload_if_changed() is None
+    assert script.runtime.reload_if_changed() is None
+    assert script.runtime.fire_nowait("text", "") == "two"
+    (rejected,) = script.reported("policy_rejected")
+    assert rejected["file"] == str(script.path)
+    assert rejected["line"] == 2
+
+    script.rewrite("from mta import on\n@on('text')\ndef f(a): return 'three'\n")
+    script.runtime.reload_if_changed()
+    assert script.runtime.fire_nowait("text", "") == "three"
+
+
+def test_nothing_changes_without_a_change_of_content(tmp_path: Path) -> None:
+    script = _load(tmp_path, "")
+
+    script.path.touch()
+
+    assert script.runtime.reload_if_changed() is None
+
+
+def test_data_files_are_part_of_the_epoch(tmp_path: Path) -> None:
+    data = tmp_path / "data.toml"
+    data.write_text("a = 1\n")
+    namespace = ScriptNamespace()
+    script = LoadedScript(tmp_path, "", HOOKS, namespace)
+    namespace.expose("load", lambda: script.runtime.active_epoch.watch_file(data))
+    script.rewrite("import mta\nmta.load()\n")
+    assert script.runtime.reload_if_changed() is not None
+
+    data.write_text("a = 2\n")
+
+    assert script.runtime.reload_if_changed() is not None
+    assert script.runtime.reload_if_changed() is None
+
+
+def test_a_missing_script_is_a_load_error(tmp_path: Path) -> None:
+    script = _load(tmp_path, "")
+    script.path.unlink()
+
+    assert script.runtime.reload_if_changed() is None
+    assert "cannot be read" in script.reported("policy_rejected")[0]["message"]
+
+
+def test_print_is_reported(tmp_path: Path) -> None:
+    script = _load(tmp_path, "print('hello', 1)\n")
+
+    assert script.reported("script_print") == [{"text": "hello 1"}]

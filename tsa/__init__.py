@@ -1,0 +1,1 @@
+"""The traffic shaping automation daemon."""
