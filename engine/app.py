@@ -414,10 +414,12 @@ class Node:
         self.promotion.sweep()
         now = self.clock.mono()
         for task, dispatcher in list(self.dispatchers.items()):
-            limit_s = dispatcher._work.path.watchdog_s  # noqa: SLF001 - the node owns its dispatchers
+            limit_s = dispatcher._work.path.watchdog_s
             if dispatcher.phase != "Idle" and now - dispatcher.progress_mono > limit_s:
                 log.error("a dispatcher made no progress in %s; ended", dispatcher.phase)
-                self.metrics.counter("dispatcher_watchdog_aborted_total").labels("smtp_client").inc()
+                self.metrics.counter("dispatcher_watchdog_aborted_total").labels(
+                    "smtp_client"
+                ).inc()
                 task.cancel()
         if not self.suspensions.is_empty:
             self._give_back_suspended()

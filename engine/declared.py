@@ -179,9 +179,7 @@ class Declared:
                 except OSError as error:
                     host, port = address
                     reason = error.strerror or error
-                    raise ConfigurationError(
-                        f"cannot listen on {host}:{port}: {reason}"
-                    ) from error
+                    raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from error
                 self.http[address] = (declared, service)
                 log.info("HTTP listener on %s:%s", address[0], service.port)
 
@@ -238,9 +236,7 @@ class Declared:
         results = await asyncio.gather(
             *(node.admission.admit(self._incoming(message)) for message in messages)
         )
-        return [
-            None if admitted.spool_ids else admitted.reply.one_line() for admitted in results
-        ]
+        return [None if admitted.spool_ids else admitted.reply.one_line() for admitted in results]
 
     def _incoming(self, message: NewMessage) -> Incoming:
         node = self._node

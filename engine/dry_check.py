@@ -77,7 +77,9 @@ class DryCheck:
                 epoch, "get_egress_source", (entry.name,), EgressSource, findings, "error"
             )
             if source is None and entry.name != "unspecified":
-                text = f"the pool {pool_name!r} names the source {entry.name!r}, which does not exist"
+                text = (
+                    f"the pool {pool_name!r} names the source {entry.name!r}, which does not exist"
+                )
                 findings.append(_finding(epoch, "get_egress_source", "error", text))
             self._check_path(epoch, name, entry.name, findings, severity)
 

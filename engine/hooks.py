@@ -38,8 +38,14 @@ def _config(name: str, arguments: str, doc: str, *, multiple: bool = False) -> H
     )
 
 
-def _note(name: str, arguments: str, doc: str, result: tuple[type, ...] | None = None,
-          *, multiple: bool = False) -> Hook:
+def _note(
+    name: str,
+    arguments: str,
+    doc: str,
+    result: tuple[type, ...] | None = None,
+    *,
+    multiple: bool = False,
+) -> Hook:
     return Hook(
         name=name,
         arguments=tuple(arguments.split()),

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor, parse_floor
 from engine.model.cidr import CidrSet
 from engine.model.duration import parse_duration
 from engine.model.egress import make_egress_path, make_egress_pool, make_egress_source
@@ -29,7 +30,6 @@ from engine.model.queue_config import make_queue_config
 from engine.model.throttle_spec import parse_throttle
 from engine.script_refusals import disconnect, reject
 from engine.script_views import MessageView
-from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor, parse_floor
 from engine.throttle.limiter import MemoryLimiter
 from policy.script_api import ScriptNamespace
 
@@ -112,7 +112,7 @@ class ScriptThrottle:
             raise TypeError("wants the message of the event")
         result = self._limiter.take_nowait(self._key, self._spec, 1)
         if result.throttled and result.retry_after_s is not None:
-            msg._delay_by(result.retry_after_s)  # noqa: SLF001 - the view's own package
+            msg._delay_by(result.retry_after_s)
         return result.throttled
 
 

@@ -244,7 +244,7 @@ class MessageView:
             for name, raw, _, _ in header_block.iter_fields(part)
         ]
 
-    def prepend_header(self, name: str, value: str, encode: bool = False) -> None:  # noqa: FBT001, FBT002 - as operators know it
+    def prepend_header(self, name: str, value: str, encode: bool = False) -> None:
         """Put a header field in front of all others."""
         message = self._message
         row = header_block.format_field(name, value, encode=encode)
@@ -254,7 +254,7 @@ class MessageView:
             message.flags |= FLAG_8BIT
         self._touch()
 
-    def append_header(self, name: str, value: str, encode: bool = False) -> None:  # noqa: FBT001, FBT002 - as operators know it
+    def append_header(self, name: str, value: str, encode: bool = False) -> None:
         """Put a header field behind all others."""
         data = self._body()
         end = header_block.header_end(data)
@@ -333,7 +333,7 @@ class MessageView:
         self._touch()
         return None if message.schedule is None else message.schedule.to_dict()
 
-    def import_scheduling_header(self, name: str, remove: bool = False) -> dict[str, Any] | None:  # noqa: FBT001, FBT002 - as operators know it
+    def import_scheduling_header(self, name: str, remove: bool = False) -> dict[str, Any] | None:
         """Set the schedule from a header field that holds it as JSON."""
         import msgspec  # noqa: PLC0415 - used by this rare call only
 

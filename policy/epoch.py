@@ -14,7 +14,6 @@ from typing import Any
 from policy.budget import Budget
 from policy.hook_registry import Handler, PolicyFinding
 
-
 #: Where the globals of a script hold the epoch they belong to.
 EPOCH_NAME = "@epoch"
 

@@ -214,13 +214,13 @@ class PolicyRuntime:
         answer = run(*args)
         return await answer.finish() if type(answer) is Pending else answer
 
-    def _function_runner(
-        self, function: Callable[..., Any], epoch: Epoch
-    ) -> Callable[..., Any]:
+    def _function_runner(self, function: Callable[..., Any], epoch: Epoch) -> Callable[..., Any]:
         code = function.__code__
         handler = Handler(
             event=function.__name__,
-            hook=Hook(function.__name__, cpu_budget_s=FUNCTION_CPU_S, wait_budget_s=FUNCTION_WAIT_S),
+            hook=Hook(
+                function.__name__, cpu_budget_s=FUNCTION_CPU_S, wait_budget_s=FUNCTION_WAIT_S
+            ),
             function=function,
             file=code.co_filename,
             line=code.co_firstlineno,

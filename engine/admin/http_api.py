@@ -71,17 +71,38 @@ class AdminApi:
         add("POST", suspend, self._suspend, admin, body=DirectiveRequest, summary="Suspend queues")
         add("GET", suspend, self._list_suspensions, admin, summary="List suspensions")
         add("DELETE", suspend, self._cancel_suspension, admin, body=IdRequest, summary="Resume")
-        add("POST", ready, self._suspend_ready, admin, body=SuspendReadyRequest,
-            summary="Suspend a ready queue")
+        add(
+            "POST",
+            ready,
+            self._suspend_ready,
+            admin,
+            body=SuspendReadyRequest,
+            summary="Suspend a ready queue",
+        )
         add("GET", ready, self._list_ready, admin, summary="List suspended ready queues")
         add("DELETE", ready, self._cancel_suspension, admin, body=IdRequest, summary="Resume")
         add("POST", "/api/admin/bump-config-epoch", self._bump, admin, summary="Reload the policy")
-        add("GET", "/api/admin/inspect-message/v1", self._inspect_message, admin,
-            summary="Show a message")
-        add("GET", "/api/admin/inspect-sched-q/v1", self._inspect_queue, admin,
-            summary="Show a scheduled queue")
-        add("GET", "/api/admin/ready-q-states/v1", self._ready_states, admin,
-            summary="Show what limits ready queues")
+        add(
+            "GET",
+            "/api/admin/inspect-message/v1",
+            self._inspect_message,
+            admin,
+            summary="Show a message",
+        )
+        add(
+            "GET",
+            "/api/admin/inspect-sched-q/v1",
+            self._inspect_queue,
+            admin,
+            summary="Show a scheduled queue",
+        )
+        add(
+            "GET",
+            "/api/admin/ready-q-states/v1",
+            self._ready_states,
+            admin,
+            summary="Show what limits ready queues",
+        )
 
     def _duration(self, request: Any) -> float:
         if request.expires is not None:

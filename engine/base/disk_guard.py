@@ -65,9 +65,7 @@ def parse_floor(value: str | float | None, default_amount: int) -> Floor:
 class DiskGuard:
     """Watches the disk under one path."""
 
-    def __init__(
-        self, path: Path, space: Floor, inodes: Floor, mono: Callable[[], float]
-    ) -> None:
+    def __init__(self, path: Path, space: Floor, inodes: Floor, mono: Callable[[], float]) -> None:
         self.path = path
         self._space = space
         self._inodes = inodes

@@ -202,11 +202,11 @@ class SmtpDispatcher:
             and any(one.disposition is Disposition.DEFERRED for one in outcomes)
             and self._has_next_host()
         ):
-            await self._services.settle(message, outcomes, where, False)  # noqa: FBT003 - a port
+            await self._services.settle(message, outcomes, where, False)
             return not message.recipients
         # From here on settlement owns the message.
         self._message = None
-        await self._services.settle(message, outcomes, where, True)  # noqa: FBT003 - a port
+        await self._services.settle(message, outcomes, where, True)
         if is_lost and not self._may_reconnect():
             raise _SessionOver
         return True
@@ -310,7 +310,10 @@ class SmtpDispatcher:
         assert work.route is not None
         try:
             plan = await plan_connections(
-                services.resolver(), work.route, path=work.path, source=work.source,
+                services.resolver(),
+                work.route,
+                path=work.path,
+                source=work.source,
                 rng=services.rng,
             )
         except (DnsFailureError, EngineError) as error:
@@ -324,8 +327,10 @@ class SmtpDispatcher:
             return False
         if not plan.candidates:
             reply = SKIPPED if plan.skipped_all else NO_HOSTS
-            reason = InsertReason.MX_WAS_SKIPPED if plan.skipped_all else (
-                InsertReason.MX_RESOLVED_TO_ZERO_HOSTS
+            reason = (
+                InsertReason.MX_WAS_SKIPPED
+                if plan.skipped_all
+                else (InsertReason.MX_RESOLVED_TO_ZERO_HOSTS)
             )
             await self._whole(message, reply, reason, where)
             return False
@@ -336,9 +341,7 @@ class SmtpDispatcher:
         self, message: Message, reply: SmtpReply, reason: InsertReason, where: Circumstances
     ) -> None:
         """Settle the message in hand and all others of the ready queue alike."""
-        settle = (
-            self._services.fail_whole if reply.is_permanent else self._services.defer_whole
-        )
+        settle = self._services.fail_whole if reply.is_permanent else self._services.defer_whole
         following: Message | None = message
         while following is not None:
             self._message = following

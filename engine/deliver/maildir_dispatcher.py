@@ -32,7 +32,9 @@ from engine.model.reply import SmtpReply, make_reply
 
 log = logging.getLogger("cirrus.deliver")
 
-_FIELD = re.compile(r"\{\{\s*([a-z_]+(?:\.[A-Za-z0-9_]+)?)\s*\}\}|\{([a-z_]+(?:\.[A-Za-z0-9_]+)?)\}")
+_FIELD = re.compile(
+    r"\{\{\s*([a-z_]+(?:\.[A-Za-z0-9_]+)?)\s*\}\}|\{([a-z_]+(?:\.[A-Za-z0-9_]+)?)\}"
+)
 _UNSAFE = re.compile(r"[/\x00-\x1f\x7f]")
 _serial = itertools.count(1)
 STORED = SmtpReply(200, None, "stored")
@@ -79,7 +81,9 @@ def expand_path(template: str, message: Message, recipient: str) -> Path:
     return Path(_FIELD.sub(fill, template))
 
 
-def store_in_maildir(folder: Path, content: bytes, dir_mode: int | None, file_mode: int | None) -> None:
+def store_in_maildir(
+    folder: Path, content: bytes, dir_mode: int | None, file_mode: int | None
+) -> None:
     """Write a message into a maildir, durably. Runs in a thread.
 
     Raises:
@@ -153,7 +157,7 @@ class MaildirDispatcher:
         outcomes = [await self._store_one(message, one, content) for one in message.recipients]
         where = Circumstances(work.name, work.site_name, work.source.name, "Maildir")
         self._message = None
-        await services.settle(message, outcomes, where, True)  # noqa: FBT003 - a port
+        await services.settle(message, outcomes, where, True)
 
     async def _store_one(
         self, message: Message, recipient: str, content: bytes

@@ -107,9 +107,7 @@ class ScriptDispatcher:
             reply = refusal.reply
             self._over = reply.code == 421
             transient = reply.code < 500
-            await self._settle(
-                reply, Disposition.DEFERRED if transient else Disposition.FAILED
-            )
+            await self._settle(reply, Disposition.DEFERRED if transient else Disposition.FAILED)
         except PolicyError as error:
             log.error("the sender of %s failed: %s", self._work.name, error)
             self._over = True
@@ -144,4 +142,4 @@ class ScriptDispatcher:
                 RecipientOutcome(recipient, reply, "", disposition)
                 for recipient in message.recipients
             ]
-            await self._services.settle(message, outcomes, where, True)  # noqa: FBT003 - a port
+            await self._services.settle(message, outcomes, where, True)

@@ -361,7 +361,9 @@ class SmtpClient:
         except PeerTimeoutError:
             transaction.break_off(TIMED_OUT)
         except (PeerClosedError, PeerProtocolError, ConnectionError) as error:
-            reply = LOST if isinstance(error, ConnectionError) else make_reply(451, f"4.5.0 {error}")
+            reply = (
+                LOST if isinstance(error, ConnectionError) else make_reply(451, f"4.5.0 {error}")
+            )
             transaction.break_off(reply)
         return transaction.result()
 
@@ -381,8 +383,8 @@ class SmtpClient:
         transaction: _Transaction,
         sender: str,
         data: bytes,
-        is_8bit: bool,  # noqa: FBT001 - private
-        needs_smtputf8: bool,  # noqa: FBT001 - private
+        is_8bit: bool,
+        needs_smtputf8: bool,
     ) -> None:
         path = self._path
         mail = f"MAIL FROM:<{sender}>"

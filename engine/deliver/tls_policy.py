@@ -57,7 +57,9 @@ def checks_certificate(mode: TlsMode) -> bool:
     return mode in _CHECKED
 
 
-def decide_after_failure(mode: TlsMode, *, is_certificate: bool, may_reconnect: bool) -> AfterFailure:
+def decide_after_failure(
+    mode: TlsMode, *, is_certificate: bool, may_reconnect: bool
+) -> AfterFailure:
     """Return what follows a failed handshake.
 
     Args:
@@ -128,7 +130,7 @@ def _as_key(source: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _with_certificate(certificate: Any, key: Any, verify: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
+def _with_certificate(certificate: Any, key: Any, verify: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False

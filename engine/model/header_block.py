@@ -31,7 +31,10 @@ def header_end(content: bytes) -> int:
 @lru_cache(maxsize=512)
 def _pattern(name: str) -> re.Pattern[bytes]:
     escaped = re.escape(name.encode("utf-8", "surrogateescape"))
-    return re.compile(rb"(?:\A|(?<=\r\n))" + escaped + rb"[ \t]*:((?:[^\r\n]|\r\n[ \t]|\r(?!\n)|(?<!\r)\n)*)", re.IGNORECASE)
+    return re.compile(
+        rb"(?:\A|(?<=\r\n))" + escaped + rb"[ \t]*:((?:[^\r\n]|\r\n[ \t]|\r(?!\n)|(?<!\r)\n)*)",
+        re.IGNORECASE,
+    )
 
 
 def find_first(content: bytes, name: str) -> bytes | None:

@@ -134,9 +134,7 @@ class ReadyRegistry:
         self._selectors[key] = (pool.entries, selector)
         return selector
 
-    async def _cached(
-        self, cache: dict[str, _Cached], hook: str, name: str, wanted: type
-    ) -> Any:
+    async def _cached(self, cache: dict[str, _Cached], hook: str, name: str, wanted: type) -> Any:
         serial = self._runtime.epoch.serial
         known = cache.get(name)
         now = self._clock.mono()

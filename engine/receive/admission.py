@@ -130,7 +130,9 @@ class Admission:
                 self._add_received(incoming, message, wall_s)
         if runtime.is_handled("message_received", epoch):
             for message in messages:
-                await self._fire(incoming, "message_received", MessageView(message, None, self._clock))
+                await self._fire(
+                    incoming, "message_received", MessageView(message, None, self._clock)
+                )
         incoming.phase = Phase.RESOLVE
         for message in messages:
             self._resolve(incoming, message)
@@ -173,9 +175,7 @@ class Admission:
         part.meta_dirty = whole.meta_dirty
         return part
 
-    async def _fire_transaction(
-        self, incoming: Incoming, whole: Message
-    ) -> list[list[str]] | None:
+    async def _fire_transaction(self, incoming: Incoming, whole: Message) -> list[list[str]] | None:
         view = MessageView(whole, None, self._clock)
         await self._fire(incoming, "smtp_data", view, incoming.connection)
         groups = await self._fire(incoming, "smtp_split_transaction", view, incoming.connection)

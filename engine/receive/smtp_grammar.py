@@ -68,7 +68,10 @@ def parse_path_argument(argument: str, keyword: str, *, status: str) -> PathArgu
     Raises:
         CommandSyntaxError: 501, or 555 for malformed parameters.
     """
-    if argument[: len(keyword)].upper() != keyword or argument[len(keyword) : len(keyword) + 1] != ":":
+    if (
+        argument[: len(keyword)].upper() != keyword
+        or argument[len(keyword) : len(keyword) + 1] != ":"
+    ):
         verb = "MAIL" if keyword == "FROM" else "RCPT"
         raise CommandSyntaxError(make_reply(501, f"5.5.4 syntax: {verb} {keyword}:<address>"))
     rest = argument[len(keyword) + 1 :].lstrip(" \t")
@@ -118,7 +121,9 @@ def _parameters(tail: str) -> dict[str, str]:
     return parameters
 
 
-def check_mail_parameters(parameters: dict[str, str], *, max_message_size_bytes: int) -> SmtpReply | None:
+def check_mail_parameters(
+    parameters: dict[str, str], *, max_message_size_bytes: int
+) -> SmtpReply | None:
     """Return the refusal of MAIL's parameters, or None when they are fine."""
     for name, value in parameters.items():
         match name:
@@ -156,6 +161,11 @@ def parse_bdat_argument(argument: str) -> tuple[int, bool]:
         CommandSyntaxError: 501.
     """
     size, _, last = argument.partition(" ")
-    if not size.isascii() or not size.isdigit() or len(size) > 15 or last.upper() not in ("", "LAST"):
+    if (
+        not size.isascii()
+        or not size.isdigit()
+        or len(size) > 15
+        or last.upper() not in ("", "LAST")
+    ):
         raise CommandSyntaxError(make_reply(501, "5.5.4 syntax: BDAT octets [LAST]"))
     return int(size), bool(last)

@@ -31,10 +31,13 @@ _date_text = ""
 
 def format_date(wall_s: float) -> str:
     """Return an RFC 5322 date in UTC; formatted once a second."""
-    global _date_second, _date_text  # noqa: PLW0603 - a one-entry cache on the hot path
+    global _date_second, _date_text
     second = int(wall_s)
     if second != _date_second:
-        _date_second, _date_text = second, formatdate(second, usegmt=False).replace("-0000", "+0000")
+        _date_second, _date_text = (
+            second,
+            formatdate(second, usegmt=False).replace("-0000", "+0000"),
+        )
     return _date_text
 
 

@@ -498,9 +498,7 @@ class Promotion:
             return _Step.COLD
         return self._after_throttle(queue, message)
 
-    async def _finish_hook(
-        self, queue: ScheduledQueue, message: Message, asked: _Asked
-    ) -> bool:
+    async def _finish_hook(self, queue: ScheduledQueue, message: Message, asked: _Asked) -> bool:
         """Wait for a throttle handler; return whether the message goes on."""
         try:
             await asked.pending.finish()
@@ -528,9 +526,7 @@ class Promotion:
         message.context |= _THROTTLED
         self._wait(queue, message, FAILED_THROTTLE_S)
 
-    def _blocked_by_room(
-        self, queue: ScheduledQueue, message: Message, plan: EgressPlan
-    ) -> _Step:
+    def _blocked_by_room(self, queue: ScheduledQueue, message: Message, plan: EgressPlan) -> _Step:
         self._delayed_once(queue, message, InsertReason.READY_QUEUE_WAS_FULL, 0.0)
         self._count_full.labels(queue.name).inc()
         queue.blocked_by = "ready queue full"
@@ -618,9 +614,7 @@ class Promotion:
         queue.held.append(entry)
         self._holding.add(queue)
 
-    def _hold_for_sources(
-        self, queue: ScheduledQueue, message: Message, plan: EgressPlan
-    ) -> None:
+    def _hold_for_sources(self, queue: ScheduledQueue, message: Message, plan: EgressPlan) -> None:
         if plan.queues:
             found = [self._ports.suspensions.find_ready(r.name) for r in plan.queues.values()]
             reasons = "; ".join(f"{d.name}: {d.reason} (by {d.author})" for d in found if d)

@@ -95,7 +95,7 @@ class Settlement:
         message: Message,
         outcomes: list[RecipientOutcome],
         circumstances: Circumstances,
-        final: bool,  # noqa: FBT001 - a port
+        final: bool,
     ) -> None:
         """Carry out what became of a message's recipients.
 
@@ -308,7 +308,7 @@ class Settlement:
             RecipientOutcome(recipient, reply, "", Disposition.FAILED)
             for recipient in message.recipients
         ]
-        await self.settle(message, outcomes, where or _ADMIN, True)  # noqa: FBT003 - a port
+        await self.settle(message, outcomes, where or _ADMIN, True)
 
     async def defer_whole(
         self, message: Message, reply: SmtpReply, where: Circumstances, command: str = ""
@@ -318,7 +318,7 @@ class Settlement:
             RecipientOutcome(recipient, reply, command, Disposition.DEFERRED)
             for recipient in message.recipients
         ]
-        await self.settle(message, outcomes, where, True)  # noqa: FBT003 - a port
+        await self.settle(message, outcomes, where, True)
 
     def bounce(self, message: Message, directive: Directive) -> None:
         """Fail a message because an operator or the TSA said so."""

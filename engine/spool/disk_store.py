@@ -143,7 +143,7 @@ class DiskStore:
             elif version != FORMAT_VERSION:
                 raise ConfigurationError(f"the spool {self.path} has format {version!r}")
             self._forget_refused()
-            self._db.flush_wal(True)  # noqa: FBT003 - rocksdict names it so
+            self._db.flush_wal(True)
         except ConfigurationError:
             raise
         except Exception as error:  # rocksdict raises nothing more specific
@@ -167,7 +167,7 @@ class DiskStore:
 
     def _open_database(self) -> Rdict:
         options = Options(raw_mode=True)
-        options.create_if_missing(True)  # noqa: FBT003
+        options.create_if_missing(True)
         options.set_write_buffer_size(MEMTABLE_BYTES)
         options.set_max_write_buffer_number(MEMTABLES_MAX)
         options.set_level_zero_slowdown_writes_trigger(40)
@@ -273,7 +273,7 @@ class DiskStore:
             if len(batch):
                 self._db.write(batch, self._write_options)
             written = True
-            self._db.flush_wal(True)  # noqa: FBT003
+            self._db.flush_wal(True)
         except Exception as failure:  # noqa: BLE001 - record sink boundary: rocksdict's only class
             error = failure
             if written or not _is_stall(failure):
@@ -362,9 +362,7 @@ class DiskStore:
     def _count_references(self, body_id: bytes) -> int:
         """Return the references to a body stored before this process started."""
         prefix = b"r" + body_id
-        pending = {
-            key: value for key, value in self._overdue.items() if key.startswith(prefix)
-        }
+        pending = {key: value for key, value in self._overdue.items() if key.startswith(prefix)}
         if self._db is None or self._trouble is not None:
             # Unknown: keep the body. A restart counts again.
             return 2
@@ -549,7 +547,7 @@ class DiskStore:
             batch.delete(raw[position + 1 : position + 1 + length])
             position += 1 + length
         self._db.write(batch)
-        self._db.flush_wal(True)  # noqa: FBT003
+        self._db.flush_wal(True)
         note.unlink()
 
     def _reopen(self) -> None:
@@ -573,7 +571,7 @@ class DiskStore:
                         batch.put(key, value)
                 batch.put(_PROBE_KEY, b"")
                 opened.write(batch)
-                opened.flush_wal(True)  # noqa: FBT003
+                opened.flush_wal(True)
             except Exception as error:  # noqa: BLE001 - supervisor boundary: tried again, said aloud
                 log.error("the spool still cannot be written: %s", error)
                 self._trouble = f"the spool cannot be written: {error}"
