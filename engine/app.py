@@ -2,9 +2,9 @@
 
 Place in flow: ``engine.__main__`` runs a ``Node``: build, start, drain, stop.
 
-Start order: policy, spool, logs, queues, listeners; mail is taken as soon as the spool is open, while
-what it held is still being enumerated. Stop order: listeners, sessions, promotion, dispatchers,
-``shutdown``, logs, spool.
+Start order: policy, spool, logs, queues, listeners; mail is taken as soon as the spool is open,
+while what it held is still being enumerated. Stop order: listeners, sessions, promotion,
+dispatchers, ``shutdown``, logs, spool.
 
 Invariants:
     * Only the first load of the policy may stop the node.
@@ -20,6 +20,7 @@ import random
 import resource
 import socket
 import uuid
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ from engine.script_views import MessageView, queue_name_of
 from engine.settings import Settings
 from engine.spool.disk_store import DiskStore
 from engine.spool.recovery import Recovery
-from engine.spool.spool_store import DamagedEntry, StoredMessage
+from engine.spool.spool_store import DamagedEntry, SpoolStore, StoredMessage
 from engine.throttle.lease import MemoryLeases
 from engine.throttle.limiter import MemoryLimiter
 from policy.errors import HookFailedError
@@ -124,7 +125,7 @@ class Node:
         self._resolver = DnsResolver(clock=self.clock.mono)
         self._sweeps = 0
 
-        self.script_api = ScriptApi(self.limiter)
+        self.script_api = ScriptApi(self.limiter.take_nowait)
         self.namespace = ScriptNamespace()
         self.script_api.expose(self.namespace, version=version())
         self.runtime = PolicyRuntime(
@@ -132,7 +133,8 @@ class Node:
         )
         self.dry_check = DryCheck(self.runtime, self.script_api)
 
-        self.store: DiskStore
+        self.store: SpoolStore
+        self.disk_store: DiskStore
         self.recorder: Recorder
         self.admission: Admission
         self.settlement: Settlement
@@ -173,9 +175,10 @@ class Node:
         spool = declarations.spool
         assert spool is not None
         self.relaxed = spool.durability == "relaxed"
-        self.store = DiskStore(spool.path, self.clock, asyncio.get_running_loop())
-        self.store.open()
-        self.store.on_change = self._spool_changed
+        self.disk_store = DiskStore(spool.path, self.clock, asyncio.get_running_loop())
+        self.disk_store.open()
+        self.disk_store.on_change = self._spool_changed
+        self.store = self.disk_store
         self.node_id = _read_node_id(spool.path)
         self.disk_guards = [
             DiskGuard(spool.path, spool.min_free_space, spool.min_free_inodes, self.clock.mono)
@@ -225,14 +228,14 @@ class Node:
         ready.set_function(lambda: sum(len(queue.messages) for queue in self.ready))
         out = metrics.gauge("connection_count").labels("smtp_client")
         out.set_function(lambda: len(self.dispatchers))
-        path = str(self.store.path)
+        path = str(self.disk_store.path)
         errors = metrics.gauge("rocks_spool_background_errors").labels(path)
-        errors.set_function(lambda: self.store.background_errors)
+        errors.set_function(lambda: self.disk_store.background_errors)
         shed = metrics.gauge("rocks_spool_load_shed_active").labels(path)
         shed.set_function(lambda: self.store.trouble() is not None)
         for guard in self.disk_guards:
             free = metrics.gauge("disk_free_bytes").labels(str(guard.path))
-            free.set_function(lambda guard=guard: guard.free_bytes)
+            free.set_function(partial(getattr, guard, "free_bytes"))
 
     def _tune_collector(self) -> None:
         """Keep full garbage collections from holding the loop.

@@ -12,26 +12,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import Any, Protocol
 
+from engine.admin.http_api import AdminApi
 from engine.base.http_call import AuthInfo, BasicCredentials, BearerCredentials, HttpRefusalError
 from engine.base.http_service import HttpService
+from engine.base.memory_guard import MemoryGuard
 from engine.base.tls_files import ServerTls
 from engine.model.errors import ConfigurationError, EngineError
 from engine.model.log_record import RecordKind
+from engine.model.message import Message
 from engine.receive.http_injection import HttpInjection, NewMessage
 from engine.receive.incoming import Incoming
-from engine.receive.smtp_listener import SmtpListener
+from engine.receive.smtp_listener import ListenerPorts, SmtpListener
 from engine.records.local_log import LocalLogSink, parse_local_log_options
 from engine.records.log_hook import LogHookSink
 from engine.records.recorder import HookSink
 from engine.script_api import Declarations, HttpListenerDeclaration, LogHookDeclaration
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView
-from policy.runtime import Pending
-
-if TYPE_CHECKING:
-    from engine.app import Node
+from engine.spool.spool_store import SpoolStore
+from policy.errors import HookFailedError
+from policy.handler_call import Pending
 
 log = logging.getLogger("cirrus.node")
 
@@ -39,10 +42,28 @@ log = logging.getLogger("cirrus.node")
 CLOSE_S = 10.0
 
 
+class DeclaredPorts(ListenerPorts, Protocol):
+    """What carrying out declarations needs from the node."""
+
+    admin: AdminApi
+    memory: MemoryGuard
+    store: SpoolStore
+    hostname: str
+
+    def liveness(self) -> str | None:
+        """Return why the node takes no mail, with the cause."""
+
+    def set_resolver(self, declarations: Declarations) -> None:
+        """Ask the name servers that the policy names."""
+
+    def submit_hook(self, message: Message, hook_name: str) -> Awaitable[None]:
+        """Queue the message that a log hook made, if the script wants it."""
+
+
 class Declared:
     """The listeners, logs and hooks of a node as the running policy declares them."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: DeclaredPorts) -> None:
         self._node = node
         self._last: Declarations | None = None
         self._resolver_key: Any = None
@@ -144,7 +165,7 @@ class Declared:
         view = MessageView(message, node.store.load_body, node.clock) if message else None
         try:
             answer = node.runtime.fire_nowait("log_disposition", view, msgspec.to_builtins(record))
-        except (Exception, SmtpRefusal):  # boundary: record sink
+        except (HookFailedError, SmtpRefusal):
             return
         if type(answer) is Pending:
             node.supervisor.start(_forget_failure(answer), "log_disposition")
@@ -297,5 +318,5 @@ def _as_engine_error(error: Exception) -> EngineError:
 async def _forget_failure(pending: Pending) -> None:
     try:
         await pending.finish()
-    except (Exception, SmtpRefusal):  # boundary: record sink
+    except (HookFailedError, SmtpRefusal):
         return

@@ -21,8 +21,9 @@ from engine.script_api import Declarations, ScriptApi
 from engine.script_refusals import SmtpRefusal
 from policy.epoch import Epoch
 from policy.errors import HookFailedError
+from policy.handler_call import Pending
 from policy.hook_registry import PolicyFinding
-from policy.runtime import Pending, PolicyRuntime
+from policy.runtime import PolicyRuntime
 
 #: Names in use that are asked for; a sample of a node with very many.
 QUEUES_MAX = 50

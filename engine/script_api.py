@@ -18,7 +18,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor, parse_floor
 from engine.model.cidr import CidrSet
@@ -27,13 +27,15 @@ from engine.model.egress import make_egress_path, make_egress_pool, make_egress_
 from engine.model.listener_domain import make_listener_domain
 from engine.model.listener_options import ListenerOptions, make_listener_options, parse_listen
 from engine.model.queue_config import make_queue_config
-from engine.model.throttle_spec import parse_throttle
+from engine.model.throttle_spec import ThrottleSpec, parse_throttle
 from engine.script_refusals import disconnect, reject
 from engine.script_views import MessageView
-from engine.throttle.limiter import MemoryLimiter
 from policy.script_api import ScriptNamespace
 
 script_log = logging.getLogger("cirrus.script")
+
+_SPACE_FLOOR = Floor(0.1, FLOOR_BYTES_MAX)
+_INODES_FLOOR = Floor(0.1, FLOOR_INODES_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ class SpoolDeclaration:
 
     path: Path
     durability: str = "strict"
-    min_free_space: Floor = Floor(0.1, FLOOR_BYTES_MAX)
-    min_free_inodes: Floor = Floor(0.1, FLOOR_INODES_MAX)
+    min_free_space: Floor = _SPACE_FLOOR
+    min_free_inodes: Floor = _INODES_FLOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +87,47 @@ class Declarations:
     warnings: list[str] = field(default_factory=list)
 
 
+class RateResult(Protocol):
+    """The answer of a limiter: times in seconds."""
+
+    @property
+    def throttled(self) -> bool:
+        """Return whether it was refused."""
+
+    @property
+    def limit(self) -> int:
+        """Return how many may go at once."""
+
+    @property
+    def remaining(self) -> int:
+        """Return how many more may go now."""
+
+    @property
+    def reset_after_s(self) -> float:
+        """Return when the whole allowance is back."""
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Return when it is worth asking again."""
+
+
+#: Port: take a quantity from the bucket of a key and rate.
+TakeRate = Callable[[str, ThrottleSpec, int], RateResult]
+
+
 class ScriptThrottle:
     """A rate that a script applies itself; counts are kept across reloads."""
 
-    __slots__ = ("_key", "_limiter", "_spec")
+    __slots__ = ("_key", "_spec", "_take")
 
-    def __init__(self, limiter: MemoryLimiter, name: str, spec: str) -> None:
-        self._limiter = limiter
+    def __init__(self, take: TakeRate, name: str, spec: str) -> None:
+        self._take = take
         self._key = f"script-{name}"
         self._spec = parse_throttle(spec)
 
     def throttle(self, quantity: int = 1) -> dict[str, Any]:
         """Take from the rate. Return throttled, limit, remaining, reset_after, retry_after (s)."""
-        result = self._limiter.take_nowait(self._key, self._spec, quantity)
+        result = self._take(self._key, self._spec, quantity)
         return {
             "throttled": result.throttled,
             "limit": result.limit,
@@ -110,7 +140,7 @@ class ScriptThrottle:
         """Move the due time of a message behind the throttle; return whether it was throttled."""
         if not isinstance(msg, MessageView):
             raise TypeError("wants the message of the event")
-        result = self._limiter.take_nowait(self._key, self._spec, 1)
+        result = self._take(self._key, self._spec, 1)
         if result.throttled and result.retry_after_s is not None:
             msg._delay_by(result.retry_after_s)
         return result.throttled
@@ -119,8 +149,8 @@ class ScriptThrottle:
 class ScriptApi:
     """The functions behind ``mta``, bound to one node."""
 
-    def __init__(self, limiter: MemoryLimiter) -> None:
-        self._limiter = limiter
+    def __init__(self, take_rate: TakeRate) -> None:
+        self._take_rate = take_rate
         self._declaring: Declarations | None = None
         self._warned: list[str] = []
 
@@ -194,7 +224,7 @@ class ScriptApi:
         address = _named("listen", parse_listen, listen)
         self._claim(declarations, address)
         if isinstance(request_body_limit, bool) or not isinstance(request_body_limit, int):
-            raise ValueError("request_body_limit: wants a number of octets")
+            raise ValueError("request_body_limit: wants a number of octets")  # noqa: TRY004 - one class
         declarations.http_listeners[address] = HttpListenerDeclaration(
             address,
             hostname or socket.gethostname(),
@@ -297,7 +327,7 @@ class ScriptApi:
 
     def make_throttle(self, name: str, spec: str) -> ScriptThrottle:
         """Return a throttle of this node, such as ``mta.make_throttle("t1", "100/min")``."""
-        return ScriptThrottle(self._limiter, name, spec)
+        return ScriptThrottle(self._take_rate, name, spec)
 
     # -- exposing -----------------------------------------------------------------------------
 
@@ -330,8 +360,8 @@ class ScriptApi:
         for level in ("debug", "info", "warning", "error"):
             name = "log_warn" if level == "warning" else f"log_{level}"
             namespace.expose(name, _logger(getattr(script_log, level)))
-        for function in (self.configure_test_resolver, self.configure_resolver):
-            namespace.expose(function.__name__, _explain(function), module="mta.dns")
+        for resolver in (self.configure_test_resolver, self.configure_resolver):
+            namespace.expose(resolver.__name__, _explain(resolver), module="mta.dns")
 
 
 def _explain(function: Callable[..., Any]) -> Callable[..., Any]:

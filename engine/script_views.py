@@ -131,7 +131,7 @@ class MessageView:
 
     @recipient.setter
     def recipient(self, value: Any) -> None:
-        values = value if isinstance(value, list | tuple) else [value]
+        values = list(value) if isinstance(value, list | tuple) else [value]
         self._set_recipients(values)
 
     @property

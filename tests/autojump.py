@@ -18,7 +18,7 @@ GRACE_S = 0.001
 
 
 class _JumpingSelector(selectors.BaseSelector):
-    """A selector that never waits longer than the grace; the rest of the wait is added to the clock."""
+    """A selector that waits no longer than the grace; the rest is added to the clock."""
 
     def __init__(self) -> None:
         self._inner = selectors.DefaultSelector()

@@ -5,21 +5,24 @@ Place in flow: routes of ``engine.base.http_service``; writes ``engine.control``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
+from engine.base.clock import Clock
 from engine.base.http_call import Access, HttpCall, HttpRefusalError
 from engine.base.http_service import HttpService
+from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.suspensions import SuspensionRegistry
 from engine.model import egress, queue_config
 from engine.model.duration import parse_duration
 from engine.model.errors import EngineError
 from engine.model.message import SpoolId
 from engine.model.suspension import Criteria
+from engine.ready.ready_registry import ReadyRegistry
+from engine.schedule.scheduled_registry import ScheduledRegistry
+from engine.spool.spool_store import SpoolStore
 from policy.errors import PolicyLoadError
-
-if TYPE_CHECKING:
-    from engine.app import Node
 
 DEFAULT_DURATION = "5m"
 
@@ -53,10 +56,24 @@ class IdRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
     id: str
 
 
+class AdminPorts(Protocol):
+    """What administration sees of a node."""
+
+    clock: Clock
+    bounces: AdminBounceRegistry
+    suspensions: SuspensionRegistry
+    queues: ScheduledRegistry
+    ready: ReadyRegistry
+    store: SpoolStore
+
+    def reload_policy(self) -> None:
+        """Load the policy again; raises PolicyLoadError and keeps the running one if it fails."""
+
+
 class AdminApi:
     """The administrative routes of a node."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: AdminPorts) -> None:
         self._node = node
 
     def add_to(self, service: HttpService) -> None:

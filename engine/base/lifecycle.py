@@ -4,7 +4,7 @@ Place in flow: the only place that makes tasks; every stage gets a ``Supervisor`
 
 Invariants:
     * A task's unexpected error is logged with its name, counted, and never lost.
-    * ``stop`` returns within its deadline: what does not end is cancelled, then abandoned and named.
+    * ``stop`` returns within its deadline: what does not end is cancelled, then abandoned, by name.
 """
 
 from __future__ import annotations

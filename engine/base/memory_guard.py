@@ -28,7 +28,7 @@ def _read_number(path: Path) -> int | None:
 
 
 def read_hard_limit() -> int:
-    """Return the memory this process may have: cgroup, else rlimit, else the machine's, in octets."""
+    """Return the octets this process may have: by cgroup, else rlimit, else the machine."""
     limit = _read_number(_CGROUP / "memory.max")
     if limit is None:
         limit = _read_number(_CGROUP / "memory/memory.limit_in_bytes")

@@ -116,7 +116,7 @@ class ServerTls:
                 self._refused_digest = b""
                 log.info("the certificate of %s was read anew", self.hostname)
         except ConfigurationError as error:
-            log.error("%s keeps its certificate: %s", self.hostname, error)  # noqa: TRY400 - no defect
+            log.error("%s keeps its certificate: %s", self.hostname, error)
         self._stats = stats
 
     def _sources(self) -> tuple[KeySource | None, ...]:

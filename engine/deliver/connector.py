@@ -2,8 +2,8 @@
 
 Place in flow: ``engine.deliver.smtp_client`` asks for each candidate.
 
-Invariants: every error that leaves here is ours, with a text for the log record; the wait is bounded
-by the caller's timeout.
+Invariants: every error that leaves here is ours, with a text for the log record; the wait is
+bounded by the caller's timeout.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ SKIPPED = make_reply(451, "4.4.4 every host of the destination is in skip_hosts"
 DEFECT = make_reply(451, "4.3.0 internal error, tried again later")
 
 
-class _SessionOver(Exception):
+class _SessionOverError(Exception):
     """The session is at its end; nothing is in hand."""
 
 
@@ -82,7 +82,7 @@ class SmtpDispatcher:
             while self._message is not None:
                 await self._carry(self._message)
                 await self._next()
-        except _SessionOver:
+        except _SessionOverError:
             pass
         except asyncio.CancelledError:
             self._give_back(InsertReason.DISPATCHER_DROP)
@@ -136,9 +136,9 @@ class SmtpDispatcher:
             if client is None or not client.is_alive():
                 client = await self._connect(message)
                 if client is None:
-                    raise _SessionOver
+                    raise _SessionOverError
             if await self._throttled():
-                raise _SessionOver
+                raise _SessionOverError
             self._work.renew_slots(asyncio.current_task())
             if await self._attempt(client, message, body):
                 return
@@ -208,7 +208,7 @@ class SmtpDispatcher:
         self._message = None
         await self._services.settle(message, outcomes, where, True)
         if is_lost and not self._may_reconnect():
-            raise _SessionOver
+            raise _SessionOverError
         return True
 
     def _lose_client(self) -> None:

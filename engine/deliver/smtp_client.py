@@ -207,7 +207,7 @@ class SmtpClient:
                 await client._greet(ehlo)
                 await client._secure(ehlo, broken_tls, plain_only=plain_only)
                 await client._authenticate()
-            except _PlainAgain:
+            except _PlainAgainError:
                 transport.abort()
                 if plain_only:
                     raise TlsPolicyError("the TLS handshake failed") from None
@@ -302,7 +302,7 @@ class SmtpClient:
             may_reconnect=path.opportunistic_tls_reconnect_on_failed_handshake,
         )
         if following is AfterFailure.RECONNECT_PLAIN:
-            raise _PlainAgain
+            raise _PlainAgainError
         raise TlsPolicyError(text)
 
     async def _authenticate(self) -> None:
@@ -490,7 +490,7 @@ class SmtpClient:
         self._wire.transport.abort()
 
 
-class _PlainAgain(Exception):
+class _PlainAgainError(Exception):
     """Connect to the same host again, in the clear."""
 
 

@@ -1,7 +1,7 @@
 """Judge a delivery attempt: the only place a reply becomes a disposition.
 
-Place in flow: called by ``engine.deliver.smtp_client`` and ``dispatcher`` once per recipient, before
-settlement.
+Place in flow: called by ``engine.deliver.smtp_client`` and ``dispatcher`` once per recipient,
+before settlement.
 
 Invariants:
     * Silence, surprise and our own defects defer. Only an explicit permanent reply fails.

@@ -2,8 +2,8 @@
 
 Place in flow: ``engine.ready.ready_queue`` implements ``Work``; ``engine.app`` fills ``Services``.
 
-Invariants: a message that ``take_nowait`` returned is the dispatcher's until it was settled or given
-back; exactly one of the two happens.
+Invariants: a message that ``take_nowait`` returned is the dispatcher's until it was settled or
+given back; exactly one of the two happens.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def find_all(content: bytes, name: str) -> list[bytes]:
 
 
 def iter_fields(content: bytes) -> Iterator[tuple[str, bytes, int, int]]:
-    """Yield ``(name, raw value, start, end)`` of each field; lines without a colon are passed by."""
+    """Yield ``(name, raw value, start, end)`` of each field; other lines are passed by."""
     end = header_end(content)
     position = 0
     while position < end:

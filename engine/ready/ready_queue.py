@@ -1,7 +1,7 @@
 """A bounded queue of one egress source, site and protocol: mail that may go now.
 
-Place in flow: ``engine.schedule.promotion`` pushes; dispatchers, which this queue starts as they are
-worth it, take.
+Place in flow: ``engine.schedule.promotion`` pushes; dispatchers, which this queue starts as they
+are worth it, take.
 
 Invariants:
     * At most ``path.max_ready`` messages; who finds it full waits in ``waiters`` and is called when
@@ -36,15 +36,14 @@ SLOT_RETRY_S = 5.0
 #: Room that must appear before waiting queues are called, as a share of ``max_ready``.
 ROOM_SHARE = 0.25
 
-#: Port: give a message back to its scheduled queue without counting an attempt.
-Requeue = Callable[[Message, InsertReason, "float | None"], None]
-
 
 class ReadyPorts(Protocol):
     """What ready queues need from the node."""
 
     leases: MemoryLeases
-    requeue: Requeue
+
+    def requeue(self, message: Message, reason: InsertReason, delay_s: float | None) -> None:
+        """Give a message back to its scheduled queue, no attempt counted."""
 
     def may_deliver(self) -> bool:
         """Return whether deliveries may start (the spool can note their outcome)."""

@@ -41,6 +41,8 @@ log = logging.getLogger("cirrus.ready")
 REAP_S = 600.0
 #: A plan without any ready queue (null MX) is asked for again after this time, seconds.
 PLAN_S = 60.0
+#: A plan is good for at least this time, seconds.
+PLAN_MIN_S = 1.0
 _SMTP_LABEL = "smtp_client"
 
 
@@ -111,6 +113,8 @@ class ReadyRegistry:
             site_name = domain
         queues: dict[str, ReadyQueue] = {}
         sources: dict[str, EgressSource] = {}
+        # Never less than a moment: a TTL of nothing must not make a loop of asking.
+        soonest = self._clock.mono() + PLAN_MIN_S
         until = self._clock.mono() + pool.ttl_s
         for entry in pool.entries:
             if not entry.weight:
@@ -120,7 +124,7 @@ class ReadyRegistry:
             queues[entry.name], sources[entry.name] = queue, source
             until = min(until, self._clock.mono() + source.ttl_s, queue.path_until_mono)
         selector = self._selector(queue_name, pool)
-        return EgressPlan(pool.name, selector, queues, sources, until)
+        return EgressPlan(pool.name, selector, queues, sources, max(until, soonest))
 
     def _selector(self, queue_name: str, pool: EgressPool) -> SourceSelector:
         """Return the queue's round robin, kept across refreshes while the pool stays the same."""
@@ -154,7 +158,8 @@ class ReadyRegistry:
             raise ConfigurationError(f"{hook}({name!r}) did not answer with an {wanted.__name__}")
         if len(cache) > 100_000:
             cache.clear()
-        cache[name] = _Cached(value, now + value.ttl_s, serial)
+        ttl_s: float = value.ttl_s  # type: ignore[attr-defined] # both kinds have it
+        cache[name] = _Cached(value, now + ttl_s, serial)
         return value
 
     async def _pool(self, name: str) -> EgressPool:
@@ -163,7 +168,7 @@ class ReadyRegistry:
             found: EgressPool = pool
             return found
         if name == UNSPECIFIED:
-            return EgressPool(UNSPECIFIED, (PoolEntry(UNSPECIFIED),))
+            return EgressPool(name=UNSPECIFIED, entries=(PoolEntry(name=UNSPECIFIED),))
         raise ConfigurationError(f"there is no egress pool {name!r}")
 
     async def _source(self, name: str) -> EgressSource:
@@ -172,7 +177,7 @@ class ReadyRegistry:
             found: EgressSource = source
             return found
         if name == UNSPECIFIED:
-            return EgressSource(UNSPECIFIED)
+            return EgressSource(name=UNSPECIFIED)
         raise ConfigurationError(f"there is no egress source {name!r}")
 
     async def _queue(

@@ -5,7 +5,7 @@ to ``engine.schedule.promotion`` through the ``Insert`` port.
 
 Invariants:
     * All handlers of all parts run before anything is stored: one refusal refuses the transaction.
-    * The messages of a transaction are committed together; 250 is answered after that, never before.
+    * The messages of a transaction are committed together; 250 comes after that, never before.
     * Admission is a task of its own: the end of a session does not cancel it. A client that goes
       away meanwhile leaves the message wholly taken.
 
@@ -35,7 +35,8 @@ from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView, queue_name_of
 from engine.spool.spool_store import SpoolStore
 from policy.errors import HookFailedError
-from policy.runtime import Pending, PolicyRuntime
+from policy.handler_call import Pending
+from policy.runtime import PolicyRuntime
 
 log = logging.getLogger("cirrus.receive")
 
@@ -65,7 +66,7 @@ class AdmissionPorts(Protocol):
     metrics: Metrics
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A handler refused; carries the reply."""
 
     def __init__(self, reply: SmtpReply, cause: BaseException) -> None:
@@ -99,7 +100,7 @@ class Admission:
         try:
             messages = await self._examine(incoming)
             return await self._take(incoming, messages)
-        except _Refused as refused:
+        except _RefusedError as refused:
             return Admitted(refused.reply, refusal=refused.refusal)
         except SpoolUnavailableError as error:
             log.warning("message deferred: %s", error)
@@ -185,16 +186,18 @@ class Admission:
             return _split(whole.recipients, by_domain=incoming.batch_by_domain)
         batches = [[parse_address(str(one)).email for one in group] for group in groups if group]
         if not batches:
-            raise _Refused(NO_RECIPIENT, ValueError("smtp_split_transaction kept no recipient"))
+            raise _RefusedError(
+                NO_RECIPIENT, ValueError("smtp_split_transaction kept no recipient")
+            )
         return batches
 
     async def _fire(self, incoming: Incoming, hook: str, *args: Any) -> Any:
         try:
             return await finished(self._runtime.fire_nowait(hook, *args, epoch=incoming.epoch))
         except SmtpRefusal as refusal:
-            raise _Refused(refusal.reply, refusal) from None
+            raise _RefusedError(refusal.reply, refusal) from None
         except HookFailedError as error:
-            raise _Refused(POLICY_FAILED, error) from None
+            raise _RefusedError(POLICY_FAILED, error) from None
 
     def _add_received(self, incoming: Incoming, message: Message, wall_s: float) -> None:
         single = message.recipients[0] if len(message.recipients) == 1 else None
@@ -218,7 +221,7 @@ class Admission:
             parse_queue_name(message.queue_name)
         except ValueError as error:
             log.warning("message %s: no queue name: %s", message.id, error)
-            raise _Refused(BAD_QUEUE, error) from None
+            raise _RefusedError(BAD_QUEUE, error) from None
         if incoming.trace.supplemental_header:
             trace = incoming.trace
             field = format_supplemental(
@@ -268,13 +271,13 @@ def judge_hops(content: bytes) -> None:
     """Refuse a message that has been through too many hosts.
 
     Raises:
-        _Refused: 554 5.4.6.
+        _RefusedError: 554 5.4.6.
     """
     end = content.find(b"\r\n\r\n")
     header = (content if end < 0 else content[:end]).lower()
     hops = header.count(b"\r\nreceived:") + header.startswith(b"received:")
     if hops > RECEIVED_MAX:
-        raise _Refused(LOOP, ValueError("loop"))
+        raise _RefusedError(LOOP, ValueError("loop"))
 
 
 def _split(recipients: list[str], *, by_domain: bool) -> list[list[str]]:

@@ -7,7 +7,8 @@ Invariants:
     * Every error is a ``CommandSyntaxError`` that carries the reply.
     * A command line never holds a bare CR, LF or NUL when it leaves here.
 
-Standard: RFC 5321 sections 4.1 and 4.5.3; RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8).
+Standard: RFC 5321 sections 4.1 and 4.5.3; RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531
+(SMTPUTF8).
 """
 
 from __future__ import annotations

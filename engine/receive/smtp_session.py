@@ -79,7 +79,7 @@ ACCESS_DENIED = "5.7.1 relaying not permitted"
 TOO_MANY_ERRORS = make_reply(421, "4.7.0 too many errors")
 
 
-class SmtpSession(SMTP):  # type: ignore[misc] # aiosmtpd has no types
+class SmtpSession(SMTP):
     """The server side of one connection."""
 
     def __init__(self, listener: SmtpListener) -> None:
@@ -330,7 +330,7 @@ class SmtpSession(SMTP):  # type: ignore[misc] # aiosmtpd has no types
     def next_line(self, limit: int) -> bytes | None:
         """Return the next line with its end, None while it is not complete.
 
-        A line of more octets than the limit (its end not counted) comes back as ``b"\\n"``.
+        A line of more octets than the limit (its end not counted) comes back as a lone LF.
         """
         buffer = self._in
         end = buffer.find(b"\n", self._scanned)
@@ -378,6 +378,7 @@ class SmtpSession(SMTP):  # type: ignore[misc] # aiosmtpd has no types
             await self.answer(DEFECT, verb)
 
     async def complain(self, reply: SmtpReply, command: str = "") -> None:
+        """Answer a command that is wrong; too many of these end the session."""
         self._errors += 1
         await self.answer(reply, command)
         if self._errors > ERRORS_MAX:
@@ -441,6 +442,7 @@ class SmtpSession(SMTP):  # type: ignore[misc] # aiosmtpd has no types
             self._out.clear()
 
     async def flush(self) -> None:
+        """Send the replies gathered so far, as one write."""
         if self._out and not self._gone:
             self.transport.write(b"".join(self._out))
         self._out.clear()
@@ -461,6 +463,7 @@ class SmtpSession(SMTP):  # type: ignore[misc] # aiosmtpd has no types
         return None
 
     async def refuse(self, refusal: SmtpRefusal) -> None:
+        """Send a handler's refusal and close as it asks."""
         await self.answer(refusal.reply, self._line)
         if refusal.close is CloseMode.FORCE:
             self._ending = True
@@ -802,7 +805,8 @@ class SmtpSession(SMTP):  # type: ignore[misc] # aiosmtpd has no types
             self._verdict = None
         if result is None and incoming.phase is Phase.INSERT:
             # Already stored: the answer is a matter of microseconds, and it is 250.
-            return await task
+            stored: Admitted = await task
+            return stored
         if result is None:
             incoming.abandoned = True
         return result

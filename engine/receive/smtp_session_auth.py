@@ -59,7 +59,7 @@ class Credentials(NamedTuple):
     password: str
 
 
-class _AuthRefused(Exception):
+class _AuthRefusedError(Exception):
     def __init__(self, reply: SmtpReply) -> None:
         super().__init__(reply.one_line())
         self.reply = reply
@@ -121,11 +121,9 @@ def describe_tls(transport: Any) -> tuple[str, str, list[str]]:
     """Return cipher, protocol version and the peer's subject names of a TLS transport."""
     tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
     cipher = tls.cipher()
-    certificate = tls.getpeercert() or {}
+    certificate: dict[str, Any] = tls.getpeercert() or {}
     subjects = [
-        f"{name}={value}"
-        for part in certificate.get("subject", ())  # type: ignore[union-attr]
-        for name, value in part  # type: ignore[misc]
+        f"{name}={value}" for part in certificate.get("subject", ()) for name, value in part
     ]
     return (cipher[0] if cipher else "", tls.version() or "", subjects)
 
@@ -141,7 +139,7 @@ async def obey_auth(session: SmtpSession, argument: str, _line: str) -> None:
     mechanism, _, initial = argument.partition(" ")
     try:
         credentials = await _converse(session, mechanism.upper(), initial.strip())
-    except _AuthRefused as refused:
+    except _AuthRefusedError as refused:
         await session.complain(refused.reply, REDACTED)
         return
     await _judge(session, credentials)
@@ -153,7 +151,7 @@ async def _converse(session: SmtpSession, mechanism: str, initial: str) -> Crede
             raw = _decode(initial) if initial else await _challenge(session, b"")
             parts = raw.split(b"\x00")
             if len(parts) != 3:
-                raise _AuthRefused(BAD_BASE64)
+                raise _AuthRefusedError(BAD_BASE64)
             authz, authc, password = (_text(part) for part in parts)
         case "LOGIN":
             first = _decode(initial) if initial else await _challenge(session, b"Username:")
@@ -161,9 +159,9 @@ async def _converse(session: SmtpSession, mechanism: str, initial: str) -> Crede
             password = _text(await _challenge(session, b"Password:"))
             authz = ""
         case _:
-            raise _AuthRefused(UNKNOWN_MECHANISM)
+            raise _AuthRefusedError(UNKNOWN_MECHANISM)
     if not authc:
-        raise _AuthRefused(BAD_BASE64)
+        raise _AuthRefusedError(BAD_BASE64)
     return Credentials(authz or authc, authc, password)
 
 
@@ -172,10 +170,10 @@ async def _challenge(session: SmtpSession, prompt: bytes) -> bytes:
     while (line := session.next_line(AUTH_LINE_MAX)) is None:
         await session.more_input()
     if not line.endswith(b"\r\n"):
-        raise _AuthRefused(BAD_BASE64)
+        raise _AuthRefusedError(BAD_BASE64)
     text = line[:-2].strip()
     if text == b"*":
-        raise _AuthRefused(CANCELLED)
+        raise _AuthRefusedError(CANCELLED)
     return _decode(text.decode("ascii", "replace"))
 
 
@@ -186,14 +184,14 @@ def _decode(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise _AuthRefused(BAD_BASE64) from None
+        raise _AuthRefusedError(BAD_BASE64) from None
 
 
 def _text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise _AuthRefused(BAD_BASE64) from None
+        raise _AuthRefusedError(BAD_BASE64) from None
 
 
 async def _judge(session: SmtpSession, credentials: Credentials) -> None:

@@ -1,7 +1,7 @@
 """Log hooks: records become queued messages for a sender of the script.
 
-Place in flow: a sink of the recorder; gives the messages it makes to the spool and the queues through
-ports.
+Place in flow: a sink of the recorder; gives the messages it makes to the spool and the queues
+through ports.
 
 Invariants:
     * A record about a message that was itself made from a record makes none: no loop.

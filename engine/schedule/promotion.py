@@ -6,8 +6,8 @@ keeps them until they are due, finds their way out and pushes them into ready qu
 Invariants:
     * A message that was inserted is in exactly one place: its scheduled queue, a ready queue, a
       dispatcher's hand, or settled. No error on the way strands it: what cannot be judged waits.
-    * Within a queue nothing overtakes the backlog; a queue whose head is blocked costs nothing until
-      what blocks it ends (a throttle frees, a ready queue has room, a suspension is over).
+    * Within a queue nothing overtakes the backlog; a queue whose head is blocked costs nothing
+      until what blocks it ends (a throttle frees, a ready queue has room, a suspension is over).
     * One drain runs per queue. Waiting for DNS or a handler holds up that queue only.
     * Held (suspended) messages are recorded once, burn no attempt, and leave within a minute after
       the end, spread evenly.
@@ -42,9 +42,10 @@ from engine.schedule.timer_wheel import TimerWheel, Waiting
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView
 from engine.spool.spool_store import SpoolStore
-from engine.throttle.limiter import MemoryLimiter
+from engine.throttle.limiter import Bucket, MemoryLimiter
 from policy.errors import HookFailedError
-from policy.runtime import Pending, PolicyRuntime
+from policy.handler_call import Pending
+from policy.runtime import PolicyRuntime
 
 log = logging.getLogger("cirrus.schedule")
 
@@ -374,7 +375,7 @@ class Promotion:
                 return False
             config = queue.config
         queue.config = config
-        queue.config_until_mono = now + config.refresh_interval_s
+        queue.config_until_mono = now + max(config.refresh_interval_s, 1.0)
         queue.bucket = None
         if config.max_message_rate is not None:
             key = f"schedq-{queue.name}-message-rate"
@@ -594,7 +595,7 @@ class Promotion:
         rates += [(spec, key) for key, spec in path.additional_source_selection_rates.items()]
         if not rates:
             return 0.0
-        taken = []
+        taken: list[Bucket] = []
         for spec, key in sorted(rates, key=lambda item: item[0].per_s):
             bucket = self._ports.limiter.bucket(key, spec)
             wait_s = bucket.take(1, now)

@@ -4,8 +4,8 @@ Place in flow: ``engine.schedule.promotion`` adds waiting messages and takes tho
 
 Invariants:
     * No entry comes out before its due time; it comes out at most one tick after it.
-    * Adding is constant; the cost of taking is that of what is taken. How many wait does not matter.
-    * An entry that was cancelled (its queue no longer knows it) is passed over when its tick comes.
+    * Adding is constant; taking costs what is taken. How many wait does not matter.
+    * An entry that was cancelled (its queue no longer knows it) is passed over at its tick.
 
 Standard: hashed timing wheel (Varghese and Lauck, 1987), with a heap over the ticks in use instead
 of a fixed circle, so that a week's horizon costs nothing.

@@ -1,4 +1,4 @@
-"""A spool in memory: for tests and for ``cirrus check``; passes the contract suite of the real one."""
+"""A spool in memory, for tests; it passes the contract suite of the real one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What the spool held at start goes back into the queues, while mail is already taken.
 
-Place in flow: started by ``engine.app`` once; ``reinsert`` puts each message into its scheduled queue
-with its due time and attempts as they were.
+Place in flow: started by ``engine.app`` once; ``reinsert`` puts each message into its scheduled
+queue with its due time and attempts as they were.
 
 Invariants:
     * Only what was stored before the start is enumerated: newer messages are already live.
