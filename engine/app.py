@@ -49,6 +49,7 @@ from engine.model.log_record import RecordKind
 from engine.model.message import Message, message_from, new_spool_id
 from engine.model.queue_config import MaildirProtocol, ScriptProtocol
 from engine.model.reply import make_reply
+from engine.policy_check import check_local_logs
 from engine.ready.ready_queue import ReadyQueue
 from engine.ready.ready_registry import ReadyRegistry
 from engine.receive.admission import Admission
@@ -126,6 +127,7 @@ class Node:
         self._sweeps = 0
 
         self.script_api = ScriptApi(self.limiter.take_nowait)
+        self.script_api.check_local_logs = check_local_logs
         self.namespace = ScriptNamespace()
         self.script_api.expose(self.namespace, version=version())
         self.runtime = PolicyRuntime(

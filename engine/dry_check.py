@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.hooks import NOT_YET_FIRED
 from engine.model.egress import EgressPath, EgressPool, EgressSource
 from engine.model.queue_config import QueueConfig
 from engine.model.queue_name import QueueName
@@ -46,13 +47,19 @@ class DryCheck:
 
     def __call__(self, epoch: Epoch) -> list[PolicyFinding]:
         """Return what there is to say about an epoch; an error among it rejects it."""
+        with self._api.noting() as noted:
+            findings = self._check(epoch)
+        for name in sorted(NOT_YET_FIRED & epoch.handlers.keys()):
+            text = f"the event {name} is known but not yet in force: the handler never runs"
+            noted.append(_finding(epoch, name, "warning", text))
+        return findings + noted
+
+    def _check(self, epoch: Epoch) -> list[PolicyFinding]:
         with self._api.declaring() as declarations:
             found = self._fire(epoch, "init", severity="error")
         findings = found[1]
         if not findings:
             self.declarations = declarations
-            for text in declarations.warnings:
-                findings.append(_finding(epoch, "init", "warning", text))
         used = self.queues_in_use()[:QUEUES_MAX]
         for name in used or [_EXAMPLE]:
             self._check_queue(epoch, name, findings, "error" if used else "warning")

@@ -13,6 +13,9 @@ RECEPTION_WAIT_S = 30.0
 WAIT_S = 10.0
 #: init may build tables: its budget is that of a load, not of a message.
 INIT_CPU_S = 5.0
+#: Declared, so that scripts are checked against them, and fired by what comes later: a handler of
+#: one is a warning at load, never silence.
+NOT_YET_FIRED = frozenset({"get_acl_definition", "rebind_message", "xfer_message_received"})
 
 
 def _receive(name: str, arguments: str, doc: str, result: tuple[type, ...] | None = None) -> Hook:

@@ -15,9 +15,11 @@ import difflib
 import inspect
 import logging
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor, parse_floor
@@ -30,6 +32,8 @@ from engine.model.queue_config import make_queue_config
 from engine.model.throttle_spec import ThrottleSpec, parse_throttle
 from engine.script_refusals import disconnect, reject
 from engine.script_views import MessageView
+from policy.epoch import EPOCH_NAME
+from policy.hook_registry import PolicyFinding
 from policy.script_api import ScriptNamespace
 
 script_log = logging.getLogger("cirrus.script")
@@ -152,6 +156,7 @@ class ScriptApi:
     def __init__(self, take_rate: TakeRate) -> None:
         self._take_rate = take_rate
         self._declaring: Declarations | None = None
+        self._noted: list[PolicyFinding] | None = None
         self._warned: list[str] = []
 
     # -- declaring ----------------------------------------------------------------------------
@@ -165,6 +170,16 @@ class ScriptApi:
             yield declarations
         finally:
             self._declaring = before
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[list[PolicyFinding]]:
+        """Gather the warnings that script calls give, each with the line of the call."""
+        noted: list[PolicyFinding] = []
+        before, self._noted = self._noted, noted
+        try:
+            yield noted
+        finally:
+            self._noted = before
 
     def _open(self, name: str) -> Declarations:
         if self._declaring is None:
@@ -320,6 +335,10 @@ class ScriptApi:
         """Note a warning once: on the declarations under way and in the diagnostic log."""
         if self._declaring is not None:
             self._declaring.warnings.append(text)
+        if self._noted is not None:
+            finding = PolicyFinding(*_script_place(), "warning", text)
+            if finding not in self._noted:
+                self._noted.append(finding)
         if text not in self._warned:
             if len(self._warned) < 1000:
                 self._warned.append(text)
@@ -384,6 +403,16 @@ def _explain(function: Callable[..., Any]) -> Callable[..., Any]:
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
     return call
+
+
+def _script_place() -> tuple[str, int | None]:
+    """Return file and line of the innermost script call under way."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if EPOCH_NAME in frame.f_globals:
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return "policy", None
 
 
 def _logger(write: Callable[..., None]) -> Callable[[str], None]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from engine.base.clock import Clock
 from engine.model import header_block
-from engine.model.address import EnvelopeAddress, parse_address
+from engine.model.address import EnvelopeAddress, domain_of, parse_address
 from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8, Message
 from engine.model.queue_name import format_queue_name
 from engine.model.schedule_window import adjust_due, parse_schedule
@@ -73,7 +73,7 @@ def queue_name_of(message: Message) -> str:
         routing_domain = meta.get("routing_domain")
     else:
         tenant = campaign = routing_domain = None
-    domain = parse_address(message.recipients[0]).domain if message.recipients else ""
+    domain = domain_of(message.recipients[0]) if message.recipients else ""
     return format_queue_name(
         domain,
         None if tenant is None else str(tenant),
@@ -113,6 +113,8 @@ class MessageView:
     @sender.setter
     def sender(self, value: Any) -> None:
         self._message.sender = _address(value).email
+        if not self._message.sender.isascii():
+            self._message.flags |= FLAG_SMTPUTF8
         self._touch()
 
     @property
@@ -218,7 +220,7 @@ class MessageView:
         message.body_id = message.spool_id
         message.size = len(message.prefix) + len(data)
         message.flags &= ~FLAG_8BIT
-        if not data.isascii():
+        if not (data.isascii() and message.prefix.isascii()):
             message.flags |= FLAG_8BIT
         message.meta_dirty |= DIRTY_ENVELOPE | DIRTY_BODY
 

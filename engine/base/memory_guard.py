@@ -60,8 +60,9 @@ class MemoryGuard:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         environment = os.environ if environment is None else environment
-        self.hard = int(environment.get("CIRRUS_MEMORY_HARD_LIMIT", 0)) or read_hard_limit()
-        self._soft_set = int(environment.get("CIRRUS_MEMORY_SOFT_LIMIT", 0))
+        self._hard_found = int(environment.get("CIRRUS_MEMORY_HARD_LIMIT", 0)) or read_hard_limit()
+        self._soft_found = int(environment.get("CIRRUS_MEMORY_SOFT_LIMIT", 0))
+        self.hard, self._soft_set = self._hard_found, self._soft_found
         self._low_set = 0
         self.usage = read_usage()
         self.is_low = self.is_over = False
@@ -78,11 +79,13 @@ class MemoryGuard:
         return self._low_set or int(self.soft * _LOW_SHARE)
 
     def set_limits(self, limits: Mapping[str, int]) -> None:
-        """Take what a script declared: ``hard_limit``, ``soft_limit``, ``low_thresh`` in octets."""
-        if "hard_limit" in limits:
-            self.hard = limits["hard_limit"]
-        self._soft_set = limits.get("soft_limit", self._soft_set)
-        self._low_set = limits.get("low_thresh", self._low_set)
+        """Take what a script declares now: ``hard_limit``, ``soft_limit``, ``low_thresh`` (octets).
+
+        What it no longer declares is what environment and machine say.
+        """
+        self.hard = limits.get("hard_limit", self._hard_found)
+        self._soft_set = limits.get("soft_limit", self._soft_found)
+        self._low_set = limits.get("low_thresh", 0)
 
     def sample(self) -> None:
         """Read the use of memory and judge it."""

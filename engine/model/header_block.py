@@ -8,15 +8,18 @@ Standard: RFC 5322 sections 2.2 and 3.6; RFC 2047.
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections.abc import Iterator
-from email.header import Header, decode_header
+from email.header import Header
 from functools import lru_cache
 
 #: The most octets of a header line that is not broken by us (RFC 5322, 2.1.1, less CRLF).
 _FOLD_AT = 75
 _FOLDING = re.compile(r"\r?\n[ \t]+")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+#: Charset, encoding, text. Each class stops at the next question mark: linear in the text.
+_ENCODED_WORD = re.compile(r"=\?([^?\s]{1,64})\?([bBqQ])\?([^?]*)\?=")
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -75,17 +78,57 @@ def _field_end(content: bytes, position: int, end: int) -> int:
 def decode_value(raw: bytes) -> str:
     """Return a raw field value unfolded and decoded (RFC 2047; UTF-8, else replaced)."""
     text = _FOLDING.sub(" ", raw.decode("utf-8", "replace")).strip()
-    if "=?" not in text:
-        return text
+    return decode_words(text) if "=?" in text else text
+
+
+def decode_words(text: str) -> str:
+    """Return text with its encoded words decoded (RFC 2047); one that cannot be stays as it is.
+
+    Not by the standard library: its pattern takes time by the square of the text's length.
+    """
+    pieces: list[tuple[bytearray, str]] = []
+    position = 0
+    for match in _ENCODED_WORD.finditer(text):
+        charset = match[1].partition("*")[0].lower()
+        octets = _decode_word(match[2], match[3]) if _is_charset(charset) else None
+        if octets is None:
+            continue
+        gap = text[position : match.start()]
+        position = match.end()
+        # Blanks between two encoded words are no part of the text (RFC 2047, 6.2).
+        if gap and not (gap.isspace() and pieces and pieces[-1][1]):
+            pieces.append((bytearray(gap, "utf-8"), ""))
+        if pieces and pieces[-1][1] == charset:
+            # A character may have been cut in two by the end of a word.
+            pieces[-1][0].extend(octets)
+        else:
+            pieces.append((bytearray(octets), charset))
+    done = "".join(_decode_octets(octets, charset or "utf-8") for octets, charset in pieces)
+    return done + text[position:]
+
+
+def _decode_word(encoding: str, text: str) -> bytes | None:
     try:
-        parts = decode_header(text)
-        return "".join(
-            part if isinstance(part, str) else part.decode(charset or "ascii", "replace")
-            for part, charset in parts
-        )
+        if encoding in "bB":
+            return binascii.a2b_base64(text.rstrip("=") + "==")
+        return binascii.a2b_qp(text.encode(), header=True)
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _is_charset(name: str) -> bool:
+    try:
+        return isinstance(b"a".decode(name, "replace"), str)
     except (LookupError, ValueError):
-        # An unknown charset or broken base64: what stands there is better than nothing.
-        return text
+        return False
+
+
+def _decode_octets(octets: bytearray, charset: str) -> str:
+    try:
+        return octets.decode(charset, "replace")
+    except (LookupError, ValueError):
+        return octets.decode("ascii", "replace")
 
 
 def remove_all(content: bytes, names: set[str]) -> bytes:
@@ -113,8 +156,8 @@ def format_field(name: str, value: str, *, encode: bool = False) -> bytes:
     Raises:
         ValueError: The name or value would break the header.
     """
-    raw_name = name.encode("ascii", "replace")
-    if not _NAME.fullmatch(raw_name + b":"):
+    raw_name = name.encode("utf-8", "replace")
+    if not _NAME.fullmatch(raw_name + b":") or raw_name[-1:] in b" \t":
         raise ValueError(f"{name!r} is no header field name")
     flat = _FOLDING.sub(" ", value)
     if _UNSAFE.search(flat):

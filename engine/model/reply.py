@@ -80,17 +80,30 @@ def _encode(code: int, enhanced: EnhancedStatus | None, text: str) -> bytes:
     prefix = f"{enhanced} " if enhanced else ""
     rows: list[str] = []
     for row in _CONTROLS.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n")).split("\n"):
-        rows.extend(_wrap(row))
+        rows.extend(_wrap(row, _LINE_TEXT_MAX - len(prefix)))
     out = [f"{code}-{prefix}{row}".rstrip() for row in rows[:-1]]
     out.append(f"{code} {prefix}{rows[-1]}".rstrip())
     # A code alone still needs its separating blank: some clients read four octets.
     return "\r\n".join(line if len(line) > 3 else line + " " for line in out).encode() + b"\r\n"
 
 
-def _wrap(row: str) -> list[str]:
-    if len(row) <= _LINE_TEXT_MAX:
-        return [row]
-    return [row[i : i + _LINE_TEXT_MAX] for i in range(0, len(row), _LINE_TEXT_MAX)]
+def _wrap(row: str, octets: int) -> list[str]:
+    """Return a row as lines of at most so many octets, broken at blanks where there are some."""
+    raw = row.encode("utf-8", "replace")
+    if len(raw) <= octets:
+        return [raw.decode()]
+    rows: list[str] = []
+    start = 0
+    while len(raw) - start > octets:
+        blank = raw.rfind(b" ", start + 1, start + octets + 1)
+        stop = blank
+        if blank < 0:
+            stop = start + octets
+            while raw[stop] & 0xC0 == 0x80:
+                stop -= 1
+        rows.append(raw[start:stop].decode())
+        start = stop + (blank >= 0)
+    return [*rows, raw[start:].decode()]
 
 
 def make_reply(code: int, text: str) -> SmtpReply:

@@ -23,6 +23,7 @@ from engine.base.clock import Clock
 from engine.base.metrics import Metrics
 from engine.model.address import domain_of, parse_address
 from engine.model.errors import SpoolUnavailableError
+from engine.model.header_block import header_end
 from engine.model.insert_reason import InsertReason
 from engine.model.log_record import RecordKind
 from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8, Message, SpoolId, new_spool_id
@@ -111,8 +112,7 @@ class Admission:
 
     async def _examine(self, incoming: Incoming) -> list[Message]:
         """Run all handlers; return the messages to store."""
-        if incoming.content[:9].lower() == b"received:" or b"\nReceived:" in incoming.content:
-            judge_hops(incoming.content)
+        judge_hops(incoming.content)
         runtime, epoch = self._runtime, incoming.epoch
         whole = self._make(incoming, incoming.recipients)
         if incoming.is_smtp and (
@@ -218,7 +218,8 @@ class Admission:
     def _resolve(self, incoming: Incoming, message: Message) -> None:
         try:
             message.queue_name = queue_name_of(message)
-            parse_queue_name(message.queue_name)
+            if not parse_queue_name(message.queue_name).domain:
+                raise ValueError(f"the queue {message.queue_name!r} names no domain")
         except ValueError as error:
             log.warning("message %s: no queue name: %s", message.id, error)
             raise _RefusedError(BAD_QUEUE, error) from None
@@ -273,8 +274,7 @@ def judge_hops(content: bytes) -> None:
     Raises:
         _RefusedError: 554 5.4.6.
     """
-    end = content.find(b"\r\n\r\n")
-    header = (content if end < 0 else content[:end]).lower()
+    header = content[: header_end(content)].lower()
     hops = header.count(b"\r\nreceived:") + header.startswith(b"received:")
     if hops > RECEIVED_MAX:
         raise _RefusedError(LOOP, ValueError("loop"))

@@ -67,7 +67,7 @@ class DataReader:
         if end >= 0:
             rest = bytes(buffer[end + 5 :])
             del buffer[end + 2 :]
-            if not self.too_big and end + 2 > self._limit + 1024:
+            if not self.too_big and end + 2 > self._limit * 2 + 1024:
                 self._overflow()
             return rest
         self._scanned = len(buffer)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.smtp import SMTP
@@ -44,7 +45,13 @@ from engine.receive.smtp_grammar import (
     parse_path_argument,
     split_verb,
 )
-from engine.receive.smtp_session_auth import obey_auth, obey_starttls, start_tls
+from engine.receive.smtp_session_auth import (
+    REDACTED,
+    find_context,
+    obey_auth,
+    obey_starttls,
+    start_tls,
+)
 from engine.receive.trace_headers import clean
 from engine.script_refusals import CloseMode, SmtpRefusal
 from engine.script_views import ConnectionView
@@ -57,6 +64,8 @@ log = logging.getLogger("cirrus.receive")
 
 #: Unread input beyond which the socket is paused, octets.
 INPUT_MAX = 256 << 10
+#: First octet of a TLS handshake record (RFC 8446, 5.1).
+_TLS_HANDSHAKE = 22
 #: Replies to wrong or unknown commands in a row after which the client is cut off.
 ERRORS_MAX = 1000
 
@@ -104,6 +113,7 @@ class SmtpSession(SMTP):
         self._deadline_mono = 0.0
         self._verdict: asyncio.Future[Admitted | None] | None = None
         self._errors = 0
+        self._after_auth = False
         self.auth_failures = 0
         self.meta: dict[str, Any] = {}
         self.connection = ConnectionView(self.meta)
@@ -289,7 +299,7 @@ class SmtpSession(SMTP):
         if self._ending:
             return
         if self.options.tls_from_first_byte:
-            await start_tls(self)
+            await start_tls(self, find_context(self), await self._take_client_hello())
         reason = self.ports.gate()
         if reason is not None:
             self._listener.denied()
@@ -303,6 +313,15 @@ class SmtpSession(SMTP):
                 return
         await self.answer(SmtpReply(220, None, f"{self.options.hostname} {self.options.banner}"))
 
+    async def _take_client_hello(self) -> bytes:
+        """Return the first TLS record: some loops read it before TLS can be switched on."""
+        data = self._in
+        while len(data) < 5 or len(data) < 5 + int.from_bytes(data[3:5], "big"):
+            if data and data[0] != _TLS_HANDSHAKE:
+                raise ConnectionEndedError
+            await self.more_input()
+        return self._take_input()
+
     async def _choose_options(self) -> None:
         options = self.options.for_connection(self.peer_ip, self.own_ip)
         runtime = self.ports.runtime
@@ -313,7 +332,8 @@ class SmtpSession(SMTP):
                     runtime.fire_nowait("get_listener_parameters", listen, self.connection)
                 )
                 if given:
-                    options = options.overlay(given)
+                    # The listener's own layers lie below: only those just given count now.
+                    options = replace(options, peer=None, via=None).overlay(given)
                     options = options.for_connection(self.peer_ip, self.own_ip)
         except SmtpRefusal as refusal:
             await self.answer(refusal.reply)
@@ -330,7 +350,7 @@ class SmtpSession(SMTP):
     def next_line(self, limit: int) -> bytes | None:
         """Return the next line with its end, None while it is not complete.
 
-        A line of more octets than the limit (its end not counted) comes back as a lone LF.
+        A line of more octets than the limit (its end not counted) comes back empty.
         """
         buffer = self._in
         end = buffer.find(b"\n", self._scanned)
@@ -346,12 +366,12 @@ class SmtpSession(SMTP):
         self._scanned = 0
         if self._skipping or len(line) > limit + 2:
             self._skipping = False
-            return b"\n"
+            return b""
         return line
 
     async def _obey(self, raw: bytes) -> None:
         if not raw.endswith(b"\r\n"):
-            await self.complain(LONG_COMMAND if raw == b"\n" else BARE_NEWLINE)
+            await self.complain(LONG_COMMAND if raw == b"" else BARE_NEWLINE)
             return
         try:
             line = decode_line(raw[:-2])
@@ -361,8 +381,11 @@ class SmtpSession(SMTP):
         verb, argument = split_verb(line)
         command = _COMMANDS.get(verb)
         if command is None:
-            await self.complain(UNKNOWN, line)
+            # What follows a refused AUTH may be the rest of the exchange.
+            secret = self._after_auth or "AUTH" in line.upper()
+            await self.complain(UNKNOWN, REDACTED if secret else line)
             return
+        self._after_auth = verb == "AUTH"
         if self._chunks is not None and verb not in _WITHIN_BDAT:
             await self.complain(IN_BDAT, line)
             return
@@ -389,6 +412,8 @@ class SmtpSession(SMTP):
 
     async def answer(self, reply: SmtpReply, command: str = "") -> None:
         """Queue a reply, after the script had a look at it; note refusals in the records."""
+        if command.lstrip(" \t")[:4].upper() == "AUTH":
+            command = REDACTED
         if self.rewrites:
             reply = await self._rewritten(reply, command)
         self._out.append(reply.encode())
@@ -462,9 +487,9 @@ class SmtpSession(SMTP):
             return POLICY_FAILED
         return None
 
-    async def refuse(self, refusal: SmtpRefusal) -> None:
+    async def refuse(self, refusal: SmtpRefusal, command: str = "") -> None:
         """Send a handler's refusal and close as it asks."""
-        await self.answer(refusal.reply, self._line)
+        await self.answer(refusal.reply, command or self._line)
         if refusal.close is CloseMode.FORCE:
             self._ending = True
         elif refusal.close is CloseMode.FOLLOW_WITH_421 and refusal.reply.code != 421:
@@ -563,12 +588,15 @@ class SmtpSession(SMTP):
             await self.answer(make_reply(421, f"4.3.2 {self.options.hostname} {reason}"), line)
             return
         self.epoch = self.ports.runtime.epoch
+        # What the script said about domains holds for one transaction: it may have changed.
+        self._domains.clear()
         self._line = line
         if self.ports.runtime.is_handled("smtp_mail_from", self.epoch) and (
             await self._ask("smtp_mail_from", sender, self.connection) is not None
         ):
             return
         self.sender = sender
+        self._errors = 0
         self.smtputf8 = "SMTPUTF8" in parameters or not sender.email.isascii()
         await self.answer(SENDER_OK)
 
@@ -698,9 +726,9 @@ class SmtpSession(SMTP):
         if trouble is not None:
             # The octets are read whatever the answer: what follows them is a command.
             had_transaction = bool(self.recipients)
+            await self.answer(trouble, line)
             if last or not had_transaction:
                 self.reset()
-            await self.answer(trouble, line)
             return
         if not last:
             await self.answer(make_reply(250, f"2.0.0 {size} octets received"))

@@ -18,6 +18,7 @@ import logging
 import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engine.model.errors import EngineError
 from engine.model.reply import SmtpReply, make_reply
 from engine.receive.admission import finished
 from engine.receive.incoming import ConnectionEndedError
@@ -73,25 +74,47 @@ async def obey_starttls(session: SmtpSession, argument: str, line: str) -> None:
     if argument:
         await session.complain(make_reply(501, "5.5.4 STARTTLS takes no argument"), line)
         return
+    context = find_context(session)
+    if context is None:
+        await session.answer(NO_TLS, line)
+        return
     await session.answer(READY_FOR_TLS)
     await session.flush()
-    await start_tls(session)
+    await start_tls(session, context)
 
 
-async def start_tls(session: SmtpSession) -> None:
+def find_context(session: SmtpSession) -> ssl.SSLContext | None:
+    """Return the TLS context of a session's options, or None when it cannot be had."""
+    try:
+        context: ssl.SSLContext = session.ports.tls_context(session.options)
+    except (EngineError, OSError, ValueError) as error:
+        log.error("no TLS context for %s: %s", session.options.hostname, error)
+        return None
+    return context
+
+
+async def start_tls(
+    session: SmtpSession, context: ssl.SSLContext | None, client_hello: bytes = b""
+) -> None:
     """Switch a session to TLS and forget everything learnt before.
 
+    Args:
+        session: The session.
+        context: Its TLS context.
+        client_hello: The handshake's first record, where the session has read it already: a
+            listener that speaks TLS from the first byte. It is whole: the client waits for us.
+
     Raises:
-        ConnectionEndedError: The handshake failed; the connection is closed.
+        ConnectionEndedError: There is no context, or the handshake failed; nothing is said in
+            the clear and the connection is closed.
     """
-    try:
-        context = session.ports.tls_context(session.options)
-    except (OSError, ValueError, ssl.SSLError) as error:
-        log.error("no TLS context for %s: %s", session.options.hostname, error)
-        await session.answer(NO_TLS)
-        return
+    if context is None:
+        raise ConnectionEndedError
     session.discard_input()
     session.arm_deadline(HANDSHAKE_S)
+    if client_hello:
+        # Behind what start_tls queues itself, so that the TLS protocol is connected by then.
+        session.loop.call_soon(session.loop.call_soon, _hand_over, session.transport, client_hello)
     try:
         transport = await session.loop.start_tls(
             session.transport,
@@ -104,7 +127,8 @@ async def start_tls(session: SmtpSession) -> None:
         log.info("TLS handshake with %s failed: %s", session.peer_ip, error)
         session.transport.abort()
         raise ConnectionEndedError from error
-    if transport is None:
+    if transport is None or transport.get_extra_info("ssl_object") is None:
+        # The client left in the instant the handshake ended.
         raise ConnectionEndedError
     session.transport = transport
     session.is_tls = True
@@ -115,6 +139,17 @@ async def start_tls(session: SmtpSession) -> None:
     session.meta.pop("ehlo_domain", None)
     session.client_name = ""
     session.reset()
+
+
+def _hand_over(transport: Any, octets: bytes) -> None:
+    """Give octets read before the switch to the TLS protocol that is in charge now."""
+    protocol = transport.get_protocol()
+    while octets and not transport.is_closing():
+        room = memoryview(protocol.get_buffer(len(octets)))
+        count = min(len(room), len(octets))
+        room[:count] = octets[:count]
+        protocol.buffer_updated(count)
+        octets = octets[count:]
 
 
 def describe_tls(transport: Any) -> tuple[str, str, list[str]]:
@@ -211,9 +246,9 @@ async def _judge(session: SmtpSession, credentials: Credentials) -> None:
         )
         identity = _identities(answer, credentials)
     except SmtpRefusal as refusal:
-        await session.answer(refusal.reply, REDACTED)
+        await session.refuse(refusal, REDACTED)
         return
-    except (HookFailedError, ValueError) as error:
+    except (HookFailedError, KeyError, TypeError, ValueError) as error:
         # Not logged with its cause: a traceback could show the password.
         log.error("smtp_auth_plain failed: %s", type(error).__name__)
         await session.answer(AUTH_UNAVAILABLE, REDACTED)

@@ -12,11 +12,11 @@ Standard: RFC 5322 section 2.2 (folding), RFC 2047 (encoded words, decoded where
 
 from __future__ import annotations
 
-import email.errors
-import email.header
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from engine.model.header_block import decode_words
 
 #: Octets of a header section looked at: bounds the work a crafted message can make.
 HEADER_SECTION_MAX = 262_144
@@ -114,9 +114,4 @@ def _text(octets: bytes) -> str:
 
 def _decoded(value: str) -> str:
     value = value.strip().replace("\t", " ")
-    if "=?" not in value:
-        return value
-    try:
-        return str(email.header.make_header(email.header.decode_header(value)))
-    except (ValueError, LookupError, email.errors.HeaderParseError):
-        return value
+    return decode_words(value) if "=?" in value else value

@@ -1,0 +1,77 @@
+"""Check of a policy script without a node: what ``cirrus check --policy`` asks the engine.
+
+Place in flow: found by ``engine.tools.check`` through the entry-point group ``cirrus.checks``;
+loads a script as ``engine.app`` does, into an epoch that nothing runs on.
+
+Invariants:
+    * Nothing is started or opened but the script's own files: ``init`` only declares.
+    * Every finding is reported, not only the first; the order is that of the load.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from engine.base.clock import Clock
+from engine.dry_check import DryCheck
+from engine.hooks import HOOKS
+from engine.records.local_log import parse_local_log_options
+from engine.script_api import ScriptApi
+from engine.throttle.limiter import MemoryLimiter
+from policy.epoch import Epoch
+from policy.errors import PolicyLoadError
+from policy.hook_registry import PolicyFinding
+from policy.runtime import PolicyRuntime
+from policy.script_api import ScriptNamespace
+
+
+def check_local_logs(options: dict[str, Any]) -> None:
+    """Read the options of ``configure_local_logs``: ``init`` fails where they do not fit.
+
+    Raises:
+        ConfigurationError: An option is unknown or has a value it cannot have.
+    """
+    parse_local_log_options(**options)
+
+
+def check_policy(path: Path) -> list[PolicyFinding]:
+    """Return everything there is to say about a policy script and what it imports.
+
+    Args:
+        path: The script; it need not exist.
+    """
+    clock = Clock()
+    api = ScriptApi(MemoryLimiter(clock.mono).take_nowait)
+    api.check_local_logs = check_local_logs
+    namespace = ScriptNamespace()
+    api.expose(namespace, version=_version())
+    runtime = PolicyRuntime(HOOKS, namespace, mono=clock.mono)
+    dry_check = DryCheck(runtime, api)
+    findings: list[PolicyFinding] = []
+
+    def gather(epoch: Epoch) -> list[PolicyFinding]:
+        # An error among the answers would end the load at the first one.
+        findings.extend(dry_check(epoch))
+        if dry_check.declarations.spool is None and not _has_error(findings):
+            text = "init declares no spool, and no node starts without mta.define_spool(path=...)"
+            findings.append(PolicyFinding(str(path), None, "error", text))
+        return []
+
+    try:
+        runtime.load(path, dry_check=gather)
+    except PolicyLoadError as error:
+        findings.append(PolicyFinding(error.file, error.line, "error", error.message))
+    return findings
+
+
+def _has_error(findings: list[PolicyFinding]) -> bool:
+    return any(finding.severity == "error" for finding in findings)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("cirrus-mta")
+    except metadata.PackageNotFoundError:
+        return "0"

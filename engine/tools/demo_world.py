@@ -1,0 +1,279 @@
+"""The small world of ``cirrus demo``: a sink, a node and traffic as processes on loopback.
+
+Place in flow: ``demo`` tells the story; this starts, asks and ends the processes.
+
+Invariants:
+    * Only processes that were started here are signalled, by their own id; none outlives ``close``.
+    * Every wait has a deadline; nothing listens on anything but loopback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import zstandard
+
+from engine.model.log_record import LogRecord, decode_record
+
+#: How long a process may take to end after SIGTERM before it is killed, seconds.
+END_S = 8.0
+_POLL_S = 0.1
+
+POLICY = '''\
+"""The policy of the demonstration; edit it while it runs (cirrus demo --keep)."""
+
+import mta
+from mta import on
+
+REFUSED = {refused!r}
+
+
+@on("init")
+def init():
+    mta.define_spool(path={spool!r})
+    mta.configure_local_logs(log_dir={logs!r}, meta=["tenant"])
+    mta.start_esmtp_listener(listen="127.0.0.1:{smtp}", relay_hosts=["127.0.0.1"])
+    mta.start_http_listener(listen="127.0.0.1:{http}")
+    # The demonstration has a DNS of its own: every domain's MX is the sink.
+    mta.dns.configure_test_resolver(zones=[{zone!r}])
+
+
+@on("message_received")
+def message_received(msg):
+    if msg.recipient.domain in REFUSED:
+        mta.reject(550, "5.7.1 the policy wants no mail to this domain")
+    msg.set_meta("tenant", "demo")
+
+
+@on("get_queue_config")
+def get_queue_config(domain, tenant, campaign, routing_domain):
+    # Deferred mail is tried again after two seconds, so that the demonstration can show it.
+    return mta.make_queue_config(
+        egress_pool="pool", retry_interval="2s", max_retry_interval="2s", max_age="1h"
+    )
+
+
+@on("get_egress_pool")
+def get_egress_pool(name):
+    entries = [{{"name": "ip-1", "weight": 2}}, {{"name": "ip-2", "weight": 1}}]
+    return mta.make_egress_pool(name=name, entries=entries)
+
+
+@on("get_egress_source")
+def get_egress_source(name):
+    return mta.make_egress_source(name=name, ehlo_domain=name + ".example")
+
+
+@on("get_egress_path")
+def get_egress_path(routing_domain, egress_source, site_name):
+    return mta.make_egress_path(
+        smtp_port={sink},
+        prohibited_hosts=[],
+        enable_tls="Disabled",
+        connection_limit=4,
+    )
+'''
+ZONE = """\
+$ORIGIN example.
+@ 60 IN MX 10 mx.fine
+fine 60 IN MX 10 mx.fine
+busy 60 IN MX 10 mx.busy
+strict 60 IN MX 10 mx.strict
+news 60 IN MX 10 mx.fine
+mx.fine 60 IN A 127.0.0.1
+mx.busy 60 IN A 127.0.0.1
+mx.strict 60 IN A 127.0.0.1
+"""
+REPLIES = """\
+# busy.example asks the first recipients to come back later; strict.example refuses all.
+[["busy.example"]]
+when = "rcpt"
+reply = "451 4.7.1 greylisted, come back in a while"
+count = 25
+
+[["strict.example"]]
+when = "rcpt"
+reply = "550 5.1.1 no such person here"
+"""
+
+
+class DemoFailedError(Exception):
+    """The world did not do what it should; the text says what."""
+
+
+class World:
+    """The processes and files of one demonstration."""
+
+    def __init__(self, folder: Path, deadline_mono: float) -> None:
+        self.folder = folder
+        self.sink_port, self.smtp_port, self.http_port = _free_ports(3)
+        self.policy = folder / "policy.py"
+        self.log_dir = folder / "logs"
+        self._deadline_mono = deadline_mono
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- starting -----------------------------------------------------------------------------
+
+    def write_policy(self, *, refused: tuple[str, ...] = ()) -> None:
+        """Write the node's policy in one step, as an editor would save it."""
+        text = POLICY.format(
+            refused=list(refused),
+            spool=str(self.folder / "spool"),
+            logs=str(self.log_dir),
+            smtp=self.smtp_port,
+            http=self.http_port,
+            sink=self.sink_port,
+            zone=ZONE,
+        )
+        fresh = self.policy.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.replace(self.policy)
+
+    def start_sink(self) -> None:
+        """Start the receiving end and wait for it."""
+        replies = self.folder / "replies.toml"
+        replies.write_text(REPLIES)
+        listen = f"127.0.0.1:{self.sink_port}"
+        self._start("sink", "engine.tools.sink", "--listen", listen, "--replies", str(replies))
+        self.wait("the sink", lambda: _answers(self.sink_port), needs="sink")
+
+    def start_node(self) -> None:
+        """Start the node and wait until it takes mail."""
+        self.write_policy()
+        self._start("node", "engine", "--policy", str(self.policy), "--drain", "5")
+        self.wait("the node", self.is_live, needs="node")
+
+    def start_traffic(self, *arguments: str) -> None:
+        """Start the load generator."""
+        target = f"127.0.0.1:{self.smtp_port}"
+        self._start("traffic", "engine.tools.traffic", "--target", target, *arguments)
+
+    def _start(self, name: str, module: str, *arguments: str) -> None:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self._processes[name] = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C is for the demonstration alone: it ends the others in order.
+                start_new_session=True,
+            )
+
+    # -- asking -------------------------------------------------------------------------------
+
+    def wait(self, what: str, holds: Callable[[], bool], *, needs: str = "") -> None:
+        """Return when something holds.
+
+        Raises:
+            DemoFailedError: It did not within the time of the demonstration, or the process that
+                it needs ended.
+        """
+        while not holds():
+            process = self._processes.get(needs)
+            if process is not None and process.poll() is not None:
+                raise DemoFailedError(f"{what} did not come up: {self._last_line(needs)}")
+            if time.monotonic() > self._deadline_mono:
+                raise DemoFailedError(f"waited too long for {what}")
+            time.sleep(_POLL_S)
+
+    def _last_line(self, name: str) -> str:
+        lines = self.log_of(name).strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+    def log_of(self, name: str) -> str:
+        """Return what a process has written so far."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def pid_of(self, name: str) -> int:
+        """Return the id of a process."""
+        return self._processes[name].pid
+
+    def has_ended(self, name: str) -> bool:
+        """Return whether a process is over."""
+        return self._processes[name].poll() is not None
+
+    def is_live(self) -> bool:
+        """Return whether the node takes mail."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=2)
+        try:
+            connection.request("GET", "/api/check-liveness/v1")
+            is_live = connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            is_live = False
+        finally:
+            connection.close()
+        return is_live
+
+    def read_records(self) -> list[LogRecord]:
+        """Return the log records written so far, in the order of the files."""
+        found: list[LogRecord] = []
+        for segment in sorted(self.log_dir.glob("*")) if self.log_dir.is_dir() else []:
+            for line in _read_segment(segment).splitlines():
+                with contextlib.suppress(ValueError):
+                    found.append(decode_record(line))
+        return found
+
+    # -- ending -------------------------------------------------------------------------------
+
+    def stop(self, name: str) -> None:
+        """End one process: ask, wait, kill."""
+        process = self._processes.pop(name, None)
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(END_S)
+
+    def close(self) -> None:
+        """End every process, the sender first and the receiver last."""
+        for name in ("traffic", "node", "sink"):
+            self.stop(name)
+
+
+def _read_segment(path: Path) -> bytes:
+    """Return what can be read of a segment that may still be written to."""
+    chunks: list[bytes] = []
+    with path.open("rb") as raw, contextlib.suppress(zstandard.ZstdError):
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        while chunk := reader.read(1 << 16):
+            chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False

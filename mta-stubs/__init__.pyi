@@ -1,0 +1,521 @@
+"""What policy scripts import: types for editors and type checkers.
+
+The module itself exists inside a running node only. Classes here are for annotations
+(``if TYPE_CHECKING: from mta import Message``); a script gets their objects from events and
+from the ``make_*`` functions.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import (
+    Any,
+    Literal,
+    NoReturn,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    final,
+    overload,
+    type_check_only,
+)
+
+from . import dns as dns
+
+_Duration: TypeAlias = int | float | str
+_Rate: TypeAlias = str
+_Limit: TypeAlias = int | str
+_Floor: TypeAlias = int | float | str
+_KeySource: TypeAlias = str | Mapping[str, str]
+_MemoryPolicy: TypeAlias = Literal["ShrinkDataAndMeta", "ShrinkData", "NoShrink"]
+_Wakeup: TypeAlias = Literal["Aggressive", "Relaxed"]
+_Refresh: TypeAlias = Literal["Ttl", "Epoch"]
+_Report: TypeAlias = Literal["Ignore", "LogThenDrop", "LogThenRelay"] | bool
+
+_T = TypeVar("_T")
+#: What a handler answers: ``def`` or ``async def``, and None for "the next one decides".
+_Answer: TypeAlias = _T | Coroutine[Any, Any, _T | None] | None
+_Nothing: TypeAlias = Coroutine[Any, Any, None] | None
+
+version: str
+
+# -- what events hand over --------------------------------------------------------------------
+
+@final
+@type_check_only
+class Address:
+    """A sender or recipient."""
+
+    @property
+    def user(self) -> str:
+        """The local part without quotes; empty for the null sender."""
+    @property
+    def domain(self) -> str:
+        """The domain in lower case, or an address literal in brackets."""
+    @property
+    def email(self) -> str:
+        """The whole address."""
+
+@final
+@type_check_only
+class Message:
+    """The message of an event. Nothing here waits."""
+
+    @property
+    def sender(self) -> Address:
+        """The envelope sender; empty for a bounce."""
+    @sender.setter
+    def sender(self, value: Address | str) -> None: ...
+    @property
+    def recipient(self) -> Address:
+        """The only recipient; an error if there are several."""
+    @recipient.setter
+    def recipient(self, value: Address | str | Sequence[Address | str]) -> None: ...
+    @property
+    def recipient_list(self) -> list[Address]:
+        """The recipients, in order."""
+    @recipient_list.setter
+    def recipient_list(self, value: Iterable[Address | str]) -> None: ...
+    @property
+    def id(self) -> str:
+        """The spool id, 32 hexadecimal digits."""
+    @property
+    def queue_name(self) -> str:
+        """The name of the queue, from recipient and metadata as they are now."""
+    @property
+    def num_attempts(self) -> int:
+        """The number of delivery attempts made."""
+    def set_sender(self, value: Address | str) -> None: ...
+    def set_recipient(self, value: Address | str | Sequence[Address | str]) -> None: ...
+    def get_meta(self, name: str) -> Any:
+        """A metadata value, or None."""
+    def set_meta(self, name: str, value: Any) -> None:
+        """Set a metadata value. tenant, campaign, routing_domain and queue name the queue."""
+    def get_data(self) -> bytes:
+        """The whole message: header and body as they will be sent."""
+    def set_data(self, data: bytes | str) -> None: ...
+    def get_first_named_header_value(self, name: str) -> str | None: ...
+    def get_all_named_header_values(self, name: str) -> list[str]: ...
+    def get_all_headers(self) -> list[list[str]]: ...
+    def prepend_header(self, name: str, value: str, encode: bool = False) -> None: ...
+    def append_header(self, name: str, value: str, encode: bool = False) -> None: ...
+    def remove_all_named_headers(self, name: str) -> None: ...
+    def remove_x_headers(self, names: Iterable[str] = ()) -> None: ...
+    def import_x_headers(self, names: Iterable[str] = ()) -> None: ...
+    def set_due(self, due: str | datetime | None = None) -> None:
+        """When it may next be sent: None for now, RFC 3339 text, or a datetime with a zone."""
+    def set_scheduling(self, schedule: Mapping[str, Any] | None) -> dict[str, Any] | None: ...
+    def import_scheduling_header(
+        self, name: str, remove: bool = False
+    ) -> dict[str, Any] | None: ...
+
+@final
+@type_check_only
+class Connection:
+    """A client's connection: named values, kept until it closes."""
+
+    def get_meta(self, name: str) -> Any: ...
+    def set_meta(self, name: str, value: Any) -> None: ...
+
+@final
+@type_check_only
+class Throttle:
+    """A rate that the script applies itself; counts are kept across reloads."""
+
+    def throttle(self, quantity: int = 1) -> dict[str, Any]:
+        """throttled, limit, remaining, reset_after and retry_after (seconds)."""
+    def delay_message_if_throttled(self, msg: Message) -> bool: ...
+
+# -- declared by init -------------------------------------------------------------------------
+
+def define_spool(
+    *,
+    path: str,
+    durability: Literal["strict", "relaxed"] = "strict",
+    min_free_space: _Floor | None = None,
+    min_free_inodes: _Floor | None = None,
+) -> None:
+    """Declare where accepted mail is kept."""
+
+def start_esmtp_listener(
+    *,
+    listen: str = ...,
+    max_connections: int = ...,
+    hostname: str = ...,
+    banner: str = ...,
+    relay_hosts: Iterable[str] = ...,
+    tls_certificate: _KeySource | None = ...,
+    tls_private_key: _KeySource | None = ...,
+    tls_required_client_ca: _KeySource | None = ...,
+    tls_from_first_byte: bool = ...,
+    deferred_spool: bool = ...,
+    trace_headers: Mapping[str, Any] = ...,
+    client_timeout: _Duration = ...,
+    data_processing_timeout: _Duration = ...,
+    max_messages_per_connection: int = ...,
+    max_recipients_per_message: int = ...,
+    max_message_size: int = ...,
+    data_buffer_size: int = ...,
+    invalid_line_endings: Literal["Deny", "Allow", "Fix"] = ...,
+    line_length_hard_limit: int = ...,
+    batch_handling: Literal["BifurcateAlways", "BatchByDomain"] = ...,
+    meta: Mapping[str, Any] = ...,
+    peer: Mapping[str, Mapping[str, Any]] = ...,
+    via: Mapping[str, Mapping[str, Any]] = ...,
+) -> None:
+    """Declare an SMTP listener."""
+
+def start_http_listener(
+    *,
+    listen: str = "127.0.0.1:8000",
+    hostname: str | None = None,
+    trusted_hosts: Iterable[str] = ...,
+    request_body_limit: int = ...,
+    use_tls: bool = False,
+    tls_certificate: _KeySource | None = None,
+    tls_private_key: _KeySource | None = None,
+) -> None:
+    """Declare an HTTP listener: injection, liveness, metrics, administration."""
+
+def configure_local_logs(
+    *,
+    log_dir: str,
+    max_file_size: int = ...,
+    max_segment_duration: _Duration | None = ...,
+    back_pressure: int = ...,
+    compression_level: int = ...,
+    meta: list[str] = ...,
+    headers: list[str] = ...,
+    per_record: dict[str, dict[str, Any]] = ...,
+    filter_event: Callable[[Message], bool] | None = ...,
+    min_free_space: _Floor | None = ...,
+    min_free_inodes: _Floor | None = ...,
+    keep: _Duration = ...,
+) -> None:
+    """Declare a folder of log segments."""
+
+def configure_log_hook(
+    *,
+    name: str,
+    back_pressure: int = 128_000,
+    meta: Iterable[str] = (),
+    headers: Iterable[str] = (),
+    per_record: Mapping[str, Any] | None = None,
+    deferred_spool: bool = False,
+) -> None:
+    """Declare that records become queued messages; route them by get_queue_config."""
+
+def set_memory_hard_limit(octets: int) -> None: ...
+def set_memory_soft_limit(octets: int) -> None: ...
+def set_memory_low_thresh(octets: int) -> None: ...
+
+# -- answers of get_* events ------------------------------------------------------------------
+
+@final
+@type_check_only
+class QueueConfig: ...
+
+@final
+@type_check_only
+class EgressPool: ...
+
+@final
+@type_check_only
+class EgressSource: ...
+
+@final
+@type_check_only
+class EgressPath: ...
+
+@final
+@type_check_only
+class ListenerDomain: ...
+
+@type_check_only
+class _PoolEntryName(TypedDict):
+    name: str
+
+@type_check_only
+class _PoolEntry(_PoolEntryName, total=False):
+    weight: int
+
+def make_queue_config(
+    *,
+    retry_interval: _Duration | None = None,
+    max_retry_interval: _Duration | None = None,
+    max_age: _Duration | None = None,
+    egress_pool: str | None = None,
+    max_message_rate: _Rate | None = None,
+    protocol: Literal["smtp", "null"] | Mapping[str, Mapping[str, Any]] | None = None,
+    reap_interval: _Duration | None = None,
+    refresh_interval: _Duration | None = None,
+    refresh_strategy: _Refresh | None = None,
+    provider_name: str | None = None,
+    strategy: Literal["SingletonTimerWheel", "TimerWheel", "SkipList", "SingletonTimerWheelV2"]
+    | None = None,
+    timerwheel_tick_interval: _Duration | None = None,
+    shrink_policy: Iterable[Mapping[str, Any]] | None = None,
+) -> QueueConfig: ...
+def make_egress_pool(
+    *,
+    name: str,
+    entries: Iterable[_PoolEntry] | Iterable[Mapping[str, Any]] | None = None,
+    ttl: _Duration | None = None,
+) -> EgressPool: ...
+def make_egress_source(
+    *,
+    name: str,
+    ehlo_domain: str | None = None,
+    source_address: str | None = None,
+    remote_port: int | None = None,
+    ha_proxy_server: str | None = None,
+    ha_proxy_source_address: str | None = None,
+    socks5_proxy_server: str | None = None,
+    socks5_proxy_source_address: str | None = None,
+    socks5_proxy_username: str | None = None,
+    socks5_proxy_password: _KeySource | None = None,
+    suspend_when_unplumbed: Mapping[str, Any] | None = None,
+    suspend_when_proxy_unhealthy: Mapping[str, Any] | None = None,
+    ttl: _Duration | None = None,
+) -> EgressSource: ...
+def make_egress_path(
+    *,
+    connection_limit: _Limit | None = None,
+    additional_connection_limits: Mapping[str, _Limit] | None = None,
+    max_ready: int | None = None,
+    max_connection_rate: _Rate | None = None,
+    max_message_rate: _Rate | None = None,
+    additional_message_rate_throttles: Mapping[str, _Rate] | None = None,
+    source_selection_rate: _Rate | None = None,
+    additional_source_selection_rates: Mapping[str, _Rate] | None = None,
+    max_deliveries_per_connection: int | None = None,
+    max_recipients_per_batch: int | None = None,
+    consecutive_connection_failures_before_delay: int | None = None,
+    smtp_port: int | None = None,
+    ehlo_domain: str | None = None,
+    enable_tls: Literal[
+        "Opportunistic", "OpportunisticInsecure", "Required", "RequiredInsecure", "Disabled"
+    ]
+    | None = None,
+    enable_mta_sts: bool | None = None,
+    enable_dane: bool | None = None,
+    tls_prefer_openssl: bool | None = None,
+    tls_certificate: _KeySource | None = None,
+    tls_private_key: _KeySource | None = None,
+    openssl_cipher_list: str | None = None,
+    openssl_cipher_suites: str | None = None,
+    openssl_options: str | None = None,
+    rustls_cipher_suites: Iterable[str] | None = None,
+    opportunistic_tls_reconnect_on_failed_handshake: bool | None = None,
+    remember_broken_tls: _Duration | None = None,
+    smtp_auth_plain_username: str | None = None,
+    smtp_auth_plain_password: _KeySource | None = None,
+    allow_smtp_auth_plain_without_tls: bool | None = None,
+    allow_smtp_auth_plain_without_valid_certificate: bool | None = None,
+    enable_pipelining: bool | None = None,
+    enable_rset: bool | None = None,
+    use_lmtp: bool | None = None,
+    ignore_8bit_checks: bool | None = None,
+    reconnect_strategy: Literal["ConnectNextHost", "ReconnectSameHost", "TerminateSession"]
+    | None = None,
+    try_next_host_on_transport_error: bool | None = None,
+    prohibited_hosts: Iterable[str] | None = None,
+    skip_hosts: Iterable[str] | None = None,
+    ip_lookup_strategy: Literal[
+        "Ipv4AndIpv6", "Ipv4Only", "Ipv6Only", "Ipv6ThenIpv4", "Ipv4ThenIpv6"
+    ]
+    | None = None,
+    connect_timeout: _Duration | None = None,
+    banner_timeout: _Duration | None = None,
+    ehlo_timeout: _Duration | None = None,
+    mail_from_timeout: _Duration | None = None,
+    rcpt_to_timeout: _Duration | None = None,
+    data_timeout: _Duration | None = None,
+    data_dot_timeout: _Duration | None = None,
+    rset_timeout: _Duration | None = None,
+    idle_timeout: _Duration | None = None,
+    starttls_timeout: _Duration | None = None,
+    auth_timeout: _Duration | None = None,
+    system_shutdown_timeout: _Duration | None = None,
+    dispatcher_progress_watchdog_timeout: _Duration | None = None,
+    aggressive_connection_opening: bool | None = None,
+    refresh_interval: _Duration | None = None,
+    refresh_strategy: _Refresh | None = None,
+    dispatcher_wakeup_strategy: _Wakeup | None = None,
+    maintainer_wakeup_strategy: _Wakeup | None = None,
+    low_memory_reduction_policy: _MemoryPolicy | None = None,
+    no_memory_reduction_policy: _MemoryPolicy | None = None,
+    provider_name: str | None = None,
+    readyq_pool_name: str | None = None,
+) -> EgressPath: ...
+def make_listener_domain(
+    *,
+    relay_to: bool | None = None,
+    relay_from: Iterable[str] | None = None,
+    log_oob: _Report | None = None,
+    log_arf: _Report | None = None,
+    ttl: _Duration | None = None,
+) -> ListenerDomain: ...
+
+# -- acting -----------------------------------------------------------------------------------
+
+def reject(code: int, text: str) -> NoReturn:
+    """Refuse what the event is about; the text may start with an enhanced status."""
+
+def disconnect(
+    code: int,
+    text: str,
+    mode: Literal["ForceDisconnect", "FollowWith421", "If421"] = "ForceDisconnect",
+) -> NoReturn:
+    """Refuse and close the connection."""
+
+def make_throttle(name: str, spec: _Rate) -> Throttle:
+    """A throttle of this node, such as ``make_throttle("t1", "100/min")``."""
+
+def parse_duration(value: _Duration) -> float:
+    """A duration in seconds."""
+
+def log_debug(text: str) -> None: ...
+def log_info(text: str) -> None: ...
+def log_warn(text: str) -> None: ...
+def log_error(text: str) -> None: ...
+
+# -- registering handlers ---------------------------------------------------------------------
+
+_H0 = TypeVar("_H0", bound=Callable[[], _Nothing])
+_H1 = TypeVar("_H1", bound=Callable[[str, Connection], _Answer[Mapping[str, Any]]])
+_H2 = TypeVar("_H2", bound=Callable[[Connection], _Nothing])
+_H3 = TypeVar("_H3", bound=Callable[[str, Connection, list[str]], _Answer[Sequence[str]]])
+_H4 = TypeVar("_H4", bound=Callable[[str, str, str, Connection], _Answer[bool | Mapping[str, Any]]])
+_H5 = TypeVar("_H5", bound=Callable[[Address, Connection], _Nothing])
+_H6 = TypeVar("_H6", bound=Callable[[Message, Connection], _Nothing])
+_H7 = TypeVar(
+    "_H7", bound=Callable[[Message, Connection], _Answer[Sequence[Sequence[Address | str]]]]
+)
+_H8 = TypeVar(
+    "_H8",
+    bound=Callable[[int, str, str | None, Connection], _Answer[tuple[int | None, str | None]]],
+)
+_H9 = TypeVar("_H9", bound=Callable[[str, str, Connection], _Answer[ListenerDomain]])
+_H10 = TypeVar("_H10", bound=Callable[[Message], _Nothing])
+_H11 = TypeVar("_H11", bound=Callable[[str, str], _Answer[bool | Mapping[str, Any]]])
+_H12 = TypeVar("_H12", bound=Callable[[str], _Answer[bool | Mapping[str, Any]]])
+_H13 = TypeVar("_H13", bound=Callable[[str], Any])
+_H14 = TypeVar(
+    "_H14", bound=Callable[[str, str | None, str | None, str | None], _Answer[QueueConfig]]
+)
+_H15 = TypeVar("_H15", bound=Callable[[str], _Answer[EgressPool]])
+_H16 = TypeVar("_H16", bound=Callable[[str], _Answer[EgressSource]])
+_H17 = TypeVar("_H17", bound=Callable[[str, str, str], _Answer[EgressPath]])
+_H18 = TypeVar("_H18", bound=Callable[[Message, str, list[str], bool, float], _Nothing])
+_H19 = TypeVar("_H19", bound=Callable[[Message, dict[str, Any]], _Nothing])
+_H20 = TypeVar("_H20", bound=Callable[[str, str, str | None, str | None, str | None], _Answer[int]])
+_H21 = TypeVar("_H21", bound=Callable[[Message, str], _Answer[bool]])
+_H22 = TypeVar("_H22", bound=Callable[[Message | None, dict[str, Any]], _Nothing])
+
+@overload
+def on(event: Literal["init", "shutdown"]) -> Callable[[_H0], _H0]: ...
+@overload
+def on(event: Literal["init", "shutdown"], function: _H0) -> _H0: ...
+@overload
+def on(event: Literal["get_listener_parameters"]) -> Callable[[_H1], _H1]: ...
+@overload
+def on(event: Literal["get_listener_parameters"], function: _H1) -> _H1: ...
+@overload
+def on(event: Literal["smtp_connection_accepted"]) -> Callable[[_H2], _H2]: ...
+@overload
+def on(event: Literal["smtp_connection_accepted"], function: _H2) -> _H2: ...
+@overload
+def on(event: Literal["smtp_ehlo"]) -> Callable[[_H3], _H3]: ...
+@overload
+def on(event: Literal["smtp_ehlo"], function: _H3) -> _H3: ...
+@overload
+def on(event: Literal["smtp_auth_plain"]) -> Callable[[_H4], _H4]: ...
+@overload
+def on(event: Literal["smtp_auth_plain"], function: _H4) -> _H4: ...
+@overload
+def on(event: Literal["smtp_mail_from", "smtp_rcpt_to"]) -> Callable[[_H5], _H5]: ...
+@overload
+def on(event: Literal["smtp_mail_from", "smtp_rcpt_to"], function: _H5) -> _H5: ...
+@overload
+def on(event: Literal["smtp_data"]) -> Callable[[_H6], _H6]: ...
+@overload
+def on(event: Literal["smtp_data"], function: _H6) -> _H6: ...
+@overload
+def on(event: Literal["smtp_split_transaction"]) -> Callable[[_H7], _H7]: ...
+@overload
+def on(event: Literal["smtp_split_transaction"], function: _H7) -> _H7: ...
+@overload
+def on(event: Literal["smtp_rewrite_response"]) -> Callable[[_H8], _H8]: ...
+@overload
+def on(event: Literal["smtp_rewrite_response"], function: _H8) -> _H8: ...
+@overload
+def on(event: Literal["get_listener_domain"]) -> Callable[[_H9], _H9]: ...
+@overload
+def on(event: Literal["get_listener_domain"], function: _H9) -> _H9: ...
+@overload
+def on(
+    event: Literal[
+        "message_received",
+        "xfer_message_received",
+        "throttle_insert_ready_queue",
+        "message_enumerated",
+    ],
+) -> Callable[[_H10], _H10]: ...
+@overload
+def on(
+    event: Literal[
+        "message_received",
+        "xfer_message_received",
+        "throttle_insert_ready_queue",
+        "message_enumerated",
+    ],
+    function: _H10,
+) -> _H10: ...
+@overload
+def on(event: Literal["http_auth_basic"]) -> Callable[[_H11], _H11]: ...
+@overload
+def on(event: Literal["http_auth_basic"], function: _H11) -> _H11: ...
+@overload
+def on(event: Literal["http_auth_bearer"]) -> Callable[[_H12], _H12]: ...
+@overload
+def on(event: Literal["http_auth_bearer"], function: _H12) -> _H12: ...
+@overload
+def on(event: Literal["get_acl_definition"]) -> Callable[[_H13], _H13]: ...
+@overload
+def on(event: Literal["get_acl_definition"], function: _H13) -> _H13: ...
+@overload
+def on(event: Literal["get_queue_config"]) -> Callable[[_H14], _H14]: ...
+@overload
+def on(event: Literal["get_queue_config"], function: _H14) -> _H14: ...
+@overload
+def on(event: Literal["get_egress_pool"]) -> Callable[[_H15], _H15]: ...
+@overload
+def on(event: Literal["get_egress_pool"], function: _H15) -> _H15: ...
+@overload
+def on(event: Literal["get_egress_source"]) -> Callable[[_H16], _H16]: ...
+@overload
+def on(event: Literal["get_egress_source"], function: _H16) -> _H16: ...
+@overload
+def on(event: Literal["get_egress_path"]) -> Callable[[_H17], _H17]: ...
+@overload
+def on(event: Literal["get_egress_path"], function: _H17) -> _H17: ...
+@overload
+def on(event: Literal["message_requeued"]) -> Callable[[_H18], _H18]: ...
+@overload
+def on(event: Literal["message_requeued"], function: _H18) -> _H18: ...
+@overload
+def on(event: Literal["rebind_message"]) -> Callable[[_H19], _H19]: ...
+@overload
+def on(event: Literal["rebind_message"], function: _H19) -> _H19: ...
+@overload
+def on(event: Literal["rewrite_delivery_status"]) -> Callable[[_H20], _H20]: ...
+@overload
+def on(event: Literal["rewrite_delivery_status"], function: _H20) -> _H20: ...
+@overload
+def on(event: Literal["should_enqueue_log_record"]) -> Callable[[_H21], _H21]: ...
+@overload
+def on(event: Literal["should_enqueue_log_record"], function: _H21) -> _H21: ...
+@overload
+def on(event: Literal["log_disposition"]) -> Callable[[_H22], _H22]: ...
+@overload
+def on(event: Literal["log_disposition"], function: _H22) -> _H22: ...

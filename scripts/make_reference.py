@@ -1,0 +1,336 @@
+"""Write docs/reference from the code, so that the pages cannot say something else than it does.
+
+    python scripts/make_reference.py            write the pages
+    python scripts/make_reference.py --check    say which are stale; exit status 1 if any is
+
+A test runs the check.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+from msgspec import UnsetType
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from engine.base.metric_names import ENGINE_METRICS  # noqa: E402
+from engine.hooks import HOOKS, NOT_YET_FIRED  # noqa: E402
+from engine.model import egress, listener_options, queue_config  # noqa: E402
+from engine.model.egress_options import PATH_NOT_IN_FORCE, PATH_OPTIONS  # noqa: E402
+from engine.model.keyword_options import Option  # noqa: E402
+from engine.model.log_record import LogRecord, RecordKind  # noqa: E402
+from engine.model.retry_schedule import RetrySchedule  # noqa: E402
+from policy.hook import Hook, OnFailure  # noqa: E402
+
+FOLDER = ROOT / "docs" / "reference"
+NOTE = "*Made by `scripts/make_reference.py` from the code; do not edit.*"
+FAILURES = {
+    OnFailure.REFUSE: "refuse: the client is told to try again later; nothing is kept",
+    OnFailure.DEFER: "defer: the message waits and the handler is asked again",
+    OnFailure.KEEP_LAST: "keep the last answer; without one, the mail waits",
+    OnFailure.IGNORE: "go on as if there were no handler; the error is logged",
+    OnFailure.FATAL: "the node does not start; at a reload the running policy stays",
+}
+#: How converters without an own word for what they take are described.
+KINDS = {
+    "parse_duration": "duration",
+    "_positive": "duration above zero",
+    "parse_throttle": "rate",
+    "parse_limit": "limit",
+    "parse_protocol": "protocol",
+    "parse_listen": '`"address:port"`',
+    "CidrSet.parse": "list of networks",
+    "flag": "True or False",
+    "_switch": "True or False",
+    "text": "text",
+    "_text": "text",
+    "_number": "whole number from 1",
+    "ip_address": "IP address",
+    "key_source": "key source",
+    "_key_source": "key source",
+    "_suspend_rule": "`{trigger, duration}`",
+    "_pool_entry": "`{name, weight}`",
+    "_shrink_entry": "`{interval, policy}`",
+    "_meta": "table of values",
+    "_sender": "function of the script",
+    "parse_mx_entry": "hosts, `host:port`, or `{name, addr}`",
+    "_layers": "table from networks to options",
+    "read_trace_headers": "table",
+}
+
+
+def describe_kind(convert: Callable[..., Any]) -> str:
+    """Return what a converter takes, in words."""
+    name = convert.__qualname__
+    if name in KINDS:
+        return KINDS[name]
+    inner: Mapping[str, Any] = inspect.getclosurevars(convert).nonlocals
+    match name.partition(".")[0]:
+        case "whole":
+            return f"whole number from {inner['least']}"
+        case "choice":
+            return ", ".join(f"`{member.value}`" for member in inner["kind"])
+        case "_one_of":
+            return ", ".join(f"`{choice}`" for choice in inner["choices"])
+        case "list_of":
+            return f"list of {describe_kind(inner['convert'])}"
+        case "table_of":
+            return f"table of {describe_kind(inner['convert'])}s by name"
+    raise LookupError(f"say in KINDS what {name} takes")
+
+
+def describe_default(value: Any) -> str:
+    """Return a default as an operator would write it."""
+    if value in (None, (), {}):
+        return ""
+    if isinstance(value, Enum):
+        return f"`{value.value}`"
+    if isinstance(value, float) and value.is_integer():
+        return f"`{int(value)}`"
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int):
+        return f"`{value[0]}:{value[1]}`"
+    if hasattr(value, "networks"):
+        return " ".join(f"`{network}`" for network in value.networks)
+    if hasattr(value, "to_dict"):
+        return f"`{value.to_dict()}`"
+    if dataclasses.is_dataclass(value) and hasattr(value, "limit"):
+        return f"`{value.limit}`"
+    if dataclasses.is_dataclass(value):
+        return ""
+    return f"`{value}`"
+
+
+def defaults_of(kind: type) -> dict[str, Any]:
+    """Return the defaults of a dataclass by field; fields without one are left out."""
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = field.default_factory()
+    return found
+
+
+def make_table(
+    options: Mapping[str, tuple[str, Callable[..., Any]]],
+    defaults: Mapping[str, Any],
+    not_in_force: Iterable[str] = (),
+    skip: Iterable[str] = (),
+) -> list[str]:
+    """Return a table of options: name, what it takes, default, whether it is in force."""
+    rows = ["| option | takes | default | |", "|---|---|---|---|"]
+    for name, (field, convert) in options.items():
+        if name in skip:
+            continue
+        note = "known, not yet in force" if name in not_in_force else ""
+        default = describe_default(defaults.get(field))
+        rows.append(f"| `{name}` | {describe_kind(convert)} | {default} | {note} |")
+    return rows
+
+
+def _fields(table: Mapping[str, Option]) -> dict[str, tuple[str, Callable[..., Any]]]:
+    return {name: (option.field or name, option.convert) for name, option in table.items()}
+
+
+VALUES = """\
+A *duration* is a number of seconds or text such as `"20m"`, `"5 minutes"`, `"1h30m"`. A *rate* is
+text such as `"100/s"`, `"1,000/min"`, `"50/h,max_burst=5"`. A *limit* is a whole number. A
+*network* is text such as `"10.0.0.0/8"`. A *key source* is the name of a file or
+`{"key_data": "PEM text"}`. An unknown option, and a value that does not fit, is an error at load,
+with file and line."""
+
+
+def make_hooks_page(hooks: Iterable[Hook] = HOOKS) -> str:
+    """Return the page of events."""
+    lines = ["# Events", "", NOTE, ""]
+    lines += [
+        'A handler is a function that a script registers with `@on("event")`, `def` or',
+        "`async def`. It gets the arguments below, by position. `None` means: the next handler,",
+        "then the default. *Several*: the event takes more than one handler, asked in order.",
+        "",
+    ]
+    for hook in hooks:
+        if hook.name in NOT_YET_FIRED:
+            lines += ["**Known, not yet in force:** a handler never runs; loading it warns.", ""]
+        answer = "nothing" if hook.result is None else "an answer, or None"
+        lines += [f"## {hook.name}({', '.join(hook.arguments)})", "", hook.doc, ""]
+        lines.append(f"* Returns {answer}.{' Several.' if hook.multiple else ''}")
+        waits = f", {hook.wait_budget_s:g} s in all for `async def`"
+        lines.append(f"* Budget: {hook.cpu_budget_s * 1000:g} ms of CPU{waits}.")
+        lines += [f"* When it fails: {FAILURES[hook.on_failure]}.", ""]
+    return "\n".join(lines)
+
+
+def make_listener_page() -> str:
+    """Return the page of ``start_esmtp_listener``."""
+    defaults = defaults_of(listener_options.ListenerOptions)
+    lines = ["# Options of an SMTP listener", "", NOTE, ""]
+    lines += [
+        "`mta.start_esmtp_listener(...)` in `init`. `peer` and `via` lay other options over these",
+        "for clients of a network, or for addresses of this machine; a handler of",
+        "`get_listener_parameters` does so for one connection. The host name defaults to that of",
+        "the machine.",
+        "",
+        VALUES,
+        "",
+    ]
+    lines += make_table(listener_options._READERS, defaults | {"hostname": None})
+    later = ", ".join(f"`{name}`" for name in sorted(listener_options._NOT_YET))
+    lines += ["", f"Not available in this version, and refused: {later}.", ""]
+    return "\n".join(lines)
+
+
+def make_path_page() -> str:
+    """Return the page of ``make_egress_path``."""
+    defaults = defaults_of(egress.EgressPath)
+    lines = ["# Options of an egress path", "", NOTE, ""]
+    lines += ["`mta.make_egress_path(...)`, the answer of `get_egress_path`.", "", VALUES, ""]
+    lines += make_table(_fields(PATH_OPTIONS), defaults, PATH_NOT_IN_FORCE)
+    lines += [
+        "",
+        "`enable_mta_sts` is known and not yet in force. `enable_dane` is refused: what asks for",
+        "more safety than can be had is an error.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def make_source_page() -> str:
+    """Return the page of ``make_egress_source`` and ``make_egress_pool``."""
+    rules = ("suspend_when_unplumbed", "suspend_when_proxy_unhealthy")
+    lines = ["# Egress sources and pools", "", NOTE, "", VALUES, ""]
+    lines += [
+        "## Source",
+        "",
+        "`mta.make_egress_source(...)`, the answer of `get_egress_source`.",
+        "",
+    ]
+    lines += make_table(
+        _fields(egress._SOURCE_OPTIONS),
+        defaults_of(egress.EgressSource),
+        rules,
+        egress._PROXY_OPTIONS,
+    )
+    proxies = ", ".join(f"`{name}`" for name in egress._PROXY_OPTIONS)
+    lines += ["", f"Proxies are not yet available; these are refused: {proxies}.", ""]
+    lines += [
+        "## Pool",
+        "",
+        "`mta.make_egress_pool(...)`, the answer of `get_egress_pool`. An entry",
+        "",
+    ]
+    lines[-2] += " without a weight has the weight 1; one of weight 0 gets no mail."
+    lines += make_table(_fields(egress._POOL_OPTIONS), defaults_of(egress.EgressPool))
+    return "\n".join([*lines, ""])
+
+
+def make_queue_page() -> str:
+    """Return the page of ``make_queue_config``."""
+    defaults = defaults_of(queue_config.QueueConfig) | defaults_of(RetrySchedule)
+    unused = ("strategy", "timerwheel_tick_interval", "shrink_policy")
+    lines = ["# Options of a scheduled queue", "", NOTE, ""]
+    lines += ["`mta.make_queue_config(...)`, the answer of `get_queue_config`.", "", VALUES, ""]
+    lines += make_table(_fields(queue_config._OPTIONS), defaults, unused)
+    lines += ["", "## Protocols", "", "| protocol | option | takes |", "|---|---|---|"]
+    for name, (_, table, _) in queue_config._PROTOCOLS.items():
+        rows = [(option, describe_kind(reader.convert)) for option, reader in table.items()]
+        lines += [f"| `{name}` | `{option}` | {takes} |" for option, takes in rows]
+        lines += [] if rows else [f"| `{name}` | | |"]
+    lines += [
+        "",
+        'Written as `protocol={"smtp": {"mx_list": ["mail.example.com", "192.0.2.1:2525"]}}`. The',
+        "protocol `null` drops what it gets.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def make_metrics_page() -> str:
+    """Return the page of metrics."""
+    lines = ["# Metrics", "", NOTE, "", "Prometheus text at `/metrics` of an HTTP listener.", ""]
+    lines += ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for metric in ENGINE_METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        lines.append(f"| `{metric.name}` | {metric.kind.value} | {labels} | {metric.help} |")
+    return "\n".join([*lines, ""])
+
+
+def describe_type(kind: Any) -> str:
+    """Return a field's type as it is in JSON."""
+    parts = [part for part in get_args(kind) if part not in (type(None), UnsetType)]
+    if parts and get_origin(kind) in (Union, UnionType):
+        words = " or ".join(describe_type(part) for part in parts)
+        return f"{words}, or null" if type(None) in get_args(kind) else words
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        inner = (f"`{field.encode_name}`" for field in msgspec.structs.fields(kind))
+        return f"object: {', '.join(inner)}"
+    names = {"str": "text", "int": "number", "RecordKind": "text"}
+    base = get_origin(kind) or kind
+    if base is list:
+        return f"list of {describe_type(get_args(kind)[0])}"
+    return names.get(base.__name__, "object")
+
+
+def make_record_page() -> str:
+    """Return the page of the log record."""
+    lines = ["# Log record", "", NOTE, ""]
+    lines += [
+        "One line of JSON in a zstd segment. Fields are added, never changed: skip what you do not",
+        "know. `record_id` is unique per record; `id` is the message's and repeats. Times are UTC.",
+        "",
+        f"Types: {', '.join(f'`{kind.value}`' for kind in RecordKind)}.",
+        "",
+        "| field | is | |",
+        "|---|---|---|",
+    ]
+    for field in msgspec.structs.fields(LogRecord):
+        note = "absent when unknown" if UnsetType in get_args(field.type) else ""
+        lines.append(f"| `{field.encode_name}` | {describe_type(field.type)} | {note} |")
+    return "\n".join([*lines, ""])
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "hooks.md": make_hooks_page,
+    "listener-options.md": make_listener_page,
+    "egress-path-options.md": make_path_page,
+    "egress-sources.md": make_source_page,
+    "queue-options.md": make_queue_page,
+    "metrics.md": make_metrics_page,
+    "log-record.md": make_record_page,
+}
+
+
+def find_stale() -> list[str]:
+    """Return the names of the pages that differ from what the code says."""
+    return [
+        name
+        for name, make in PAGES.items()
+        if not (FOLDER / name).is_file() or (FOLDER / name).read_text() != make()
+    ]
+
+
+def main() -> int:
+    """Write the pages, or check them; return the exit status."""
+    if "--check" in sys.argv[1:]:
+        stale = find_stale()
+        for name in stale:
+            print(f"docs/reference/{name} is stale: run scripts/make_reference.py")
+        return 1 if stale else 0
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, make in PAGES.items():
+        (FOLDER / name).write_text(make())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Limits of memory, and when the node sheds load."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.base import memory_guard
+from engine.base.memory_guard import MemoryGuard, read_hard_limit, read_usage
+
+MIB = 1 << 20
+
+
+def guard(monkeypatch: pytest.MonkeyPatch, usage: int = 0, **environment: int) -> MemoryGuard:
+    state = {"usage": usage}
+    monkeypatch.setattr(memory_guard, "read_usage", lambda: state["usage"])
+    made = MemoryGuard(
+        {f"CIRRUS_MEMORY_{name}_LIMIT": str(value) for name, value in environment.items()}
+    )
+    made.use = lambda octets: (state.update(usage=octets), made.sample())
+    return made
+
+
+def test_marks_are_shares_of_the_hard_limit(monkeypatch):
+    made = guard(monkeypatch, HARD=1000 * MIB)
+
+    assert (made.hard, made.soft, made.low) == (1000 * MIB, 750 * MIB, 600 * MIB)
+
+
+def test_what_a_script_sets_wins(monkeypatch):
+    made = guard(monkeypatch, HARD=1000 * MIB, SOFT=900 * MIB)
+    assert made.soft == 900 * MIB
+
+    made.set_limits({"hard_limit": 500 * MIB, "soft_limit": 400 * MIB, "low_thresh": 100 * MIB})
+
+    assert (made.hard, made.soft, made.low) == (500 * MIB, 400 * MIB, 100 * MIB)
+
+
+def test_a_limit_taken_out_of_the_script_no_longer_holds(monkeypatch):
+    made = guard(monkeypatch, HARD=1000 * MIB)
+    made.set_limits({"low_thresh": 100 * MIB})
+
+    made.set_limits({})
+
+    assert made.low == 600 * MIB
+
+
+def test_load_is_shed_above_the_soft_limit_only_and_counted_once(monkeypatch):
+    made = guard(monkeypatch, HARD=1000 * MIB)
+
+    made.use(599 * MIB)
+    assert (made.is_low, made.trouble()) == (False, None)
+    made.use(600 * MIB)
+    assert (made.is_low, made.trouble()) == (True, None)
+    made.use(750 * MIB)
+    made.use(800 * MIB)
+    assert made.trouble() == "load shedding, memory is short"
+    made.use(10 * MIB)
+    assert (made.is_low, made.trouble()) == (False, None)
+    assert (made.low_count, made.over_count) == (1, 1)
+
+
+def test_the_smallest_limit_of_the_machine_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory_guard, "_CGROUP", tmp_path)
+    physical = read_hard_limit()
+    assert physical > 0
+
+    (tmp_path / "memory.max").write_text("max\n")
+    assert read_hard_limit() == physical
+    (tmp_path / "memory.max").write_text(f"{64 * MIB}\n")
+    assert read_hard_limit() == 64 * MIB
+    (tmp_path / "memory.max").write_text(f"{physical * 2}\n")
+    assert read_hard_limit() == physical
+
+
+def test_use_is_read_from_the_process():
+    assert MIB < read_usage() < 64 << 30

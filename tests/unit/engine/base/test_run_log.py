@@ -1,0 +1,71 @@
+"""The diagnostic log: one line an event, whatever is in it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+
+import pytest
+
+from engine.base.run_log import configure_run_log
+
+
+@pytest.fixture
+def root():
+    logger = logging.getLogger()
+    before, level = logger.handlers[:], logger.level
+    yield logger
+    logger.handlers[:] = before
+    logger.setLevel(level)
+
+
+def test_a_line_has_time_level_logger_and_message(root, capsys, monkeypatch):
+    configure_run_log("info")
+    logging.getLogger("cirrus.x").info("hello %s", "you")
+    logging.getLogger("cirrus.x").debug("not this")
+
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO cirrus\.x hello you", line)
+
+
+def test_control_characters_cannot_start_a_line(root, capsys):
+    configure_run_log("debug")
+    logging.getLogger("cirrus.x").warning("a\nb\r\x1b[2J\x00\u2028c")
+
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert line.endswith("a\\nb\\r\\x1b[2J\\x00\\u2028c")
+
+
+def test_a_traceback_keeps_its_lines(root, capsys):
+    configure_run_log("info")
+    try:
+        raise RuntimeError("x")
+    except RuntimeError:
+        logging.getLogger("cirrus.x").exception("it\nbroke")
+
+    lines = capsys.readouterr().err.splitlines()
+
+    assert lines[0].endswith("it\\nbroke")
+    assert lines[1] == "Traceback (most recent call last):"
+
+
+def test_configuring_twice_writes_once(root, capsys):
+    configure_run_log("info")
+    configure_run_log("warning")
+    logging.getLogger("cirrus.x").warning("once")
+    logging.getLogger("cirrus.x").info("never")
+
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_an_unknown_level_is_refused(root):
+    with pytest.raises(ValueError, match="unknown log level"):
+        configure_run_log("loud")
+
+
+def test_the_log_goes_to_standard_error(root):
+    configure_run_log()
+    assert root.handlers[0].stream is sys.stderr

@@ -1,0 +1,136 @@
+"""What init declared, carried out again at each reload: only differences are touched."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.declared import Declared
+from engine.model.errors import EngineError
+from engine.model.listener_options import ListenerOptions
+from engine.script_api import Declarations, SpoolDeclaration
+from tests.fakes.smtp_node import smtp_node
+
+
+class DeclaringNode:
+    """A node's receiving half with the little more that declarations touch."""
+
+    def __init__(self, node: Any) -> None:
+        self.resolver_sets: list[Declarations] = []
+        self.memory = SimpleNamespace(
+            limits=None, set_limits=lambda limits: setattr(self.memory, "limits", dict(limits))
+        )
+        self.admin = SimpleNamespace(add_to=lambda service: None)
+        self.hostname = "mx.test"
+        self.liveness = lambda: None
+        self._node = node
+
+    def set_resolver(self, declarations: Declarations) -> None:
+        self.resolver_sets.append(declarations)
+
+    def submit_hook(self, *args: Any) -> None:
+        raise AssertionError("no hook is expected to fire")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._node, name)
+
+
+@pytest.fixture
+async def declared(tmp_path):
+    async with smtp_node(tmp_path) as node:
+        made = Declared(DeclaringNode(node))
+        yield made
+        await made.stop_listeners(0.1)
+        await made.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def declarations(*ports: int, banner: str = "Cirrus", **rest: Any) -> Declarations:
+    made = Declarations(spool=SpoolDeclaration(path="x"), **rest)
+    for port in ports:
+        made.listeners["127.0.0.1", port] = ListenerOptions(
+            listen=("127.0.0.1", port), banner=banner, hostname="mx.test"
+        )
+    return made
+
+
+async def banner_of(port: int) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    line = await reader.readline()
+    writer.close()
+    return line.decode().strip()
+
+
+async def test_listeners_are_added_changed_and_removed(declared):
+    one, two = free_port(), free_port()
+    await declared.carry_out(declarations(one))
+    kept = declared.listeners["127.0.0.1", one]
+    reader, writer = await asyncio.open_connection("127.0.0.1", one)
+    await reader.readline()
+
+    await declared.carry_out(declarations(one, two, banner="new"))
+    assert declared.listeners["127.0.0.1", one] is kept
+    assert [await banner_of(one), await banner_of(two)] == ["220 mx.test new"] * 2
+
+    await declared.carry_out(declarations(two))
+    with pytest.raises(ConnectionRefusedError):
+        await banner_of(one)
+    writer.write(b"NOOP\r\n")
+    assert (await reader.readline()).startswith(b"250 ")
+    writer.close()
+
+
+async def test_a_listener_that_cannot_be_had_stops_the_first_start_only(declared, caplog):
+    good = free_port()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bad = taken.getsockname()[1]
+        with pytest.raises(EngineError, match="cannot listen"):
+            await declared.carry_out(declarations(bad))
+        await declared.carry_out(declarations(good))
+        await declared.carry_out(declarations(good, bad))
+
+    assert await banner_of(good) == "220 mx.test Cirrus"
+    assert "cannot be carried out in full" in caplog.text
+
+
+async def test_a_changed_spool_needs_a_restart_and_says_so(declared, caplog):
+    await declared.carry_out(declarations())
+    await declared.carry_out(declarations())
+    assert "restart" not in caplog.text
+
+    moved = declarations()
+    moved.spool = SpoolDeclaration(path="y")
+    await declared.carry_out(moved)
+
+    assert "define_spool changed: this needs a restart" in caplog.text
+
+
+async def test_the_resolver_is_replaced_only_when_it_changed(declared):
+    node = declared._node
+    await declared.carry_out(declarations())
+    await declared.carry_out(declarations())
+    assert len(node.resolver_sets) == 1
+
+    await declared.carry_out(declarations(nameservers=("127.0.0.1:53",)))
+
+    assert len(node.resolver_sets) == 2
+
+
+async def test_memory_limits_follow_the_script(declared):
+    await declared.carry_out(declarations(memory_limits={"soft_limit": 1 << 30}))
+    assert declared._node.memory.limits == {"soft_limit": 1 << 30}
+
+    await declared.carry_out(declarations())
+
+    assert declared._node.memory.limits == {}

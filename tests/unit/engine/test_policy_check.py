@@ -1,0 +1,96 @@
+"""A script is judged whole, without a node."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from engine.policy_check import check_policy
+
+GOOD = """\
+import mta
+from mta import on
+
+@on("init")
+def init():
+    mta.define_spool(path="SPOOL")
+    mta.configure_local_logs(log_dir="LOGS")
+    mta.start_esmtp_listener(listen="127.0.0.1:2525")
+"""
+
+
+def findings_of(tmp_path, text: str) -> list[str]:
+    script = tmp_path / "init.py"
+    script.write_text(text.replace("SPOOL", f"{tmp_path}/spool").replace("LOGS", f"{tmp_path}/log"))
+    return [str(finding).removeprefix(f"{tmp_path}/") for finding in check_policy(script)]
+
+
+def test_a_good_script_has_no_findings_and_nothing_is_made(tmp_path):
+    assert findings_of(tmp_path, GOOD) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["init.py"]
+
+
+def test_a_port_in_use_is_not_touched(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert findings_of(tmp_path, GOOD.replace("2525", str(port))) == []
+
+
+def test_a_file_that_is_missing_is_a_finding(tmp_path):
+    (finding,) = check_policy(tmp_path / "none.py")
+    assert (finding.severity, "No such file" in finding.message) == ("error", True)
+
+
+def test_a_syntax_error_has_its_line(tmp_path):
+    (finding,) = findings_of(tmp_path, GOOD + "x = = 1\n")
+    assert finding.startswith("init.py:9: error: ")
+
+
+def test_an_option_not_in_force_is_a_warning_at_the_line_of_its_call(tmp_path):
+    path = """
+@on("get_egress_path")
+def get_egress_path(routing_domain, egress_source, site_name):
+    if routing_domain:
+        return mta.make_egress_path(openssl_options="x")
+"""
+    assert findings_of(tmp_path, GOOD + path) == [
+        "init.py:13: warning: make_egress_path: openssl_options is known but not yet in force"
+    ]
+
+
+def test_a_handler_of_an_event_that_is_not_fired_yet_is_a_warning(tmp_path):
+    handler = '@on("rebind_message")\ndef rebind_message(msg, data): ...\n'
+    (finding,) = findings_of(tmp_path, GOOD + handler)
+    assert finding.startswith("init.py:9: warning: the event rebind_message ")
+
+
+def test_an_unknown_log_option_is_an_error_before_any_log_is_opened(tmp_path):
+    (finding,) = findings_of(tmp_path, GOOD.replace('log_dir="LOGS"', 'log_dir="LOGS", age=1'))
+    assert finding.startswith("init.py:7: error: ")
+    assert "age" in finding
+
+
+def test_a_script_without_a_spool_cannot_run_a_node(tmp_path):
+    (finding,) = findings_of(tmp_path, "import mta\n")
+    assert "declares no spool" in finding
+
+
+def test_every_error_is_reported(tmp_path):
+    wrong = """
+@on("get_queue_config")
+def get_queue_config(domain, tenant, campaign, routing_domain):
+    return mta.make_queue_config(egress_pool="p")
+
+@on("get_egress_pool")
+def get_egress_pool(name):
+    return mta.make_egress_pool(name=name, entries=[{"name": "a"}, {"name": "b"}])
+"""
+    found = findings_of(tmp_path, GOOD + wrong)
+    assert [("'a'" in text, "'b'" in text) for text in found] == [(True, False), (False, True)]
+
+
+@pytest.mark.parametrize("text", ["while True: pass", "import os", "1 in iter(int, 1)"])
+def test_a_script_that_goes_wrong_is_contained(tmp_path, text):
+    (finding,) = findings_of(tmp_path, text + "\n")
+    assert finding.startswith("init.py:1: error: ")

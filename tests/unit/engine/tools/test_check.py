@@ -1,0 +1,91 @@
+"""``cirrus check`` prints findings and ends with a status that a script can use."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from click.testing import CliRunner
+
+from engine.tools.check import check
+
+GOOD = (
+    'import mta\nfrom mta import on\n\n@on("init")\ndef init():\n    mta.define_spool(path="s")\n'
+)
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    log = logging.getLogger("cirrus")
+    before = list(log.handlers)
+    yield
+    log.handlers[:] = before
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run the command as an installation would: the engine's check is found by its entry point."""
+    installed = tmp_path / "site" / "cirrus_under_test-1.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: cirrus-under-test\nVersion: 1\n"
+    )
+    (installed / "entry_points.txt").write_text(
+        "[cirrus.checks]\npolicy = engine.policy_check:check_policy\n"
+    )
+    monkeypatch.syspath_prepend(str(installed.parent))
+
+    def run(*arguments, text: str = GOOD):
+        script = tmp_path / "init.py"
+        script.write_text(text)
+        filled = [str(argument).replace("SCRIPT", str(script)) for argument in arguments]
+        return CliRunner().invoke(check, filled)
+
+    return run
+
+
+def test_a_good_script_ends_with_0(run):
+    result = run("--policy", "SCRIPT")
+    assert (result.exit_code, result.output) == (0, "no errors\n")
+
+
+def test_an_error_ends_with_1_and_names_file_and_line(run):
+    result = run("--policy", "SCRIPT", text=GOOD + "import os\n")
+    assert result.exit_code == 1
+    assert "init.py:7: error: " in result.output
+    assert result.output.endswith("1 error\n")
+
+
+def test_a_warning_alone_ends_with_0(run):
+    path = (
+        '@on("get_egress_path")\ndef path(routing_domain, egress_source, site_name):\n'
+        "    return mta.make_egress_path(enable_mta_sts=True)\n"
+    )
+    result = run("--policy", "SCRIPT", text=GOOD + path)
+    assert result.exit_code == 0
+    assert "init.py:9: warning: " in result.output
+
+
+@pytest.mark.parametrize("missing", ["/nowhere/init.py", "/"])
+def test_what_is_no_file_is_said_in_one_line(run, missing):
+    result = run("--policy", missing)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"{missing}: error: the file ")
+    assert "Traceback" not in result.output
+
+
+def test_nothing_to_check_is_wrong_usage(run):
+    result = run()
+    assert result.exit_code == 2
+    assert "nothing to check" in result.output
+
+
+def test_shaping_files_are_refused_honestly(run):
+    result = run("--shaping", "SCRIPT")
+    assert result.exit_code == 1
+    assert "shaping files cannot be checked yet" in result.output
+
+
+def test_all_files_are_checked_though_one_is_wrong(run):
+    result = run("--policy", "/nowhere.py", "--policy", "SCRIPT", text=GOOD + "import os\n")
+    assert result.output.endswith("2 errors\n")

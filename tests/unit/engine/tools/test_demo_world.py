@@ -1,0 +1,55 @@
+"""The files and processes of the demonstration."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from engine.policy_check import check_policy
+from engine.tools.demo_world import REPLIES, DemoFailedError, World
+from engine.tools.sink_rules import load_rules
+
+
+@pytest.mark.parametrize("refused", [(), ("news.example",)])
+def test_the_policy_of_the_demonstration_has_no_findings(tmp_path, refused):
+    world = World(tmp_path, deadline_mono=0.0)
+
+    world.write_policy(refused=refused)
+
+    assert check_policy(world.policy) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.py"]
+
+
+def test_the_replies_of_the_demonstration_are_read(tmp_path):
+    (tmp_path / "replies.toml").write_text(REPLIES)
+    load_rules(tmp_path / "replies.toml")
+
+
+def test_records_can_be_read_before_there_is_a_log(tmp_path):
+    assert World(tmp_path, deadline_mono=0.0).read_records() == []
+
+
+def test_a_world_that_does_not_come_up_ends_in_time(tmp_path):
+    world = World(tmp_path, deadline_mono=time.monotonic())
+    with pytest.raises(DemoFailedError, match="waited too long for the moon"):
+        world.wait("the moon", lambda: False)
+
+
+@pytest.mark.real_time
+@pytest.mark.slow
+def test_a_process_that_cannot_start_is_named_with_its_last_words(tmp_path):
+    with World(tmp_path, deadline_mono=time.monotonic() + 20) as world:
+        world._start("node", "engine", "--policy", str(tmp_path / "none.py"))
+        with pytest.raises(DemoFailedError, match=r"did not come up: .*none\.py"):
+            world.wait("the node", world.is_live, needs="node")
+
+
+@pytest.mark.real_time
+@pytest.mark.slow
+def test_no_process_outlives_its_world(tmp_path):
+    with World(tmp_path, deadline_mono=time.monotonic() + 20) as world:
+        world.start_node()
+        node = world._processes["node"]
+
+    assert node.returncode == 0
