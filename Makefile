@@ -24,7 +24,7 @@ check: $(STAMP)
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/dialogue tests/properties tests/architecture tests/contracts
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/dialogue tests/properties tests/architecture
 
 # Everything, with the real components from Debian's packages where they can be had.
 test: $(STAMP) parts
