@@ -20,7 +20,7 @@ from typing import Any
 from engine.base.clock import Clock
 from engine.model import header_block
 from engine.model.address import EnvelopeAddress, domain_of, parse_address
-from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8, Message
+from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8, FLAG_WIRE_READY, Message
 from engine.model.queue_name import format_queue_name
 from engine.model.schedule_window import adjust_due, parse_schedule
 
@@ -219,7 +219,7 @@ class MessageView:
         message.data = data
         message.body_id = message.spool_id
         message.size = len(message.prefix) + len(data)
-        message.flags &= ~FLAG_8BIT
+        message.flags &= ~(FLAG_8BIT | FLAG_WIRE_READY)
         if not (data.isascii() and message.prefix.isascii()):
             message.flags |= FLAG_8BIT
         message.meta_dirty |= DIRTY_ENVELOPE | DIRTY_BODY

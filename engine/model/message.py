@@ -35,6 +35,9 @@ FLAG_HELD = 4
 FLAG_LOG_RECORD = 8
 #: Other envelopes may refer to the same body: the spool counts references before freeing it.
 FLAG_SHARED_BODY = 16
+#: The body can leave as it is: every line ends with CRLF, the last one too, and none begins with a
+#: dot. Saves looking at each octet again; whoever changes the body clears it.
+FLAG_WIRE_READY = 32
 
 _counter = int.from_bytes(os.urandom(4), "big")
 

@@ -26,7 +26,14 @@ from engine.model.errors import SpoolUnavailableError
 from engine.model.header_block import header_end
 from engine.model.insert_reason import InsertReason
 from engine.model.log_record import RecordKind
-from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8, Message, SpoolId, new_spool_id
+from engine.model.message import (
+    FLAG_8BIT,
+    FLAG_SMTPUTF8,
+    FLAG_WIRE_READY,
+    Message,
+    SpoolId,
+    new_spool_id,
+)
 from engine.model.queue_name import parse_queue_name
 from engine.model.reply import SmtpReply, make_reply
 from engine.receive.incoming import Admitted, Incoming, Phase
@@ -99,6 +106,8 @@ class Admission:
     async def admit(self, incoming: Incoming) -> Admitted:
         """Return what became of a transaction; never raises."""
         try:
+            if self._recorder.must_wait:
+                await self._recorder.wait_capacity()
             messages = await self._examine(incoming)
             return await self._take(incoming, messages)
         except _RefusedError as refused:
@@ -145,6 +154,8 @@ class Admission:
         flags = 0 if incoming.content.isascii() else FLAG_8BIT
         if incoming.smtputf8:
             flags |= FLAG_SMTPUTF8
+        if incoming.is_wire_ready:
+            flags |= FLAG_WIRE_READY
         return Message(
             spool_id,
             incoming.sender,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import NamedTuple
 
 from engine.model.reply import SmtpReply, make_reply
 
@@ -40,7 +41,7 @@ LINE_TOO_LONG = make_reply(500, "5.2.3 line too long")
 class DataReader:
     """Gathers the blocks of one DATA command until the terminator."""
 
-    __slots__ = ("_buffer", "_kept", "_limit", "_scanned", "excess", "too_big")
+    __slots__ = ("_buffer", "_kept", "_limit", "_scanned", "excess", "is_dotless", "too_big")
 
     def __init__(self, max_message_size_bytes: int) -> None:
         self._buffer = bytearray()
@@ -48,13 +49,21 @@ class DataReader:
         self._scanned = 0
         self._kept = 0
         self.too_big = False
+        #: No line began with a dot; known once the content was asked for.
+        self.is_dotless = False
         #: Octets thrown away because the message is over the limit.
         self.excess = 0
 
-    def feed(self, block: bytes | bytearray) -> bytes | None:
-        """Take a block; return what follows the terminator, or None while it has not come."""
+    def feed(self, block: bytearray) -> bytes | None:
+        """Take a block; return what follows the terminator, or None while it has not come.
+
+        The block is the reader's from now on: the first is gathered into, not copied.
+        """
+        if self._buffer:
+            self._buffer += block
+        else:
+            self._buffer = block
         buffer = self._buffer
-        buffer += block
         if not self._kept and self._scanned == 0:
             # A dot on the very first line: there is no CRLF before it in this buffer.
             if buffer.startswith(b".\r\n"):
@@ -93,16 +102,31 @@ class DataReader:
     def content(self) -> bytes:
         """Return the content with transparent dots removed; valid after the terminator came."""
         buffer = self._buffer
+        self.is_dotless = True
         if buffer.startswith(b"."):
+            self.is_dotless = False
             del buffer[:1]
         if b"\r\n." in buffer:
+            self.is_dotless = False
             return bytes(buffer.replace(b"\r\n.", b"\r\n"))
         return bytes(buffer)
 
 
+class JudgedContent(NamedTuple):
+    """Content as it will be kept, or why it must not be.
+
+    Attributes:
+        has_only_crlf: No line of it ends in anything but CRLF.
+    """
+
+    content: bytes
+    refusal: SmtpReply | None = None
+    has_only_crlf: bool = False
+
+
 def judge_content(
     content: bytes, *, max_message_size_bytes: int, line_limit: int, endings: LineEndings
-) -> tuple[bytes, SmtpReply | None]:
+) -> JudgedContent:
     """Return the content as it will be kept, and the refusal if it must not be.
 
     Args:
@@ -112,16 +136,18 @@ def judge_content(
         endings: What becomes of a bare CR or LF.
     """
     if len(content) > max_message_size_bytes:
-        return b"", TOO_BIG
+        return JudgedContent(b"", TOO_BIG)
     pairs = content.count(b"\r\n")
-    if content.count(b"\n") != pairs or content.count(b"\r") != pairs:
+    has_only_crlf = content.count(b"\n") == pairs and content.count(b"\r") == pairs
+    if not has_only_crlf:
         if endings is LineEndings.DENY:
-            return b"", BAD_ENDINGS
+            return JudgedContent(b"", BAD_ENDINGS)
         if endings is LineEndings.FIX:
             content = _BARE.sub(b"\r\n", content)
+            has_only_crlf = True
     if has_long_line(content, line_limit):
-        return b"", LINE_TOO_LONG
-    return content, None
+        return JudgedContent(b"", LINE_TOO_LONG)
+    return JudgedContent(content, None, has_only_crlf)
 
 
 def has_long_line(content: bytes, line_limit: int) -> bool:

@@ -39,11 +39,11 @@ class Incoming:
     """One transaction after its last octet.
 
     Attributes:
-        may_relay: Recipients' domains decided at RCPT; False refuses what is not discarded.
         content: The message, every line ended by CRLF.
         conn_meta: Values of the connection; each message starts with a copy.
         relaxed: Answer after an unsynced write.
         smtputf8: The client declared SMTPUTF8.
+        is_wire_ready: See ``engine.model.message.FLAG_WIRE_READY``.
     """
 
     sender: str
@@ -63,6 +63,7 @@ class Incoming:
     batch_by_domain: bool = False
     relaxed: bool = False
     smtputf8: bool = False
+    is_wire_ready: bool = False
     connection: Any = None
     is_smtp: bool = True
     phase: Phase = Phase.RX

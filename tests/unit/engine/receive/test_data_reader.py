@@ -26,7 +26,7 @@ def read(octets: bytes, cuts: list[int] | None = None, limit: int = 1000):
     reader = DataReader(limit)
     marks = [0, *sorted(cuts or []), len(octets)]
     for start, stop in zip(marks, marks[1:], strict=False):
-        rest = reader.feed(octets[start:stop])
+        rest = reader.feed(bytearray(octets[start:stop]))
         if rest is not None:
             return (
                 (b"" if reader.too_big else reader.content()),
@@ -113,13 +113,13 @@ def test_beyond_the_limit_next_to_nothing_is_kept():
     reader = DataReader(1000)
 
     for _ in range(100):
-        assert reader.feed(b"x" * 50_000) is None
+        assert reader.feed(bytearray(b"x" * 50_000)) is None
         assert len(reader._buffer) < 60_000
 
     assert reader.too_big
     assert reader.excess > 4_900_000
     assert not reader.is_hopeless
-    assert reader.feed(b"\r\n.\r\nNOOP\r\n") == b"NOOP\r\n"
+    assert reader.feed(bytearray(b"\r\n.\r\nNOOP\r\n")) == b"NOOP\r\n"
 
 
 def test_a_peer_that_never_ends_is_hopeless():
@@ -127,7 +127,7 @@ def test_a_peer_that_never_ends_is_hopeless():
     block = b"x" * (8 << 20)
 
     for _ in range(9):
-        reader.feed(block)
+        reader.feed(bytearray(block))
 
     assert reader.is_hopeless
 
@@ -143,7 +143,8 @@ def test_transparent_dots_do_not_count_against_the_limit():
 def judge(
     content: bytes, endings: LineEndings = LineEndings.DENY, size: int = 10_000, line: int = 10
 ):
-    return judge_content(content, max_message_size_bytes=size, line_limit=line, endings=endings)
+    judged = judge_content(content, max_message_size_bytes=size, line_limit=line, endings=endings)
+    return judged.content, judged.refusal
 
 
 @pytest.mark.parametrize("content", [b"", b"a\r\n", b"0123456789\r\n", b"\r\n\r\n", b"no end"])
@@ -159,6 +160,33 @@ def test_bare_line_ends_are_denied_fixed_or_kept(content):
     assert refusal is None
     stripped = fixed.replace(b"\r\n", b"")
     assert b"\r" not in stripped and b"\n" not in stripped
+
+
+@pytest.mark.parametrize(
+    ("content", "endings", "only_crlf"),
+    [
+        (b"a\r\nb\r\n", LineEndings.DENY, True),
+        (b"a\nb\r\n", LineEndings.FIX, True),
+        (b"a\nb\r\n", LineEndings.ALLOW, False),
+        (b"a\rb\r\n", LineEndings.ALLOW, False),
+    ],
+)
+def test_content_with_bare_line_ends_is_known(content, endings, only_crlf):
+    judged = judge_content(content, max_message_size_bytes=99, line_limit=9, endings=endings)
+
+    assert judged.has_only_crlf is only_crlf
+
+
+@given(wire)
+def test_a_reader_knows_whether_a_line_began_with_a_dot(octets):
+    octets += b"\r\n.\r\n"
+    reader = DataReader(1000)
+    reader.feed(bytearray(octets))
+    content = reader.content()
+
+    if reader.is_dotless:
+        assert not content.startswith(b".")
+        assert b"\r\n." not in content
 
 
 def test_size_and_line_length_are_judged():

@@ -1,57 +1,41 @@
-"""The session's own reading of lines; what it says is in tests/dialogue."""
+"""How a session shares the node with others; what it says is in tests/dialogue."""
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+import asyncio
 
-from engine.receive.smtp_session import SmtpSession
-
-LIMIT = 12
+from engine.receive.smtp_session import PORTION
+from tests.fakes.smtp_node import smtp_node
 
 
-def session() -> SmtpSession:
-    made = SmtpSession.__new__(SmtpSession)
-    made._in = bytearray()
-    made._scanned = 0
-    made._skipping = False
-    return made
+async def test_others_get_a_turn_while_a_client_pipelines_without_end(tmp_path):
+    async with smtp_node(tmp_path) as node:
+        client = await node.greeted()
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = node.supervisor.start(count_turns(), "other")
+        await client.send(b"NOOP\r\n" * 20_000)
+        for _ in range(20_000):
+            assert (await client.reply()).code == 250
+        other.cancel()
+
+        assert turns > 20_000 / PORTION
 
 
-def lines(octets: bytes, step: int) -> list[bytes]:
-    reader = session()
-    found = []
-    for start in range(0, len(octets), step):
-        reader._in += octets[start : start + step]
-        while (line := reader.next_line(LIMIT)) is not None:
-            found.append(line)
-        assert len(reader._in) <= LIMIT + 2
-    return found
+async def test_pipelined_commands_are_answered_in_order(tmp_path):
+    async with smtp_node(tmp_path) as node:
+        client = await node.greeted()
 
+        await client.send(
+            b"NOOP\r\n" * (PORTION - 1) + b"FOO\r\nRSET x\r\nNOOP\r\nQUIT\r\nNOOP\r\n"
+        )
+        codes = [(await client.reply()).code for _ in range(PORTION + 3)]
 
-def test_a_line_at_the_limit_is_whole_and_one_octet_more_is_empty():
-    assert lines(b"x" * 12 + b"\r\n" + b"y" * 13 + b"\r\nz\r\n", 1) == [
-        b"x" * 12 + b"\r\n",
-        b"",
-        b"z\r\n",
-    ]
-
-
-def test_a_very_long_line_is_one_line():
-    assert lines(b"x" * 10_000 + b"\r\nz\r\n", 7) == [b"", b"z\r\n"]
-
-
-@given(
-    st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b"ab", b"x" * 9, b"y" * 30]), max_size=25).map(
-        b"".join
-    ),
-    st.integers(1, 40),
-)
-def test_segments_do_not_matter(octets, step):
-    assert lines(octets, step) == lines(octets, 1)
-    whole = session()
-    whole._in += octets
-    at_once = []
-    while (line := whole.next_line(LIMIT)) is not None:
-        at_once.append(line)
-    assert at_once == lines(octets, 1)
+        assert codes == [250] * (PORTION - 1) + [502, 501, 250, 221]
+        assert await client.rest() == b""

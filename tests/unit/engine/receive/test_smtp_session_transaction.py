@@ -1,0 +1,48 @@
+"""What a transaction hands on; what it says is in tests/dialogue."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.model.message import FLAG_WIRE_READY
+from tests.fakes.smtp_node import smtp_node
+
+ALLOW = {"invalid_line_endings": "Allow"}
+
+
+@pytest.mark.parametrize(
+    ("script", "body", "options", "ready"),
+    [
+        ("", b"Subject: x\r\n\r\nplain\r\n", {}, True),
+        ("", b"Subject: x\r\n\r\n..dot\r\n", {}, False),
+        ("", b"..dot\r\n", {}, False),
+        ("", b"Subject: x\r\n\r\nbare\nline\r\n", ALLOW, False),
+        ("", b"Subject: x\r\n\r\nbare\nline\r\n", {"invalid_line_endings": "Fix"}, True),
+        ("msg.prepend_header('X-A', 'b')", b"Subject: x\r\n\r\nplain\r\n", {}, True),
+        ("msg.append_header('X-A', 'b')", b"Subject: x\r\n\r\nplain\r\n", {}, False),
+        ("msg.set_data('a: b\\r\\n\\r\\n.c')", b"Subject: x\r\n\r\nplain\r\n", {}, False),
+    ],
+)
+async def test_a_body_that_may_leave_as_it_is_says_so(tmp_path, script, body, options, ready):
+    handler = f"@on('message_received')\ndef received(msg):\n    {script or 'pass'}\n"
+    async with smtp_node(tmp_path, handler, **options) as node:
+        client = await node.greeted()
+
+        assert (await client.deliver(body)).code == 250
+
+        (message,) = node.taken
+        assert bool(message.flags & FLAG_WIRE_READY) is ready
+        assert message.data is not None
+        if ready:
+            assert message.data.endswith(b"\r\n") and b"\r\n." not in message.data
+
+
+async def test_a_chunked_body_is_looked_at_again(tmp_path):
+    async with smtp_node(tmp_path) as node:
+        client = await node.greeted()
+        await client.codes(b"MAIL FROM:<a@x.test>", b"RCPT TO:<b@y.test>")
+
+        await client.send(b"BDAT 14 LAST\r\na: b\r\n\r\n.dot\r\n")
+
+        assert (await client.reply()).code == 250
+        assert not node.taken[0].flags & FLAG_WIRE_READY

@@ -1,0 +1,57 @@
+"""The stream's own reading of lines; what a session says is in tests/dialogue."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.receive.smtp_stream import SmtpStream
+
+LIMIT = 12
+
+
+def session() -> SmtpStream:
+    made = SmtpStream.__new__(SmtpStream)
+    made._in = bytearray()
+    made._scanned = 0
+    made._skipping = False
+    return made
+
+
+def lines(octets: bytes, step: int) -> list[bytes]:
+    reader = session()
+    found = []
+    for start in range(0, len(octets), step):
+        reader._in += octets[start : start + step]
+        while (line := reader.next_line(LIMIT)) is not None:
+            found.append(line)
+        assert len(reader._in) <= LIMIT + 2
+    return found
+
+
+def test_a_line_at_the_limit_is_whole_and_one_octet_more_is_empty():
+    assert lines(b"x" * 12 + b"\r\n" + b"y" * 13 + b"\r\nz\r\n", 1) == [
+        b"x" * 12 + b"\r\n",
+        b"",
+        b"z\r\n",
+    ]
+
+
+def test_a_very_long_line_is_one_line():
+    assert lines(b"x" * 10_000 + b"\r\nz\r\n", 7) == [b"", b"z\r\n"]
+
+
+@given(
+    st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b"ab", b"x" * 9, b"y" * 30]), max_size=25).map(
+        b"".join
+    ),
+    st.integers(1, 40),
+)
+def test_segments_do_not_matter(octets, step):
+    assert lines(octets, step) == lines(octets, 1)
+    whole = session()
+    whole._in += octets
+    at_once = []
+    while (line := whole.next_line(LIMIT)) is not None:
+        at_once.append(line)
+    assert at_once == lines(octets, 1)
