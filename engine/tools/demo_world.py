@@ -3,7 +3,8 @@
 Place in flow: ``demo`` tells the story; this starts, asks and ends the processes.
 
 Invariants:
-    * Only processes that were started here are signalled, by their own id; none outlives ``close``.
+    * Only processes that were started here are signalled, by their own id; none outlives ``close``,
+      which no signal interrupts.
     * Every wait has a deadline; nothing listens on anything but loopback.
 """
 
@@ -11,22 +12,28 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-import zstandard
-
-from engine.model.log_record import LogRecord, decode_record
+from engine.model.log_record import LogRecord
+from engine.tools.segment_reader import read_records
 
 #: How long a process may take to end after SIGTERM before it is killed, seconds.
 END_S = 8.0
 _POLL_S = 0.1
+#: Below what the system gives to outgoing connections: none can take a port before we do.
+_PORTS = range(10_240, 32_768)
+#: What a user or a supervisor ends the demonstration with.
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 POLICY = '''\
 """The policy of the demonstration; edit it while it runs (cirrus demo --keep)."""
@@ -154,7 +161,10 @@ class World:
         replies = self.folder / "replies.toml"
         replies.write_text(REPLIES)
         listen = f"127.0.0.1:{self.sink_port}"
-        self._start("sink", "engine.tools.sink", "--listen", listen, "--replies", str(replies))
+        arguments = ("--listen", listen, "--replies", str(replies))
+        self._start(
+            "sink", "engine.tools.sink", *arguments, "--stats-file", str(self._sink_stats_file)
+        )
         self.wait("the sink", lambda: _answers(self.sink_port), needs="sink")
 
     def start_node(self) -> None:
@@ -164,17 +174,20 @@ class World:
         self.wait("the node", self.is_live, needs="node")
 
     def start_traffic(self, *arguments: str) -> None:
-        """Start the load generator."""
+        """Start the load generator; it runs until ``end_traffic``."""
         target = f"127.0.0.1:{self.smtp_port}"
-        self._start("traffic", "engine.tools.traffic", "--target", target, *arguments)
+        self._start(
+            "traffic", "engine.tools.traffic", "--target", target, "--quiet", "--json", *arguments
+        )
 
     def _start(self, name: str, module: str, *arguments: str) -> None:
-        with (self.folder / f"{name}.log").open("wb") as log:
+        out, log = (self.folder / f"{name}.{ending}" for ending in ("out", "log"))
+        with out.open("wb") as out_file, log.open("wb") as log_file, _unsignalled():
             self._processes[name] = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=out_file,
+                stderr=log_file,
                 # Ctrl-C is for the demonstration alone: it ends the others in order.
                 start_new_session=True,
             )
@@ -191,17 +204,18 @@ class World:
         while not holds():
             process = self._processes.get(needs)
             if process is not None and process.poll() is not None:
-                raise DemoFailedError(f"{what} did not come up: {self._last_line(needs)}")
+                raise DemoFailedError(f"{what} did not come up: {self.last_line(needs)}")
             if time.monotonic() > self._deadline_mono:
                 raise DemoFailedError(f"waited too long for {what}")
             time.sleep(_POLL_S)
 
-    def _last_line(self, name: str) -> str:
+    def last_line(self, name: str) -> str:
+        """Return the last words of a process."""
         lines = self.log_of(name).strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
     def log_of(self, name: str) -> str:
-        """Return what a process has written so far."""
+        """Return what a process has written to its log so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def pid_of(self, name: str) -> int:
@@ -226,18 +240,36 @@ class World:
 
     def read_records(self) -> list[LogRecord]:
         """Return the log records written so far, in the order of the files."""
-        found: list[LogRecord] = []
-        for segment in sorted(self.log_dir.glob("*")) if self.log_dir.is_dir() else []:
-            for line in _read_segment(segment).splitlines():
-                with contextlib.suppress(ValueError):
-                    found.append(decode_record(line))
-        return found
+        return read_records(self.log_dir)
+
+    @property
+    def _sink_stats_file(self) -> Path:
+        return self.folder / "sink.json"
+
+    def sink_stats(self) -> dict[str, Any]:
+        """Return what the sink counted, at most a second ago while it runs.
+
+        Raises:
+            DemoFailedError: It did not write it.
+        """
+        return _read_json("sink", self._sink_stats_file)
 
     # -- ending -------------------------------------------------------------------------------
 
+    def end_traffic(self) -> dict[str, Any]:
+        """Let the load generator finish what is under way; return its summary.
+
+        Raises:
+            DemoFailedError: It gave none.
+        """
+        traffic = self._processes["traffic"]
+        traffic.send_signal(signal.SIGINT)
+        self.wait("the end of the traffic", lambda: traffic.poll() is not None)
+        return _read_json("traffic", self.folder / "traffic.out")
+
     def stop(self, name: str) -> None:
         """End one process: ask, wait, kill."""
-        process = self._processes.pop(name, None)
+        process = self._processes.get(name)
         if process is None or process.poll() is not None:
             return
         process.send_signal(signal.SIGTERM)
@@ -249,26 +281,47 @@ class World:
 
     def close(self) -> None:
         """End every process, the sender first and the receiver last."""
-        for name in ("traffic", "node", "sink"):
-            self.stop(name)
+        with _unsignalled():
+            for name in ("traffic", "node", "sink"):
+                self.stop(name)
 
 
-def _read_segment(path: Path) -> bytes:
-    """Return what can be read of a segment that may still be written to."""
-    chunks: list[bytes] = []
-    with path.open("rb") as raw, contextlib.suppress(zstandard.ZstdError):
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        while chunk := reader.read(1 << 16):
-            chunks.append(chunk)
-    return b"".join(chunks)
+@contextlib.contextmanager
+def _unsignalled() -> Iterator[None]:
+    """Hold back the signals that end us; one that comes meanwhile acts afterwards."""
+    held: list[int] = []
+    # Handlers and no mask: processes started meanwhile would inherit a mask.
+    before = {
+        number: signal.signal(number, lambda got, _frame: held.append(got))
+        for number in ENDING_SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
+
+
+def _read_json(who: str, path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        raise DemoFailedError(f"the {who} did not say what it counted") from None
+    return content
 
 
 def _free_ports(count: int) -> list[int]:
+    """Return ports of loopback that nobody listens on."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        ports: list[int] = []
+        while len(ports) < count:
+            port = random.choice(_PORTS)
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+        return ports
 
 
 def _answers(port: int) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +20,8 @@ from engine.tools.demo import MEANINGS, judge, unsettled
 from engine.tools.demo_world import DemoFailedError
 
 ROOT = Path(__file__).resolve().parents[4]
+SENT = {"accepted": 2, "refused": 1}
+GOT = {"messages": 1, "replies": {"rcpt": {"250": 1, "451": 1, "550": 1}}}
 
 
 def record(kind: RecordKind, message: str) -> LogRecord:
@@ -33,38 +40,149 @@ def a_true_story() -> list[LogRecord]:
 
 
 def test_a_true_story_passes():
-    judge(a_true_story())
+    judge(a_true_story(), SENT, GOT)
 
 
 @pytest.mark.parametrize("kind", MEANINGS)
 def test_a_story_without_one_of_its_outcomes_fails(kind):
     rest = [each for each in a_true_story() if each.kind is not kind]
     with pytest.raises(DemoFailedError, match=kind.value):
-        judge(rest)
+        judge(rest, SENT, GOT)
 
 
 def test_a_message_without_an_end_fails_the_story():
     records = [*a_true_story(), record(RecordKind.RECEPTION, "4")]
     assert unsettled(records) == {"4"}
     with pytest.raises(DemoFailedError, match="1 messages are not accounted for"):
-        judge(records)
+        judge(records, SENT, GOT)
+
+
+@pytest.mark.parametrize(
+    ("sent", "got", "reason"),
+    [
+        (SENT, {**GOT, "messages": 2}, "1 records of type Delivery, but the sink counted 2"),
+        (SENT, {**GOT, "messages": 0}, "1 records of type Delivery, but the sink counted 0"),
+        ({**SENT, "accepted": 3}, GOT, "2 records of type Reception, but the traffic counted 3"),
+    ],
+)
+def test_records_that_disagree_with_the_other_end_fail_the_story(sent, got, reason):
+    with pytest.raises(DemoFailedError, match=reason):
+        judge(a_true_story(), sent, got)
+
+
+@contextlib.contextmanager
+def running_demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "engine.tools.demo", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), "COLUMNS": "100"},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    assert process.stdout is not None
+    said = ""
+    while text not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    return said
+
+
+def children_of(process: subprocess.Popen[str]) -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(pid) for pid in listed.split()]
+
+
+def is_alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    return False
 
 
 @pytest.mark.real_time
 @pytest.mark.slow
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(120)
 def test_the_whole_demonstration_runs_and_cleans_up(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "engine.tools.demo"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "COLUMNS": "120"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=75,
-    )
+    with running_demo(tmp_path) as process:
+        out, _ = process.communicate(timeout=110)
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    for kind in MEANINGS:
-        assert re.search(rf"{kind.value} *\S* *[1-9]", done.stdout), done.stdout
-    assert ", 0 left." in done.stdout
+    assert process.returncode == 0, out
+    rows = dict(re.findall(r"│ (\w+) +│ +([0-9]+) │", out))
+    assert set(rows) == {kind.value for kind in MEANINGS}, out
+    assert rows["TransientFailure"] == "25"
+    for kind, number in rows.items():
+        assert re.search(rf"{kind} +│ +{number} │ +(traffic|sink) {number} │", out), out
+    received, delivered, bounced = (int(rows[k]) for k in ("Reception", "Delivery", "Bounce"))
+    assert received == delivered + bounced
+    assert out.endswith(
+        f"{received} messages accepted: {delivered} delivered (25 of them on a retry), "
+        f"{bounced} refused by their host, 0 left.\n"
+    )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.real_time
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_keep_leaves_it_running_and_says_where(tmp_path):
+    with running_demo(tmp_path, "--keep") as process:
+        said = read_until(process, "cirrus traffic --target")
+        node, sink = map(int, re.findall(r"pid ([0-9]+)", said))
+        port = int(said.rpartition(":")[2])
+        assert (is_alive(node), is_alive(sink)) == (True, True)
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            assert client.recv(100).startswith(b"220 ")
+
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert (is_alive(node), is_alive(sink)) == (False, False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.real_time
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demonstration_that_is_stopped_ends_its_processes(tmp_path, number):
+    with running_demo(tmp_path) as process:
+        said = read_until(process, "traffic  sends")
+        children = children_of(process)
+        assert len(children) == 3
+
+        for _ in range(3):  # an impatient operator
+            process.send_signal(number)
+            time.sleep(0.05)
+        out, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 1, said + out
+    assert [pid for pid in children if is_alive(pid)] == []
+    assert "Traceback" not in out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.real_time
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_node_that_ends_by_itself_is_a_failure_with_its_logs_kept(tmp_path):
+    with running_demo(tmp_path, "--keep") as process:
+        said = read_until(process, "cirrus traffic --target")
+        node = int(re.findall(r"node +pid ([0-9]+)", said)[0])
+        os.kill(node, signal.SIGKILL)
+        out, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert "the node ended" in out
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "node.log").is_file()

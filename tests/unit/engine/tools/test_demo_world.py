@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import time
 
 import pytest
 
 from engine.policy_check import check_policy
-from engine.tools.demo_world import REPLIES, DemoFailedError, World
+from engine.tools.demo_world import REPLIES, DemoFailedError, World, _unsignalled
 from engine.tools.sink_rules import load_rules
 
 
@@ -41,6 +43,7 @@ def test_a_world_that_does_not_come_up_ends_in_time(tmp_path):
 def test_a_process_that_cannot_start_is_named_with_its_last_words(tmp_path):
     with World(tmp_path, deadline_mono=time.monotonic() + 20) as world:
         world._start("node", "engine", "--policy", str(tmp_path / "none.py"))
+
         with pytest.raises(DemoFailedError, match=r"did not come up: .*none\.py"):
             world.wait("the node", world.is_live, needs="node")
 
@@ -53,3 +56,30 @@ def test_no_process_outlives_its_world(tmp_path):
         node = world._processes["node"]
 
     assert node.returncode == 0
+
+
+def test_what_a_process_counted_must_be_there(tmp_path):
+    with pytest.raises(DemoFailedError, match="the sink did not say what it counted"):
+        World(tmp_path, deadline_mono=0.0).sink_stats()
+
+
+def test_ports_are_different_and_free(tmp_path):
+    world = World(tmp_path, deadline_mono=0.0)
+    ports = {world.sink_port, world.smtp_port, world.http_port}
+
+    assert len(ports) == 3
+    for port in ports:
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_is_held_back_while_processes_are_started_or_ended(number):
+    seen: list[int] = []
+    before = signal.signal(number, lambda got, _frame: seen.append(got))
+    try:
+        with _unsignalled():
+            signal.raise_signal(number)
+            assert seen == []
+        assert seen == [number]
+    finally:
+        signal.signal(number, before)
