@@ -22,8 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import zstandard
-
+from engine.tools import segment_reader
 from tests.samples.running_node import PATIENCE_S, ROOT, free_ports, wait_until
 
 SCRIPT = """\
@@ -59,12 +58,7 @@ def get_egress_path(routing_domain, egress_source, site_name):
 
 def read_segment(path: Path) -> tuple[list[dict[str, Any]], bytes]:
     """Return the records of a segment, and what follows its last whole line."""
-    text = b""
-    with path.open("rb") as raw, contextlib.suppress(zstandard.ZstdError):
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        while block := reader.read(65536):
-            text += block
-    lines = text.split(b"\n")
+    lines = segment_reader.read_segment(path).split(b"\n")
     return [json.loads(line) for line in lines[:-1]], lines[-1]
 
 

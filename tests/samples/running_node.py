@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import zstandard
 from aiosmtpd.controller import Controller
+
+from engine.tools.segment_reader import read_segment
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples" / "policy"
@@ -94,10 +95,8 @@ class RunningNode:
         """Return the log records written so far."""
         found = []
         for segment in sorted(self.logs.iterdir()) if self.logs.is_dir() else []:
-            with segment.open("rb") as raw, contextlib.suppress(zstandard.ZstdError):
-                reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-                lines = b"".join(iter(lambda: reader.read(65536), b"")).splitlines()
-                found += [json.loads(line) for line in lines if line.endswith(b"}")]
+            lines = read_segment(segment).splitlines()
+            found += [json.loads(line) for line in lines if line.endswith(b"}")]
         return [record for record in found if kind in (None, record["type"])]
 
     @contextlib.contextmanager
