@@ -30,6 +30,7 @@ from engine.base.clock import Clock
 from engine.base.disk_guard import DiskGuard
 from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
+from engine.base.memory_relief import MemoryRelief
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.control.admin_bounces import AdminBounceRegistry
@@ -45,11 +46,11 @@ from engine.hooks import HOOKS
 from engine.model.errors import ConfigurationError
 from engine.model.insert_reason import InsertReason
 from engine.model.listener_options import ListenerOptions
-from engine.model.log_record import RecordKind
-from engine.model.message import Message, message_from, new_spool_id
+from engine.model.message import Message
 from engine.model.queue_config import MaildirProtocol, ScriptProtocol
 from engine.model.reply import make_reply
 from engine.policy_check import check_local_logs
+from engine.policy_report import PolicyReport
 from engine.ready.ready_queue import ReadyQueue
 from engine.ready.ready_registry import ReadyRegistry
 from engine.receive.admission import Admission
@@ -57,6 +58,7 @@ from engine.receive.smtp_listener import TlsContexts
 from engine.records.recorder import Recorder
 from engine.route.dns_resolver import DnsResolver
 from engine.schedule.promotion import Promotion
+from engine.schedule.reinsertion import Reinsertion
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.schedule.settlement import Settlement
 from engine.script_api import Declarations, ScriptApi
@@ -65,7 +67,7 @@ from engine.script_views import MessageView, queue_name_of
 from engine.settings import Settings
 from engine.spool.disk_store import DiskStore
 from engine.spool.recovery import Recovery
-from engine.spool.spool_store import DamagedEntry, SpoolStore, StoredMessage
+from engine.spool.spool_store import SpoolStore
 from engine.throttle.lease import MemoryLeases
 from engine.throttle.limiter import MemoryLimiter
 from policy.errors import HookFailedError
@@ -114,6 +116,7 @@ class Node:
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
         self.memory = MemoryGuard()
+        self.relief = MemoryRelief(self.clock.mono)
         self.rng = random.Random()  # noqa: S311 - spreading load, not secrets
         self.hostname = socket.gethostname()
         self.node_id = ""
@@ -130,9 +133,8 @@ class Node:
         self.script_api.check_local_logs = check_local_logs
         self.namespace = ScriptNamespace()
         self.script_api.expose(self.namespace, version=version())
-        self.runtime = PolicyRuntime(
-            HOOKS, self.namespace, mono=self.clock.mono, report=self._policy_report
-        )
+        report = PolicyReport(self.metrics, self._policy_loaded)
+        self.runtime = PolicyRuntime(HOOKS, self.namespace, mono=self.clock.mono, report=report)
         self.dry_check = DryCheck(self.runtime, self.script_api)
 
         self.store: SpoolStore
@@ -164,9 +166,10 @@ class Node:
             raise ConfigurationError("init declares no spool: call mta.define_spool(path=...)")
         self._open_spool(declarations)
         self._build()
+        self.recovery = self._prepare_recovery()
         self.declared = Declared(self)
         await self.declared.carry_out(declarations)
-        self._start_recovery()
+        self.supervisor.start(self.recovery.run(), "recovery")
         self.supervisor.start(self._sweep_forever(), "sweep")
         watcher = Watcher(self.runtime, self.settings.reload_interval_s)
         self.supervisor.start(watcher.run(asyncio.sleep), "policy-watcher")
@@ -251,54 +254,12 @@ class Node:
 
     # -- recovery -----------------------------------------------------------------------------
 
-    def _start_recovery(self) -> None:
-        self.recovery = Recovery(
-            self.store.enumerate(), self.clock, self._reinsert, self._report_damaged
+    def _prepare_recovery(self) -> Recovery:
+        """Take stock of the spool before the first listener opens: what comes later is live."""
+        reinsertion = Reinsertion(self)
+        return Recovery(
+            self.store.enumerate(), self.clock, reinsertion.reinsert, reinsertion.report_damaged
         )
-        self.supervisor.start(self.recovery.run(), "recovery")
-
-    def _reinsert(self, stored: StoredMessage) -> Any:
-        envelope = stored.envelope
-        due_mono = self.clock.mono_of(envelope.due_at)
-        message = message_from(stored.spool_id, envelope, due_mono)
-        if self.runtime.is_handled("message_enumerated"):
-            return self._reinsert_asking(message)
-        self._place_recovered(message)
-        return None
-
-    async def _reinsert_asking(self, message: Message) -> None:
-        view = MessageView(message, self.store.load_body, self.clock)
-        try:
-            await self.runtime.fire("message_enumerated", view)
-        except (HookFailedError, SmtpRefusal) as error:
-            log.error("message_enumerated failed for %s: %s", message.id, error)
-        if message.meta_dirty:
-            self.store.update(message)
-        self._place_recovered(message)
-
-    def _place_recovered(self, message: Message) -> None:
-        try:
-            name = queue_name_of(message)
-            self.promotion.add_waiting(message.spool_id, name, message.due_mono)
-        except ValueError as error:
-            log.error("message %s has no queue name: %s", message.id, error)
-            self.promotion.add_waiting(message.spool_id, "unroutable.invalid", message.due_mono)
-
-    def _report_damaged(self, entry: DamagedEntry) -> None:
-        name = entry.spool_id.hex() or "unknown"
-        log.error("damaged spool entry %s: %s", name, entry.reason)
-        stand_in = Message(
-            new_spool_id() if len(entry.spool_id) != 16 else entry.spool_id,  # type: ignore[arg-type]
-            "",
-            [],
-            data=None,
-            size=0,
-            created_at=self.clock.wall(),
-        )
-        reply = make_reply(554, f"5.3.0 the spool entry is damaged: {entry.reason}")
-        self.recorder.record(RecordKind.BOUNCE, stand_in, reply=reply)
-        if entry.spool_id:
-            self.store.quarantine(entry.spool_id)
 
     # -- ports of the stages ------------------------------------------------------------------
 
@@ -411,11 +372,16 @@ class Node:
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            self._sweep()
+            try:
+                self._sweep()
+            except Exception:  # boundary: supervisor
+                log.exception("the sweep met a defect; it goes on in a second")
 
     def _sweep(self) -> None:
         self._sweeps += 1
         self.memory.sample()
+        if self.memory.is_low:
+            self._save_memory()
         self.promotion.sweep()
         now = self.clock.mono()
         for task, dispatcher in list(self.dispatchers.items()):
@@ -430,6 +396,13 @@ class Node:
             self._give_back_suspended()
         if self._sweeps % REAP_EVERY == 0:
             self.ready.reap(now)
+
+    def _save_memory(self) -> None:
+        """Let bodies go that are on disk, and the memory with them."""
+        for queue in self.ready:
+            queue.drop_bodies()
+        if self.relief.relieve_nowait():
+            log.warning("memory is low: %d MiB in use", self.memory.usage >> 20)
 
     def _control_changed(self) -> None:
         self._give_back_suspended()
@@ -451,33 +424,9 @@ class Node:
         if trouble is None:
             self.ready.maintain_all()
 
-    def _policy_report(self, event: str, facts: dict[str, Any]) -> None:
-        """Say what happens to the policy: diagnostic log, metrics, and carry out a new epoch."""
-        place = f"{facts.get('file')}:{facts.get('line')}" if facts.get("file") else ""
-        text = str(facts.get("message", facts.get("text", "")))
-        hook = str(facts.get("hook", ""))
-        match event:
-            case "policy_loaded":
-                self.metrics.counter("policy_reload_total").labels("loaded").inc()
-                log.info("policy loaded, epoch %s, %s", facts["serial"], facts["content_hash"][:12])
-                if hasattr(self, "declared"):
-                    self.supervisor.start(
-                        self.declared.carry_out(self.dry_check.declarations), "reconcile"
-                    )
-            case "policy_rejected":
-                self.metrics.counter("policy_reload_total").labels("rejected").inc()
-                log.error("policy rejected, the running one stays: %s: %s", place, text)
-            case "handler_failed" | "handler_overrun":
-                self.metrics.counter("policy_handler_errors_total").labels(hook).inc()
-                log.error("handler of %s failed: %s: %s", hook, place, text)
-            case "breaker_open":
-                self.metrics.gauge("policy_breaker_open").labels(hook).set(1)
-                log.error("handler of %s is not run for %s s", hook, facts.get("pause_s"))
-            case "breaker_closed":
-                self.metrics.gauge("policy_breaker_open").labels(hook).set(0)
-                log.info("handler of %s is run again", hook)
-            case _:
-                log.info("script: %s", text)
+    def _policy_loaded(self) -> None:
+        if hasattr(self, "declared"):
+            self.supervisor.start(self.declared.carry_out(self.dry_check.declarations), "reconcile")
 
     def set_resolver(self, declarations: Declarations) -> None:
         """Ask the name servers that the policy names."""

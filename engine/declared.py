@@ -26,7 +26,7 @@ from engine.model.message import Message
 from engine.receive.http_injection import HttpInjection, NewMessage
 from engine.receive.incoming import Incoming
 from engine.receive.smtp_listener import ListenerPorts, SmtpListener
-from engine.records.local_log import LocalLogSink, parse_local_log_options
+from engine.records.local_log import FilterEvent, LocalLogSink, parse_local_log_options
 from engine.records.log_hook import LogHookSink
 from engine.records.recorder import HookSink
 from engine.script_api import Declarations, HttpListenerDeclaration, LogHookDeclaration
@@ -68,6 +68,7 @@ class Declared:
         self._last: Declarations | None = None
         self._resolver_key: Any = None
         self.listeners: dict[tuple[str, int], SmtpListener] = {}
+        self._leaving: list[SmtpListener] = []
         self.http: dict[tuple[str, int], tuple[HttpListenerDeclaration, HttpService]] = {}
         self.log_sinks: dict[str, LocalLogSink] = {}
         self.hooks: dict[str, tuple[LogHookDeclaration, LogHookSink, asyncio.Task[Any]]] = {}
@@ -113,21 +114,41 @@ class Declared:
     # -- logs ---------------------------------------------------------------------------------
 
     async def _reconcile_logs(self, declarations: Declarations) -> None:
+        """Open what is new before what is gone is closed: no record falls between the two."""
         recorder = self._node.recorder
-        for name, sink in list(self.log_sinks.items()):
-            wanted = declarations.local_logs.get(name)
-            if wanted is None or parse_local_log_options(**wanted) != sink.options:
+        wanted = {
+            name: parse_local_log_options(**options)
+            for name, options in declarations.local_logs.items()
+        }
+        going = [
+            (name, sink)
+            for name, sink in self.log_sinks.items()
+            if name not in wanted or not sink.adopt(wanted[name])
+        ]
+        for name, sink in going:
+            del self.log_sinks[name]
+            if name not in wanted:
                 recorder.remove_sink(sink)
-                del self.log_sinks[name]
-                await sink.close(CLOSE_S)
-        for name, options in declarations.local_logs.items():
+        for name, options in wanted.items():
             if name not in self.log_sinks:
-                sink = LocalLogSink(
-                    parse_local_log_options(**options), self._node.clock, self._node.metrics
-                )
+                node = self._node
+                sink = LocalLogSink(options, node.clock, node.metrics, self._make_filter)
                 sink.start()
                 self.log_sinks[name] = sink
                 recorder.add_sink(sink)
+        for _, sink in going:
+            recorder.remove_sink(sink)
+            await sink.close(CLOSE_S)
+
+    def _make_filter(self, function: Any) -> FilterEvent:
+        """Return what asks a function of the script whether a message's records are written."""
+        node = self._node
+
+        def passes(message: Message) -> bool:
+            view = MessageView(message, node.store.load_body, node.clock)
+            return node.runtime.call_function_nowait(function, view) is True
+
+        return passes
 
     async def _reconcile_hooks(self, declarations: Declarations) -> None:
         node = self._node
@@ -178,6 +199,8 @@ class Declared:
                 log.info("closing the SMTP listener on %s:%s", *listener.address)
                 listener.stop_accepting()
                 del self.listeners[address]
+                self._leaving = [one for one in self._leaving if one.sessions]
+                self._leaving.append(listener)
         for address, options in declarations.listeners.items():
             known = self.listeners.get(address)
             if known is not None:
@@ -283,8 +306,8 @@ class Declared:
 
     async def stop_listeners(self, deadline_s: float) -> None:
         """Take no new work; let what is under way finish."""
-        drains = [listener.drain(deadline_s, asyncio.sleep) for listener in self.listeners.values()]
-        await asyncio.gather(*drains)
+        listeners = [*self.listeners.values(), *self._leaving]
+        await asyncio.gather(*(one.drain(deadline_s, asyncio.sleep) for one in listeners))
 
     async def close(self) -> None:
         """Close HTTP, hooks and logs, in this order."""

@@ -194,11 +194,23 @@ class PolicyRuntime:
         return await answer.finish() if type(answer) is Pending else answer
 
     async def call_function(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Return the answer of a function that a script handed over, run like a handler.
+        """Return the answer of a function that a script handed over, waiting for it if need be.
 
         Args:
             function: a ``def`` or ``async def`` of a script, such as a sender.
             args: its positional arguments.
+
+        Raises:
+            HookFailedError: it failed, or is no function of a script.
+            ScriptRefusal: it refused.
+        """
+        answer = self.call_function_nowait(function, *args)
+        return await answer.finish() if type(answer) is Pending else answer
+
+    def call_function_nowait(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return the answer of a function that a script handed over, run like a handler.
+
+        A ``Pending`` where an ``async def`` must give it.
 
         Raises:
             HookFailedError: it failed, or is no function of a script.
@@ -211,8 +223,7 @@ class PolicyRuntime:
         run = epoch.functions.get(function)
         if run is None:
             run = epoch.functions[function] = self._function_runner(function, epoch)
-        answer = run(*args)
-        return await answer.finish() if type(answer) is Pending else answer
+        return run(*args)
 
     def _function_runner(self, function: Callable[..., Any], epoch: Epoch) -> Callable[..., Any]:
         code = function.__code__

@@ -269,6 +269,13 @@ class ReadyQueue:
         while len(self.messages) > self.path.max_ready:
             self._ports.requeue(self.messages.pop(), reason, 0.0)
 
+    def drop_bodies(self) -> None:
+        """Let the bodies go that the spool has: dispatchers load them again."""
+        for message in self.messages:
+            # What a handler changed and nobody stored yet is only here.
+            if not message.meta_dirty:
+                message.data = None
+
     def wake_all(self) -> None:
         """Have every idle session look whether it may go on."""
         while self._idle:

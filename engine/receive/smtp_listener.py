@@ -7,6 +7,7 @@ Invariants:
     * At most ``max_connections`` sessions; one more is told 421 4.3.2 and closed.
     * Changed options take effect for new connections; established sessions keep theirs.
     * An accept error (no descriptors, say) pauses accepting; it never ends the listener.
+    * While it drains no transaction begins; those under way finish.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class SmtpListener:
         self.ports = ports
         self.address: tuple[str, int] = options.listen
         self.sessions: set[SmtpSession] = set()
+        self.is_draining = False
         self._server: asyncio.Server | None = None
         label = f"{options.listen[0]}:{options.listen[1]}"
         metrics = ports.metrics
@@ -124,6 +126,7 @@ class SmtpListener:
     async def drain(self, deadline_s: float, sleep: Callable[[float], Any]) -> None:
         """Let sessions finish what they are at; close those that are idle or too slow."""
         self.stop_accepting()
+        self.is_draining = True
         waited_s = 0.0
         while self.sessions and waited_s < deadline_s:
             for session in list(self.sessions):

@@ -122,6 +122,10 @@ class SmtpSession(SmtpStream):
         """Start counting anew: the client does what clients do."""
         self._errors = 0
 
+    def closed_for_mail(self) -> str | None:
+        """Return why no transaction may begin now, or None."""
+        return "shutting down" if self._listener.is_draining else self.ports.gate()
+
     def close_if_idle(self) -> None:
         """Close the session when it waits for a command outside a transaction (node shutdown)."""
         if self.waits_for_input and self.sender is None:
@@ -176,7 +180,7 @@ class SmtpSession(SmtpStream):
             return
         if self.options.tls_from_first_byte:
             await start_tls(self, find_context(self), await self._take_client_hello())
-        reason = self.ports.gate()
+        reason = self.closed_for_mail()
         if reason is not None:
             self._listener.denied()
             await self.answer(make_reply(421, f"4.3.2 {self.options.hostname} {reason}"))

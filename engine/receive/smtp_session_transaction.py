@@ -72,7 +72,7 @@ async def obey_mail(session: SmtpSession, argument: str, line: str) -> None:
     if session.messages >= options.max_messages_per_connection:
         await session.answer(TOO_MANY_MESSAGES, line)
         return
-    reason = session.ports.gate()
+    reason = session.closed_for_mail()
     if reason is not None:
         await session.answer(make_reply(421, f"4.3.2 {options.hostname} {reason}"), line)
         return

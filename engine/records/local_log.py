@@ -37,6 +37,8 @@ ANY_KIND = "Any"
 _KIND_NAMES = frozenset({ANY_KIND, *(kind.value for kind in RecordKind)})
 
 FilterEvent = Callable[[Message], bool]
+#: Port: wrap a function of the script so that it runs like a handler.
+MakeFilter = Callable[[Any], FilterEvent]
 Amount = int | float | str
 
 
@@ -116,7 +118,7 @@ class LocalLogSink:
         options: See ``parse_local_log_options``.
         clock: Names and ages of segments.
         metrics: Counts a full queue and lost records.
-        filter_event: Says whether a message's records are written; the options' by default.
+        make_filter: Returns what runs the script's ``filter_event`` within its budget.
     """
 
     is_hook = False
@@ -126,18 +128,38 @@ class LocalLogSink:
         options: LocalLogOptions,
         clock: Clock,
         metrics: Metrics | None = None,
-        filter_event: FilterEvent | None = None,
+        make_filter: MakeFilter | None = None,
     ) -> None:
         self.options = options
         self.name = f"dir-{options.log_dir}"
         self.selection: RecordSelection = make_selection(options.meta, options.headers)
         self.writer = SegmentWriter(self.name, clock, make_segment_options(options))
-        self._filter: FilterEvent | None = filter_event or options.filter_event
+        self._make_filter = make_filter
+        self._filter: FilterEvent | None = None
+        self._set_filter(options.filter_event)
         self._routes = _make_routes(options)
         self._full = self._dropped = None
         if metrics is not None:
             self._full = metrics.counter("log_submit_full").labels(self.name)
             self._dropped = metrics.counter("log_records_dropped_total").labels(self.name)
+
+    def adopt(self, options: LocalLogOptions) -> bool:
+        """Take options that differ in their filter only; return False for others.
+
+        The functions of a reloaded script are new ones: no reason to begin a new segment.
+        """
+        same = msgspec.structs.replace(options, filter_event=self.options.filter_event)
+        if same != self.options:
+            return False
+        self.options = options
+        self._set_filter(options.filter_event)
+        return True
+
+    def _set_filter(self, function: Any) -> None:
+        if function is None or self._make_filter is None:
+            self._filter = function
+        else:
+            self._filter = self._make_filter(function)
 
     def start(self) -> None:
         """Take over the directory and begin to write.

@@ -20,11 +20,15 @@ from typing import Any
 import msgspec
 
 from engine.base.clock import Clock
+from engine.model.errors import SpoolUnavailableError
 from engine.model.log_record import LogRecord, RecordKind, encode_record
 from engine.model.message import FLAG_LOG_RECORD, Message, new_spool_id
 from engine.records.record_selection import RecordSelection, make_selection
 
 log = logging.getLogger("cirrus.records")
+
+#: Pause before a record that the spool could not take is tried again, seconds.
+RETRY_S = 1.0
 
 #: Port: ask the script, name the queue, store and insert; returns when the message is safe.
 SubmitHook = Callable[[Message, str], Awaitable[None]]
@@ -55,6 +59,7 @@ class LogHookSink:
         self._waiting: asyncio.Queue[Message] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
+        self._is_closing = False
 
     def wants(self, kind: RecordKind) -> bool:
         """Return whether records of this kind become messages."""
@@ -101,12 +106,21 @@ class LogHookSink:
                 self._room.set()
 
     async def _hand_on(self, message: Message) -> None:
-        try:
-            await self._submit(message, self.name)
-        except Exception:  # boundary: record sink
-            log.exception("the log hook %s lost a record", self.name)
+        while True:
+            try:
+                await self._submit(message, self.name)
+            except SpoolUnavailableError as error:
+                if self._is_closing:
+                    log.error("the log hook %s lost a record: %s", self.name, error)
+                    return
+                await asyncio.sleep(RETRY_S)
+                continue
+            except Exception:  # boundary: record sink
+                log.exception("the log hook %s lost a record", self.name)
+            return
 
     async def drain(self) -> None:
         """Submit what still waits; for the node's stop."""
+        self._is_closing = True
         while not self._waiting.empty():
             await self._hand_on(self._waiting.get_nowait())

@@ -253,6 +253,21 @@ async def test_draining_lets_a_transaction_finish_and_closes_idle_sessions(start
         await node.connect()
 
 
+async def test_draining_begins_no_transaction(start_node):
+    node = await start_node()
+    busy = await node.greeted()
+    await busy.codes(b"MAIL FROM:<a@x.test>", b"RCPT TO:<b@y.test>")
+
+    drain = node.supervisor.start(node.listener.drain(30, asyncio.sleep))
+    await asyncio.sleep(0.1)
+    await busy.send(b"DATA\r\n" + BODY + b".\r\nMAIL FROM:<a@x.test>\r\n")
+    codes = [(await busy.reply()).code for _ in range(3)]
+    await drain
+
+    assert codes == [354, 250, 421]
+    assert len(node.taken) == 1
+
+
 async def test_draining_ends_after_its_deadline(start_node):
     node = await start_node()
     client = await node.greeted()

@@ -134,3 +134,37 @@ async def test_memory_limits_follow_the_script(declared):
     await declared.carry_out(declarations())
 
     assert declared._node.memory.limits == {}
+
+
+async def test_sessions_of_a_removed_listener_are_drained_at_the_stop(declared):
+    one, two = free_port(), free_port()
+    await declared.carry_out(declarations(one))
+    reader, writer = await asyncio.open_connection("127.0.0.1", one)
+    await reader.readline()
+    await declared.carry_out(declarations(two))
+
+    await declared.stop_listeners(10)
+
+    assert (await reader.read()).startswith(b"421 4.3.2 ")
+    writer.close()
+
+
+@pytest.mark.real_time
+async def test_a_reload_that_changes_no_log_keeps_its_segment(declared, tmp_path):
+    def with_filter(**rest: Any) -> Declarations:
+        made = declarations()
+        options = {"log_dir": str(tmp_path / "log"), "filter_event": lambda msg: True, **rest}
+        made.local_logs[str(tmp_path / "log")] = options
+        return made
+
+    await declared.carry_out(with_filter())
+    (sink,) = declared.log_sinks.values()
+    await declared.carry_out(with_filter())
+    assert list(declared.log_sinks.values()) == [sink]
+
+    await declared.carry_out(with_filter(max_file_size=1000))
+
+    (changed,) = declared.log_sinks.values()
+    assert changed is not sink
+    assert declared._node.recorder.sinks.count(changed) == 1
+    assert sink not in declared._node.recorder.sinks

@@ -107,6 +107,19 @@ async def test_a_template_that_fails_costs_only_its_record(tmp_path):
     assert read(tmp_path / "log") == "d\n"
 
 
+def test_the_filter_runs_as_whoever_makes_the_sink_says():
+    options = parse_local_log_options(log_dir="x", filter_event=lambda msg: msg)
+    asked = []
+
+    def make_filter(function):
+        return lambda message: asked.append(function(message))
+
+    sink = LocalLogSink(options, Clock(), make_filter=make_filter)
+    sink.write(record(), Message(new_spool_id(), "", [], data=None, size=0, created_at=0.0))
+
+    assert len(asked) == 1
+
+
 async def test_the_filter_decides_per_message_and_a_failing_one_says_no(tmp_path):
     def keep(message):
         return message.meta["keep"]
