@@ -12,10 +12,11 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 _SOFT_SHARE = 0.75
 _LOW_SHARE = 0.80
 _PAGE_BYTES = resource.getpagesize()
@@ -27,18 +28,33 @@ def _read_number(path: Path) -> int | None:
     return None
 
 
+def _group_limits() -> Iterator[int]:
+    """Yield the memory limits of the control groups this process is in, outermost first."""
+    groups = [(_CGROUP, "memory.max"), (_CGROUP / "memory", "memory.limit_in_bytes")]
+    with contextlib.suppress(OSError):
+        for line in _OWN_GROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            names = controllers.split(",")
+            if controllers and "memory" not in names:
+                continue
+            top, file = groups[1 if controllers else 0]
+            # Each group on the way down may be the tightest.
+            for part in Path(path).parts[1:]:
+                top = top / part
+                groups.append((top, file))
+    for folder, file in groups:
+        limit = _read_number(folder / file)
+        if limit is not None:
+            yield limit
+
+
 def read_hard_limit() -> int:
-    """Return the octets this process may have: by cgroup, else rlimit, else the machine."""
-    limit = _read_number(_CGROUP / "memory.max")
-    if limit is None:
-        limit = _read_number(_CGROUP / "memory/memory.limit_in_bytes")
-    physical = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
-    if limit is not None and limit < physical:
-        return limit
+    """Return the octets this process may have: the least of cgroups, rlimit and the machine."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES, *_group_limits()]
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY and soft < physical:
-        return soft
-    return physical
+    if soft != resource.RLIM_INFINITY:
+        limits.append(soft)
+    return min(limits)
 
 
 def read_usage() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from engine.base import memory_guard
@@ -61,6 +63,7 @@ def test_load_is_shed_above_the_soft_limit_only_and_counted_once(monkeypatch):
 
 def test_the_smallest_limit_of_the_machine_counts(monkeypatch, tmp_path):
     monkeypatch.setattr(memory_guard, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory_guard, "_OWN_GROUPS", tmp_path / "none")
     physical = read_hard_limit()
     assert physical > 0
 
@@ -70,6 +73,27 @@ def test_the_smallest_limit_of_the_machine_counts(monkeypatch, tmp_path):
     assert read_hard_limit() == 64 * MIB
     (tmp_path / "memory.max").write_text(f"{physical * 2}\n")
     assert read_hard_limit() == physical
+
+
+@pytest.mark.parametrize(
+    ("groups", "file"),
+    [
+        ("1:cpu:/x\n0::/system.slice/cirrus.service\n", "memory.max"),
+        ("4:cpu,memory:/system.slice/cirrus.service\n", "memory/memory.limit_in_bytes"),
+    ],
+)
+def test_the_limit_of_the_units_own_control_group_counts(monkeypatch, tmp_path, groups, file):
+    monkeypatch.setattr(memory_guard, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory_guard, "_OWN_GROUPS", tmp_path / "own")
+    (tmp_path / "own").write_text(groups)
+    folder, _, name = f"{tmp_path}/{file}".rpartition("/")
+    unit = Path(folder) / "system.slice" / "cirrus.service"
+    unit.mkdir(parents=True)
+
+    (unit.parent / name).write_text(f"{64 * MIB}\n")
+    assert read_hard_limit() == 64 * MIB
+    (unit / name).write_text(f"{32 * MIB}\n")
+    assert read_hard_limit() == 32 * MIB
 
 
 def test_use_is_read_from_the_process():
