@@ -7,6 +7,11 @@ Invariants:
     * Only what was stored before the start is enumerated: newer messages are already live.
     * The loop is held for a slice at a time; reception goes on meanwhile.
     * A damaged entry is reported and set aside; the intact ones around it are not touched.
+    * The iterator is let go at the end, however that comes: while it lives the store cannot be
+      reopened.
+
+Failure: an entry that cannot be put back stays in the spool for the next start and is logged; the
+others go on.
 """
 
 from __future__ import annotations
@@ -55,25 +60,42 @@ class Recovery:
 
     async def run(self) -> None:
         """Enumerate everything."""
-        mono = self._clock.mono
-        began = started = mono()
-        for entry in self._entries:
-            if isinstance(entry, StoredMessage):
-                self.found += 1
-                waiting = self._reinsert(entry)
-                if waiting is not None:
-                    await waiting
-            else:
-                self.damaged += 1
-                self._report(entry)
-            if mono() - started > SLICE_S:
-                await asyncio.sleep(0)
-                started = mono()
+        began = self._clock.mono()
+        try:
+            await self._take_all()
+        finally:
+            close = getattr(self._entries, "close", None)
+            if close is not None:
+                close()
         self.is_done = True
         if self.found or self.damaged:
             log.info(
                 "spool enumerated: %d messages, %d damaged entries, %.1f s",
                 self.found,
                 self.damaged,
-                mono() - began,
+                self._clock.mono() - began,
             )
+
+    async def _take_all(self) -> None:
+        mono = self._clock.mono
+        started = mono()
+        for entry in self._entries:
+            try:
+                waiting = self._take(entry)
+                if waiting is not None:
+                    await waiting
+            except Exception:  # boundary: supervisor
+                log.exception(
+                    "the entry %s cannot be put back; it stays in the spool", entry.spool_id.hex()
+                )
+            if mono() - started > SLICE_S:
+                await asyncio.sleep(0)
+                started = mono()
+
+    def _take(self, entry: StoredMessage | DamagedEntry) -> Awaitable[None] | None:
+        if isinstance(entry, StoredMessage):
+            self.found += 1
+            return self._reinsert(entry)
+        self.damaged += 1
+        self._report(entry)
+        return None

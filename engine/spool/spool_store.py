@@ -3,7 +3,7 @@
 Place in flow: ``engine.receive.admission`` commits, ``engine.schedule.settlement`` updates and
 removes, ``engine.schedule`` and the dispatchers load.
 
-Invariants (tests/contracts/spool_store.py runs them against each implementation):
+Invariants (tests/contracts/test_spool_store.py runs them against each implementation):
     * After ``commit`` returned, the messages survive a crash of the process, and of the machine
       unless the commit was relaxed.
     * After ``commit`` raised, none of the messages is ever handed out by the spool again, not
@@ -38,11 +38,12 @@ class SpoolStore(Protocol):
     """Durable storage of accepted messages."""
 
     async def commit(self, messages: Sequence[Message], *, relaxed: bool = False) -> None:
-        """Make messages durable, all of them or none.
+        """Make messages durable, all of them or none. Cancelled, it is none of them.
 
         Args:
             messages: Messages with ``data`` in memory; those with equal ``body_id`` share a body.
-            relaxed: Return after an unsynced write: safe against the death of the process only.
+            relaxed: Return after an unsynced write: safe against the death of the process; a power
+                loss may take what the last second brought.
 
         Raises:
             SpoolUnavailableError: None of them was taken.
@@ -74,10 +75,18 @@ class SpoolStore(Protocol):
         """
 
     def enumerate(self) -> Iterator[StoredMessage | DamagedEntry]:
-        """Return an iterator over what was stored when it was called, oldest first."""
+        """Return an iterator over what was stored when it was called, oldest first.
+
+        Raises:
+            SpoolUnavailableError: The spool cannot be read now.
+        """
 
     def quarantine(self, spool_id: bytes) -> None:
-        """Set a damaged entry aside, so that it is reported once and lost never."""
+        """Set a damaged entry aside, so that it is reported once and lost never.
+
+        Never raises: what cannot be set aside now is reported again at the next start. Its body
+        stays too, for whoever repairs it.
+        """
 
     def trouble(self) -> str | None:
         """Return why no mail can be taken now, or None."""
