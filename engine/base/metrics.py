@@ -90,8 +90,9 @@ class Gauge:
 
     @property
     def value(self) -> float:
-        """Return the present value."""
-        return self._value if self._ask is None else self._ask()
+        """Return the present value; a condition counts as 0 or 1."""
+        # The plus makes a number of a bool: "True" would make the whole text unreadable.
+        return +(self._value if self._ask is None else self._ask())
 
 
 class Histogram:

@@ -128,6 +128,14 @@ def test_gauges_may_be_asked_instead_of_kept():
     assert document["p"]["value"][0] == {"tenant": "t", "campaign": "c", "@": 2}
 
 
+def test_a_condition_shows_as_a_number():
+    metrics = make(PLAIN)
+    metrics.gauge("g").labels().set_function(lambda: True)
+
+    assert "".join(metrics.iter_text()).endswith("\ng 1\n")
+    assert '"value":1}' in "".join(metrics.iter_json())
+
+
 def test_a_metric_without_series_shows_in_json_as_null_and_not_in_text():
     metrics = make(COUNTER)
 
