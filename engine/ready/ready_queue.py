@@ -5,10 +5,11 @@ are worth it, take.
 
 Invariants:
     * At most ``path.max_ready`` messages; who finds it full waits in ``waiters`` and is called when
-      there is room.
+      there is room, a few at a time and in order: of thousands that wait few are woken in vain.
     * At most as many dispatchers as the path's connection limits grant, and no more than the
       number of messages makes worth while.
-    * A suspended or stopping queue starts nothing and gives its messages back.
+    * A suspended or stopping queue starts nothing.
+    * A retired queue takes no message: who still knows it has to ask for the one in its place.
 
 Standard: the number of sessions follows the reference's curve, L * (1 - e^(-0.023 q)).
 """
@@ -16,6 +17,7 @@ Standard: the number of sessions follows the reference's curve, L * (1 - e^(-0.0
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import deque
 from collections.abc import Callable
@@ -25,8 +27,11 @@ from engine.deliver.connection_slots import acquire_slots, limits_of, release_sl
 from engine.model.egress import EgressPath, EgressSource
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
+from engine.ready.slot_line import SlotLine
 from engine.route.mx_plan import Route
 from engine.throttle.lease import Lease, MemoryLeases
+
+log = logging.getLogger("cirrus.ready")
 
 #: Longest pause before the next session after connection failures, seconds.
 FAILURE_PAUSE_MAX_S = 1.0
@@ -35,6 +40,9 @@ FAILURE_PAUSE_FIRST_S = 0.05
 SLOT_RETRY_S = 5.0
 #: Room that must appear before waiting queues are called, as a share of ``max_ready``.
 ROOM_SHARE = 0.25
+#: How many of those that wait for room are called for each message that leaves. More than one, for
+#: some have no use for it; few, for the first may fill it all.
+CALLED_AT_ONCE = 8
 
 
 class ReadyPorts(Protocol):
@@ -75,6 +83,7 @@ class ReadyQueue:
         "_limits",
         "_ports",
         "_retry",
+        "_slot_line",
         "dispatchers",
         "failures",
         "idle_since_mono",
@@ -106,6 +115,7 @@ class ReadyQueue:
         routing_domain: str,
         protocol: Any,
         ports: ReadyPorts,
+        slot_line: SlotLine,
         now_mono: float,
     ) -> None:
         self.name = name
@@ -118,7 +128,8 @@ class ReadyQueue:
         self.messages: deque[Message] = deque()
         self.dispatchers: dict[Any, asyncio.Task[Any]] = {}
         self.slots: dict[Any, list[Lease]] = {}
-        self.waiters: dict[Any, Callable[[], None]] = {}
+        #: Who waits for room, each with a call that lets it go on and says whether it still waited.
+        self.waiters: dict[Any, Callable[[Any], bool]] = {}
         self.failures = 0
         self.paused_until_mono = 0.0
         self.path_serial = -1
@@ -129,6 +140,7 @@ class ReadyQueue:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._limits = limits_of(path, name)
         self._ports = ports
+        self._slot_line = slot_line
         self._retry: asyncio.TimerHandle | None = None
 
     def set_path(self, path: EgressPath, source: EgressSource) -> None:
@@ -136,6 +148,8 @@ class ReadyQueue:
         self.path = path
         self.source = source
         self._limits = limits_of(path, self.name)
+        if self.waiters and self.has_room:
+            self._call_waiters()
 
     @property
     def has_room(self) -> bool:
@@ -155,7 +169,12 @@ class ReadyQueue:
             if not waiter.done():
                 waiter.set_result(None)
                 return
-        self.maintain()
+        try:
+            self.maintain()
+        except Exception:  # boundary: supervisor
+            # The message is in: who pushed must not hear that it is not, or it were sent twice.
+            log.exception("no session of %s could be started; tried again later", self.name)
+            self._retry_in(SLOT_RETRY_S)
 
     def take_nowait(self) -> Message | None:
         """Return the next message that may still go, or None."""
@@ -169,9 +188,11 @@ class ReadyQueue:
         return None
 
     def _call_waiters(self) -> None:
-        waiters, self.waiters = self.waiters, {}
-        for call in waiters.values():
-            call()
+        # Nothing left: none of those called before had anything to push, so all are asked.
+        left = CALLED_AT_ONCE if self.messages else len(self.waiters)
+        while left and self.waiters:
+            key = next(iter(self.waiters))
+            left -= self.waiters.pop(key)(key)
 
     async def wait_message(self, timeout_s: float) -> Message | None:
         """Return the next message, or None after the time or when the queue stops."""
@@ -200,6 +221,8 @@ class ReadyQueue:
     def maintain(self) -> None:
         """Start as many sessions as the messages are worth and the limits grant."""
         if not self.messages or not self.may_work():
+            if self.limited_by:
+                self._stand_in_line("")
             return
         loop = asyncio.get_running_loop()
         pause_s = self.paused_until_mono - loop.time()
@@ -211,25 +234,45 @@ class ReadyQueue:
         while len(self.dispatchers) < want:
             slots = acquire_slots(self._ports.leases, self._limits, self.path.lease_s)
             if isinstance(slots, str):
-                self.limited_by = slots
+                self._stand_in_line(slots)
                 self._retry_in(SLOT_RETRY_S)
                 return
-            self.limited_by = ""
+            self._stand_in_line("")
             task = self._ports.start_dispatcher(self)
             self.dispatchers[task] = task
             self.slots[task] = slots
             task.add_done_callback(self._ended)
 
+    def _stand_in_line(self, key: str) -> None:
+        """Wait for a slot of the limit that refused; an empty key leaves the line."""
+        if self.limited_by and self.limited_by != key:
+            self._slot_line.leave(self.limited_by, self)
+        self.limited_by = key
+        if key:
+            self._slot_line.join(key, self)
+
     def renew_slots(self, task: Any) -> None:
-        """Renew the leases of a session that is about to carry another message."""
-        for lease in self.slots.get(task, ()):
-            lease.renew(self.path.lease_s)
+        """Renew the leases of a session that is about to carry another message.
+
+        One that it was too slow to keep is taken anew. If another session has it by now the two
+        exceed the limit by one until either ends, which is better than to end a good connection.
+        """
+        held = self.slots.get(task, [])
+        ttl_s = self.path.lease_s
+        kept = sum(lease.renew(ttl_s) for lease in held)
+        if held and kept == len(held):
+            return
+        release_slots(held)
+        taken = acquire_slots(self._ports.leases, self._limits, ttl_s)
+        self.slots[task] = [] if isinstance(taken, str) else taken
 
     def _ended(self, task: Any) -> None:
+        loop = asyncio.get_running_loop()
         self.dispatchers.pop(task, None)
         release_slots(self.slots.pop(task, []))
-        self.idle_since_mono = asyncio.get_running_loop().time()
-        self.maintain()
+        self.idle_since_mono = loop.time()
+        # Behind the offers that the release makes to those in line.
+        loop.call_soon(self.maintain)
 
     def _retry_in(self, delay_s: float) -> None:
         if self._retry is None:
@@ -282,10 +325,11 @@ class ReadyQueue:
             _wake(self._idle.popleft())
 
     def retire(self) -> None:
-        """Stop for good: idle sessions end, messages go back."""
+        """Stop for good: idle sessions end, nothing is started any more."""
         self.retired = True
         if self._retry is not None:
             self._retry.cancel()
+        self._stand_in_line("")
         self.wake_all()
 
 

@@ -5,8 +5,10 @@ Place in flow: ``engine.schedule.promotion`` asks for an ``EgressPlan``; this fi
 
 Invariants:
     * One name has one ready queue, whoever feeds it.
-    * A failing handler keeps the last good answer; without one the plan fails and mail waits.
-    * A queue with messages or sessions is never reaped.
+    * A failing handler keeps the last good answer; without one the plan fails and mail waits. A
+      refusal or an answer of the wrong type is a failure too.
+    * A queue with messages or sessions is never reaped, nor one that was asked for lately. A plan
+      may outlive its queues: who pushes looks at ``retired``.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ from engine.model.egress import (
     PoolEntry,
     make_egress_path,
 )
+from engine.model.egress_options import RefreshStrategy
 from engine.model.errors import ConfigurationError
 from engine.model.queue_config import Protocol, SmtpProtocol
 from engine.model.site_name import ready_queue_name
 from engine.ready.ready_queue import ReadyPorts, ReadyQueue
+from engine.ready.slot_line import SlotLine
 from engine.ready.source_selector import SourceSelector
 from engine.route.dns_resolver import DnsResolver
 from engine.route.mx_plan import Route, resolve_route
@@ -77,6 +81,7 @@ class ReadyRegistry:
         self._runtime = runtime
         self._resolver = resolver
         self._clock = clock
+        self._slot_line = SlotLine(ports.leases)
         self._queues: dict[str, ReadyQueue] = {}
         self._pools: dict[str, _Cached] = {}
         self._sources: dict[str, _Cached] = {}
@@ -113,8 +118,6 @@ class ReadyRegistry:
             site_name = domain
         queues: dict[str, ReadyQueue] = {}
         sources: dict[str, EgressSource] = {}
-        # Never less than a moment: a TTL of nothing must not make a loop of asking.
-        soonest = self._clock.mono() + PLAN_MIN_S
         until = self._clock.mono() + pool.ttl_s
         for entry in pool.entries:
             if not entry.weight:
@@ -124,6 +127,9 @@ class ReadyRegistry:
             queues[entry.name], sources[entry.name] = queue, source
             until = min(until, self._clock.mono() + source.ttl_s, queue.path_until_mono)
         selector = self._selector(queue_name, pool)
+        # Never less than a moment, counted from when all have answered: a TTL of nothing, or slow
+        # handlers, must not make a loop of asking.
+        soonest = self._clock.mono() + PLAN_MIN_S
         return EgressPlan(pool.name, selector, queues, sources, max(until, soonest))
 
     def _selector(self, queue_name: str, pool: EgressPool) -> SourceSelector:
@@ -141,25 +147,36 @@ class ReadyRegistry:
     async def _cached(self, cache: dict[str, _Cached], hook: str, name: str, wanted: type) -> Any:
         serial = self._runtime.epoch.serial
         known = cache.get(name)
-        now = self._clock.mono()
-        if known is not None and known.serial == serial and now < known.until_mono:
+        if known is not None and known.serial == serial and self._clock.mono() < known.until_mono:
             return known.value
         try:
-            value = await self._runtime.fire(hook, name)
-        except (HookFailedError, SmtpRefusal) as error:
+            value = await self._ask(hook, wanted, name)
+        except HookFailedError as error:
             if known is None:
-                raise _as_failure(error) from None
+                raise
             log.error("%s failed, keeping the last answer: %s", hook, error)
-            cache[name] = known._replace(until_mono=now + PLAN_S, serial=serial)
+            until_mono = self._clock.mono() + PLAN_S
+            cache[name] = known._replace(until_mono=until_mono, serial=serial)
             return known.value
         if value is None:
             return None
-        if not isinstance(value, wanted):
-            raise ConfigurationError(f"{hook}({name!r}) did not answer with an {wanted.__name__}")
         if len(cache) > 100_000:
             cache.clear()
-        ttl_s: float = value.ttl_s  # type: ignore[attr-defined] # both kinds have it
-        cache[name] = _Cached(value, now + ttl_s, serial)
+        cache[name] = _Cached(value, self._clock.mono() + value.ttl_s, serial)
+        return value
+
+    async def _ask(self, hook: str, wanted: type, *args: str) -> Any:
+        """Return what a handler answers.
+
+        Raises:
+            HookFailedError: It failed, refused, or answered with something else than is wanted.
+        """
+        try:
+            value = await self._runtime.fire(hook, *args)
+        except SmtpRefusal as refusal:
+            raise _failure(hook, f"it refused: {refusal}") from None
+        if value is not None and not isinstance(value, wanted):
+            raise _failure(hook, f"it did not answer with an {wanted.__name__}")
         return value
 
     async def _pool(self, name: str) -> EgressPool:
@@ -194,9 +211,13 @@ class ReadyRegistry:
         if queue is not None:
             queue.route = route
             queue.protocol = protocol
-            if queue.path_serial == serial and self._clock.mono() < queue.path_until_mono:
+            queue.source = source
+            now = self._clock.mono()
+            # Whoever asks is about to push.
+            queue.idle_since_mono = now
+            if queue.path_serial == serial and now < queue.path_until_mono:
                 return queue
-        path = await self._path(queue, domain, source, site_name)
+        path, is_kept = await self._path(queue, domain, source, site_name)
         # Another scheduled queue may have made it while the handler was asked.
         queue = self._queues.get(name)
         now = self._clock.mono()
@@ -210,6 +231,7 @@ class ReadyRegistry:
                 routing_domain=domain,
                 protocol=protocol,
                 ports=self._ports,
+                slot_line=self._slot_line,
                 now_mono=now,
             )
             self._queues[name] = queue
@@ -218,23 +240,22 @@ class ReadyRegistry:
             queue.shrink()
         queue.path_serial = serial
         queue.path_until_mono = now + path.refresh_interval_s
+        if path.refresh_strategy is RefreshStrategy.EPOCH and not is_kept:
+            queue.path_until_mono = float("inf")
         return queue
 
     async def _path(
         self, queue: ReadyQueue | None, domain: str, source: EgressSource, site_name: str
-    ) -> EgressPath:
+    ) -> tuple[EgressPath, bool]:
+        """Return the path, and whether it is the last good one because the handler failed."""
         try:
-            path = await self._runtime.fire("get_egress_path", domain, source.name, site_name)
-        except (HookFailedError, SmtpRefusal) as error:
+            path = await self._ask("get_egress_path", EgressPath, domain, source.name, site_name)
+        except HookFailedError as error:
             if queue is None:
-                raise _as_failure(error) from None
+                raise
             log.error("get_egress_path failed, keeping the last answer: %s", error)
-            return queue.path
-        if path is None:
-            return make_egress_path()
-        if not isinstance(path, EgressPath):
-            raise ConfigurationError("get_egress_path did not answer with an EgressPath")
-        return path
+            return queue.path, True
+        return make_egress_path() if path is None else path, False
 
     def reap(self, now_mono: float) -> None:
         """Forget ready queues that were idle for long."""
@@ -251,5 +272,5 @@ class ReadyRegistry:
             queue.maintain()
 
 
-def _as_failure(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else ConfigurationError(str(error))
+def _failure(hook: str, message: str) -> HookFailedError:
+    return HookFailedError(hook, file="policy", line=None, message=message)

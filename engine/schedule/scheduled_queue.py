@@ -23,18 +23,21 @@ class ScheduledQueue:
     """The waiting messages of one queue name, with what is known about their way out."""
 
     __slots__ = (
+        "asked",
         "backlog",
         "blocked_by",
         "bucket",
+        "cleared_id",
+        "closed",
         "config",
+        "config_serial",
         "config_until_mono",
-        "delayed",
         "draining",
         "entries",
         "epoch_serial",
         "held",
         "idle_since_mono",
-        "last_changed_mono",
+        "lacks_source",
         "name",
         "parsed",
         "plan",
@@ -48,6 +51,7 @@ class ScheduledQueue:
         self.backlog: deque[Waiting] = deque()
         self.held: list[Waiting] = []
         self.config: QueueConfig | None = None
+        self.config_serial = -1
         self.config_until_mono = 0.0
         self.epoch_serial = -1
         #: The way out (``engine.ready.ready_registry.EgressPlan``), once it is known.
@@ -58,8 +62,15 @@ class ScheduledQueue:
         self.blocked_by = ""
         self.retry_handle: Any = None
         self.idle_since_mono = now_mono
-        self.last_changed_mono = now_mono
-        self.delayed: dict[str, int] = {}
+        #: Why there is no way out (``engine.schedule.way_out.Closed``), as long as that is known.
+        self.closed: Any = None
+        #: A throttle handler that was asked for the head and has to be waited for.
+        self.asked: Any = None
+        #: The message that passed all throttles and only waits for a source: it is not asked about
+        #: again, for its token is taken.
+        self.cleared_id: bytes | None = None
+        #: Whether some of the held messages are held because no source may carry them.
+        self.lacks_source = False
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -2,7 +2,10 @@
 
 Place in flow: ``promotion`` asks for the queue of a message; administration lists them.
 
-Invariants: a queue with messages is never reaped; one name has one queue.
+Invariants:
+    * One name has one queue.
+    * A queue with messages is never reaped, nor one whose mail may stand in a ready queue: its
+      configuration says how long that mail lives and when it is tried again.
 """
 
 from __future__ import annotations
@@ -52,7 +55,19 @@ class ScheduledRegistry:
                 queue.idle_since_mono = now_mono
                 continue
             limit_s = queue.config.reap_interval_s if queue.config is not None else REAP_S
-            if now_mono - queue.idle_since_mono >= limit_s:
+            if now_mono - queue.idle_since_mono < limit_s:
+                continue
+            if _is_under_way(queue):
+                queue.idle_since_mono = now_mono
+            else:
                 del self._queues[name]
                 gone.append(queue)
         return gone
+
+
+def _is_under_way(queue: ScheduledQueue) -> bool:
+    """Return whether a ready queue that the queue feeds has mail or sessions."""
+    plan = queue.plan
+    return plan is not None and any(
+        ready.messages or ready.dispatchers for ready in plan.queues.values()
+    )

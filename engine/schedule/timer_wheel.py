@@ -19,8 +19,9 @@ from typing import Any
 
 import msgspec
 
-#: Length of a tick, seconds: how late a message may leave.
-TICK_S = 0.1
+#: Length of a tick, seconds: how late a message may leave. A power of two, so that the arithmetic
+#: is exact: with 0.1 an entry could come out before its due time by a rounding.
+TICK_S = 0.125
 
 
 class Waiting(msgspec.Struct, gc=False):

@@ -1,0 +1,138 @@
+"""Held mail: what a suspension, or a pool without an eligible source, keeps back.
+
+Place in flow: ``engine.schedule.promotion`` hands over what must not go now; when the reason is
+over the entries fall due again through ``due_times``.
+
+Invariants:
+    * A message is recorded once when it is first held, and not while it stays so; no attempt is
+      counted.
+    * Held messages are among their queue's entries: an administrative bounce finds them.
+    * After the end of what holds them all leave within a minute, spread evenly.
+    * Mail that no source may carry is looked at again when its plan is too old to be believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from engine.base.clock import Clock
+from engine.base.lifecycle import Supervisor
+from engine.control.suspensions import SuspensionRegistry
+from engine.model.message import Message
+from engine.model.suspension import Directive
+from engine.ready.ready_registry import EgressPlan
+from engine.schedule.due_times import DueTimes
+from engine.schedule.pace import Pace
+from engine.schedule.scheduled_queue import ScheduledQueue
+from engine.schedule.settlement import Settlement
+from engine.schedule.timer_wheel import Waiting
+
+#: Held messages leave within this time after a sweep saw the end. With the second between sweeps
+#: and a tick of the wheel that is within a minute of the end itself.
+RELEASE_S = 57.0
+
+
+class HoldingPorts(Protocol):
+    """What holding needs from the node."""
+
+    clock: Clock
+    supervisor: Supervisor
+    suspensions: SuspensionRegistry
+
+
+class Holding:
+    """The held messages of all scheduled queues."""
+
+    def __init__(
+        self,
+        ports: HoldingPorts,
+        due_times: DueTimes,
+        settlement: Callable[[], Settlement],
+        pace: Pace,
+        look_again: Callable[[ScheduledQueue], None],
+    ) -> None:
+        """Keep what is handed over.
+
+        Args:
+            ports: Of the node.
+            due_times: Takes what is released.
+            settlement: Records what is held.
+            pace: Limits how long a release may hold the loop.
+            look_again: Finds the way out of a queue anew, if its plan is too old; else nothing.
+        """
+        self._clock = ports.clock
+        self._supervisor = ports.supervisor
+        self._suspensions = ports.suspensions
+        self._due_times = due_times
+        self._settlement_of = settlement
+        self._pace = pace
+        self._look_again = look_again
+        self._queues: set[ScheduledQueue] = set()
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    # -- taking in ----------------------------------------------------------------------------
+
+    def hold_suspended(
+        self, queue: ScheduledQueue, message: Message, suspension: Directive
+    ) -> None:
+        """Hold a message because its scheduled queue is suspended."""
+        text = f"scheduled queue is suspended: {suspension.reason} (by {suspension.author})"
+        self._hold(queue, message, text)
+
+    def hold_for_sources(self, queue: ScheduledQueue, message: Message, plan: EgressPlan) -> None:
+        """Hold a message because no source of its pool may carry it."""
+        if plan.queues:
+            found = [self._suspensions.find_ready(ready.name) for ready in plan.queues.values()]
+            reasons = "; ".join(
+                f"{one.name}: {one.reason} (by {one.author})" for one in found if one
+            )
+            text = f"no source of pool {plan.pool} is eligible: {reasons}"
+        else:
+            text = f"pool {plan.pool} has no sources"
+        queue.lacks_source = True
+        self._hold(queue, message, text)
+
+    def _hold(self, queue: ScheduledQueue, message: Message, text: str) -> None:
+        self._settlement_of().hold(message, text)
+        entry = Waiting(message.spool_id, message.due_mono, queue, message.context)
+        queue.add(entry)
+        queue.held.append(entry)
+        self._queues.add(queue)
+
+    # -- letting go ---------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Let messages go whose reason is over; called at each change and about once a second."""
+        for queue in list(self._queues):
+            if self._is_held(queue):
+                continue
+            self._queues.discard(queue)
+            queue.lacks_source = False
+            held, queue.held = queue.held, []
+            if held:
+                self._supervisor.start(self._let_go(queue, held), f"release {queue.name}")
+
+    def _is_held(self, queue: ScheduledQueue) -> bool:
+        if self._suspensions.find_scheduled(queue.name) is not None:
+            return True
+        if not queue.lacks_source:
+            return False
+        # The plan may be of an older epoch, or the pool may have got another source meanwhile.
+        self._look_again(queue)
+        plan: EgressPlan | None = queue.plan
+        return plan is not None and all(
+            self._suspensions.find_ready(ready.name) is not None for ready in plan.queues.values()
+        )
+
+    async def _let_go(self, queue: ScheduledQueue, held: list[Waiting]) -> None:
+        now = self._clock.mono()
+        gap_s = RELEASE_S / len(held)
+        for index, entry in enumerate(held):
+            if queue.knows(entry):
+                entry.due_mono = now + gap_s * index
+                self._due_times.add(entry)
+            if index % 256 == 255 and self._pace.is_spent():
+                await self._pace.wait()
