@@ -409,7 +409,7 @@ class DiskStore:
         """See ``SpoolStore.enumerate``. The snapshot is taken now, not at the first step."""
         if self._trouble is not None or self._db is None:
             raise SpoolUnavailableError(self._trouble or "the spool is closed")
-        return walk(self._db.iter())
+        return walk(self._db.iter(), self._db.iter)
 
     def quarantine(self, spool_id: bytes) -> None:
         """See ``SpoolStore.quarantine``."""

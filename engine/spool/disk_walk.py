@@ -1,7 +1,7 @@
 """A walk over the stored envelopes, around what is damaged.
 
-Place in flow: ``engine.spool.disk_store`` opens the iterator at the instant of the call and hands
-it here; ``engine.spool.recovery`` takes the entries.
+Place in flow: ``engine.spool.disk_store`` makes the iterator, which shows what was stored at that
+instant, and hands it here; ``engine.spool.recovery`` takes the entries.
 
 Invariants:
     * Each intact envelope is handed out once, in the order of ids, whatever is damaged around it.
@@ -13,7 +13,7 @@ over as if it were damaged too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.model.message import SpoolId, decode_envelope
@@ -23,8 +23,15 @@ _ID_BYTES = 16
 _IDS_END = 1 << (8 * _ID_BYTES)
 
 
-def walk(iterator: Any) -> Iterator[StoredMessage | DamagedEntry]:
-    """Return the entries of a RocksDB iterator from the first envelope on."""
+def walk(iterator: Any, make_iterator: Callable[[], Any]) -> Iterator[StoredMessage | DamagedEntry]:
+    """Return the entries of a RocksDB iterator, from the first envelope on.
+
+    Args:
+        iterator: Shows what is to be enumerated. (A snapshot of rocksdict does not: its iterators
+            show the present.)
+        make_iterator: Makes one more, to feel the way past damage. Each serves one seek: an
+            iterator that met a damaged block passes over it silently when it is asked again.
+    """
     iterator.seek(b"m")
     last = 0
     while True:
@@ -39,7 +46,7 @@ def walk(iterator: Any) -> Iterator[StoredMessage | DamagedEntry]:
         if why is None:
             return
         yield DamagedEntry(b"", f"unreadable after {_key(last)[1:].hex()}: {why}")
-        following = _behind_damage(iterator, last)
+        following = _behind_damage(make_iterator, last)
         if following is None:
             return
         last = following
@@ -65,29 +72,29 @@ def _why(iterator: Any) -> str | None:
     return None
 
 
-def _behind_damage(iterator: Any, last: int) -> int | None:
+def _behind_damage(make_iterator: Callable[[], Any], last: int) -> int | None:
     """Return the first id behind a damaged block from where the walk can go on, or None.
 
     Steps that double find a place behind it; halving then finds its end, so that no intact
     neighbour is passed over. Some 250 seeks at the most.
     """
     broken, step = last, 1
-    while True:
-        beyond = min(last + step, _IDS_END - 1)
-        iterator.seek(_key(beyond))
-        if iterator.valid() or _why(iterator) is None:
-            break
+    while not _is_readable(make_iterator(), beyond := min(last + step, _IDS_END - 1)):
         if beyond == _IDS_END - 1:
             return None
         broken, step = beyond, step * 2
     while beyond - broken > 1:
         middle = (broken + beyond) // 2
-        iterator.seek(_key(middle))
-        if iterator.valid() or _why(iterator) is None:
+        if _is_readable(make_iterator(), middle):
             beyond = middle
         else:
             broken = middle
     return beyond
+
+
+def _is_readable(iterator: Any, number: int) -> bool:
+    iterator.seek(_key(number))
+    return bool(iterator.valid()) or _why(iterator) is None
 
 
 def _key(number: int) -> bytes:

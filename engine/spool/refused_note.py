@@ -41,6 +41,8 @@ class RefusedNote:
         """
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._end = sum(len(key) + 1 for key in self.keys())
+        # A key that was cut off must not be completed by what the reservation adds.
+        os.pwrite(self._fd, b"\0", self._end)
         # Where a filesystem cannot reserve, the note takes its chance like any other write.
         with contextlib.suppress(OSError):
             os.posix_fallocate(self._fd, 0, RESERVED_BYTES)

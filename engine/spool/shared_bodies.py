@@ -4,16 +4,20 @@ Place in flow: asked by ``engine.spool.disk_store`` at each commit and removal.
 
 Invariants:
     * Each reference is a key in the same batch as its envelope; the numbers in memory only save
-      counting the keys. They are never guessed: a body whose references cannot be counted is kept.
+      counting the keys. They are never guessed: a body whose references cannot be counted is kept,
+      until the store is back, or for good where they are damaged.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 
 from rocksdict import Rdict
 
 from engine.spool.database import Writes
+
+log = logging.getLogger("cirrus.spool")
 
 
 class SharedBodies:
@@ -53,6 +57,8 @@ class SharedBodies:
                 self.uncounted.add(body_id)
                 return writes
             count = count_references(database, body_id, overdue)
+            if count is None:
+                return writes
         if count <= 1:
             self._references.pop(body_id, None)
             writes[b"b" + body_id] = None
@@ -61,8 +67,10 @@ class SharedBodies:
         return writes
 
 
-def count_references(database: Rdict, body_id: bytes, pending: Mapping[bytes, bytes | None]) -> int:
-    """Return how many stored envelopes refer to a shared body.
+def count_references(
+    database: Rdict, body_id: bytes, pending: Mapping[bytes, bytes | None]
+) -> int | None:
+    """Return how many stored envelopes refer to a shared body, or None if that is unreadable.
 
     Args:
         database: Where they are stored.
@@ -79,6 +87,13 @@ def count_references(database: Rdict, body_id: bytes, pending: Mapping[bytes, by
             break
         count += pending.get(key, b"") is not None
         iterator.next()
+    else:
+        # At the end of all keys, or of those that can be read.
+        try:
+            iterator.status()
+        except Exception as error:  # noqa: BLE001 - record sink boundary: rocksdict's only class
+            log.error("the references to the body %s cannot be read: %s", body_id.hex(), error)
+            return None
     return count
 
 
@@ -86,4 +101,4 @@ def free_unreferenced(
     database: Rdict, bodies: Iterable[bytes], pending: Mapping[bytes, bytes | None]
 ) -> Writes:
     """Return the deletions of those shared bodies that no envelope refers to any more."""
-    return {b"b" + body: None for body in bodies if not count_references(database, body, pending)}
+    return {b"b" + body: None for body in bodies if count_references(database, body, pending) == 0}

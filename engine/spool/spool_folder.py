@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -22,9 +23,11 @@ from pathlib import Path
 from rocksdict import Rdict
 
 from engine.model.errors import ConfigurationError, SpoolLockedError
-from engine.spool.database import batch_of, open_database
+from engine.spool.database import batch_of, is_corruption, open_database
 from engine.spool.refused_note import RefusedNote
 from engine.spool.shared_bodies import free_unreferenced
+
+log = logging.getLogger("cirrus.spool")
 
 FORMAT_KEY = b"format"
 FORMAT_VERSION = b"1"
@@ -98,7 +101,14 @@ class SpoolFolder:
         self.note.open()
 
     def _settle_format(self, database: Rdict) -> None:
-        version = database.get(FORMAT_KEY)
+        try:
+            version = database.get(FORMAT_KEY)
+        except Exception as error:
+            if not is_corruption(error):
+                raise
+            # One damaged block must not keep all other mail from going. There is one format yet.
+            log.error("the format of the spool %s cannot be read: %s", self.path, error)
+            version = None
         if version is None:
             database.put(FORMAT_KEY, FORMAT_VERSION)
         elif version != FORMAT_VERSION:

@@ -92,11 +92,11 @@ class _FaultyDatabase:
         return getattr(self._database, name)
 
 
-def make_message(body: bytes = b"Subject: s\r\n\r\nbody\r\n", **changes: Any) -> Message:
+def make_message(body: bytes | None = b"Subject: s\r\n\r\nbody\r\n", **changes: Any) -> Message:
     """Return a message that a spool takes."""
     values: dict[str, Any] = {
         "data": body,
-        "size": len(body),
+        "size": len(body or b""),
         "created_at": 1_700_000_000.0,
         "due_mono": 0.0,
         **changes,
