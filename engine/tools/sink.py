@@ -10,14 +10,13 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from engine.base.clock import Clock
 from engine.base.command_line import DURATION, LISTEN
@@ -34,6 +33,8 @@ from engine.tools.sink_options import (
 from engine.tools.sink_rules import ReplyRules, load_rules
 from engine.tools.sink_server import Sink
 from engine.tools.sink_store import MaildirStore, MessageStore, NumberedStore
+from engine.tools.summary_table import Row, summary_table
+from engine.tools.tool_loop import raise_descriptor_limit, run_loop
 
 log = logging.getLogger("cirrus.sink")
 
@@ -57,40 +58,30 @@ class _Run:
     as_json: bool
 
 
-def run_loop(work: Coroutine[Any, Any, Any]) -> Any:
-    """Return the result of a coroutine, run on uvloop where there is one."""
-    try:
-        import uvloop  # noqa: PLC0415 - optional
-    except ImportError:
-        return asyncio.run(work)
-    return uvloop.run(work)
-
-
-def summary_table(stats: SinkStats) -> Table:
-    """Return what was counted, for people."""
+def summary_sections(stats: SinkStats) -> Iterator[list[Row]]:
+    """Yield what was counted, for people."""
     counted = stats.as_dict()
-    table = Table(title="sink", title_justify="left", show_header=False)
-    table.add_column("what")
-    table.add_column("number", justify="right")
-    for name in ("connections", "connections_peak", "tls_connections", "messages"):
-        table.add_row(name.replace("_", " "), f"{counted[name]:,}")
-    table.add_row("messages per second", f"{stats.per_s:,.1f}")
-    table.add_row("recipients", f"{counted['recipients']:,}")
-    table.add_row("bytes", f"{counted['bytes']:,}", end_section=True)
-    for stage in STAGE_NAMES:
-        for code, number in sorted(counted["replies"].get(stage, {}).items()):
-            table.add_row(f"{stage} {code}", f"{number:,}")
-    if stats.violations:
-        table.add_section()
-    for what, number in sorted(stats.violations.items()):
-        table.add_row(f"violation: {what}", f"{number:,}", style="red")
-    table.add_section()
+    names = ("connections", "connections_peak", "tls_connections", "messages")
+    yield [
+        *((name.replace("_", " "), f"{counted[name]:,}") for name in names),
+        ("messages per second", f"{stats.per_s:,.1f}"),
+        ("recipients", f"{counted['recipients']:,}"),
+        ("bytes", f"{counted['bytes']:,}"),
+    ]
+    yield [
+        (f"{stage} {code}", f"{number:,}")
+        for stage in STAGE_NAMES
+        for code, number in sorted(counted["replies"].get(stage, {}).items())
+    ]
+    yield [
+        (f"violation: {what}", f"{number:,}", "red")
+        for what, number in sorted(stats.violations.items())
+    ]
     busiest = sorted(stats.domains.items(), key=lambda item: -item[1])
-    for domain, number in busiest[:_SHOWN_DOMAINS]:
-        table.add_row(f"@{domain}", f"{number:,}")
+    shown: list[Row] = [(f"@{domain}", f"{number:,}") for domain, number in busiest]
     if len(busiest) > _SHOWN_DOMAINS:
-        table.add_row("further domains", f"{len(busiest) - _SHOWN_DOMAINS:,}")
-    return table
+        shown[_SHOWN_DOMAINS:] = [("further domains", f"{len(busiest) - _SHOWN_DOMAINS:,}")]
+    yield shown
 
 
 def print_summary(stats: SinkStats, *, as_json: bool) -> None:
@@ -98,7 +89,7 @@ def print_summary(stats: SinkStats, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(stats.as_dict()))
     else:
-        Console().print(summary_table(stats))
+        Console().print(summary_table("sink", summary_sections(stats)))
 
 
 def write_stats(path: Path, stats: SinkStats) -> None:
@@ -108,22 +99,30 @@ def write_stats(path: Path, stats: SinkStats) -> None:
     fresh.replace(path)
 
 
-async def _serve(options: SinkOptions, run: _Run) -> None:
-    rules = load_rules(run.replies, options.seed) if run.replies else None
-    clock = Clock()
+def _open_stores(run: _Run) -> list[MessageStore]:
+    wall = Clock().wall
     stores: list[MessageStore] = []
     if run.maildir:
-        stores.append(MaildirStore(run.maildir, clock.wall))
+        stores.append(MaildirStore(run.maildir, wall))
     if run.store:
-        stores.append(NumberedStore(run.store, clock.wall))
-    sink = Sink(options, rules=rules, stores=stores, keep_messages=False)
-    await _listen(sink, run.listens)
+        stores.append(NumberedStore(run.store, wall))
+    return stores
+
+
+async def _serve(options: SinkOptions, run: _Run) -> None:
+    rules = load_rules(run.replies, options.seed) if run.replies else None
+    sink = Sink(options, rules=rules, stores=_open_stores(run), keep_messages=False)
+    if run.stats_file:
+        # Before anything else, so that a path that cannot be written is found at once.
+        write_stats(run.stats_file, sink.stats)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGUSR1, lambda: print_summary(sink.stats, as_json=run.as_json))
     loop.add_signal_handler(signal.SIGHUP, _read_again, sink, run.replies)
+    # After the handlers: who reads that it listens may send a signal at once.
+    await _listen(sink, run.listens)
     if run.count is not None:
         sink.supervisor.start(_end_after(sink, run.count, ended), "sink count")
     if run.stats_file:
@@ -135,9 +134,9 @@ async def _serve(options: SinkOptions, run: _Run) -> None:
         click.echo("the time is over", err=True)
     finally:
         await sink.stop()
-        if run.stats_file:
-            write_stats(run.stats_file, sink.stats)
         print_summary(sink.stats, as_json=run.as_json)
+    if run.stats_file:
+        write_stats(run.stats_file, sink.stats)
     if run.count is not None and sink.stats.messages < run.count:
         raise click.ClickException(f"{sink.stats.messages} of {run.count} messages came")
 
@@ -173,9 +172,15 @@ async def _end_after(sink: Sink, count: int, ended: asyncio.Event) -> None:
 
 
 async def _write_often(path: Path, stats: SinkStats) -> None:
+    is_told = False
     while True:
-        write_stats(path, stats)
         await asyncio.sleep(STATS_EVERY_S)
+        try:
+            write_stats(path, stats)
+        except OSError as error:
+            if not is_told:
+                log.error("the counts cannot be written for now: %s", error)
+            is_told = True
 
 
 def _read_delays(given: Sequence[str]) -> tuple[float, dict[Stage, float]]:
@@ -208,14 +213,21 @@ def _read_accounts(given: Sequence[str]) -> dict[str, str]:
     return accounts
 
 
-def _raise_descriptor_limit() -> None:
-    import resource  # noqa: PLC0415 - only the command needs it
+def _check_options(options: SinkOptions) -> None:
+    """Refuse what contradicts itself.
 
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError) as error:
-        log.warning("the descriptor limit stays: %s", error)
+    Raises:
+        UsageError: It does.
+    """
+    if options.tempfail_percent + options.permfail_percent > 100:
+        raise click.UsageError("the percentages add up to more than 100")
+    if options.tls_private_key and not options.tls_certificate:
+        raise click.UsageError("--tls-private-key needs --tls-certificate")
+    if not options.has_tls and (options.require_tls or options.tls_certificate):
+        name = "--require-tls" if options.require_tls else "--tls-certificate"
+        raise click.UsageError(f"{name} needs --starttls or --tls-from-first-byte")
+    if options.require_auth and not options.accounts:
+        raise click.UsageError("--require-auth needs --auth USER:PASSWORD")
 
 
 _MANUAL = """\
@@ -333,6 +345,14 @@ def _switches(command: Any) -> Any:
     default=0,
     help="Answer further ones with 421; 0 for no limit.",
 )
+@click.option(
+    "--idle-timeout",
+    "idle_timeout_s",
+    type=DURATION,
+    default="5m",
+    show_default=True,
+    help="End connections that say nothing for so long with 421; 0 for never.",
+)
 @click.option("--store", type=_FOLDER, help="Keep each message in a file, envelopes in a list.")
 @click.option("--maildir", type=_FOLDER, help="Keep messages in a maildir.")
 @click.option("--count", type=click.IntRange(1), help="End after so many messages.")
@@ -367,9 +387,8 @@ def sink(**given: Any) -> None:
         fail_at=FailAt(given.pop("fail_at")),
         **given,
     )
-    if options.tempfail_percent + options.permfail_percent > 100:
-        raise click.UsageError("the percentages add up to more than 100")
-    _raise_descriptor_limit()
+    _check_options(options)
+    raise_descriptor_limit()
     run_loop(_serve(options, run))
 
 

@@ -15,6 +15,11 @@ from typing import Any
 _REPLY = re.compile(r"[2-5][0-9]{2}(?:[ -]|\Z)")
 #: Domains counted one by one; the rest is counted together.
 MAX_DOMAINS = 10_000
+#: Violations counted one by one (they may name what a client made up); the rest together.
+MAX_VIOLATIONS = 500
+_OTHERS = "(others)"
+#: The longest name of a domain (RFC 1035, 2.3.4); what is longer is cut where it is counted.
+_MAX_DOMAIN = 255
 
 
 class Stage(enum.Enum):
@@ -126,6 +131,7 @@ class SinkOptions:
         max_recipients: Recipients of one transaction; more are answered 452.
         max_connections: Connections at the same time; more are answered 421.
         max_messages_per_connection: More are answered 421; 0 for no limit.
+        idle_timeout_s: A client that says nothing for so long is answered 421; 0 for never.
     """
 
     hostname: str = "sink.example"
@@ -149,6 +155,7 @@ class SinkOptions:
     max_recipients: int = 1000
     max_connections: int = 10_000
     max_messages_per_connection: int = 0
+    idle_timeout_s: float = 0.0
 
     @property
     def has_tls(self) -> bool:
@@ -232,6 +239,8 @@ class SinkStats:
 
     def note_violation(self, what: str) -> None:
         """Count something a client should not have done."""
+        if what not in self.violations and len(self.violations) >= MAX_VIOLATIONS:
+            what = _OTHERS
         self.violations[what] = self.violations.get(what, 0) + 1
 
     def note_message(self, recipients: tuple[str, ...], size_bytes: int, at_mono: float) -> None:
@@ -244,9 +253,9 @@ class SinkStats:
         self.bytes_taken += size_bytes
         domains = self.domains
         for recipient in recipients:
-            domain = recipient.rpartition("@")[2].lower()
+            domain = recipient.rpartition("@")[2][:_MAX_DOMAIN].lower()
             if domain not in domains and len(domains) >= MAX_DOMAINS:
-                domain = "(others)"
+                domain = _OTHERS
             domains[domain] = domains.get(domain, 0) + 1
 
     @property

@@ -156,9 +156,7 @@ def load_rules(path: Path, seed: int | None = None) -> ReplyRules:
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except ValueError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        place = f"{path}:{line[1]}" if line else str(path)
-        raise ConfigurationError(f"{place}: {error}") from error
+        raise ConfigurationError(f"{path}:{_line_in(str(error), path)}: {error}") from error
     rules: dict[str, list[_Rule]] = {}
     for key, group in content.items():
         if not isinstance(group, list):
@@ -172,6 +170,12 @@ def load_rules(path: Path, seed: int | None = None) -> ReplyRules:
                 place = f"{path}:{_line_of(text, key, index)}"
                 raise ConfigurationError(f"{place}: rule {index + 1} of {key!r}: {error}") from None
     return ReplyRules(rules, seed)
+
+
+def _line_in(reason: str, path: Path) -> int:
+    """Return the line a parser's message means: where it says so, else the last one."""
+    line = re.search(r"at line (\d+)", reason)
+    return int(line[1]) if line else len(path.read_bytes().splitlines())
 
 
 def _line_of(text: str, key: str, index: int) -> int:
@@ -190,12 +194,13 @@ def _read_rule(given: Any) -> _Rule:
     for key in given:
         if key not in _KEYS:
             raise ValueError(f"unknown key {key!r}; known are {', '.join(_KEYS)}")
-    if given.get("when") not in _STAGES:
-        raise ValueError(f"when is one of {', '.join(_STAGES)}, not {given.get('when')!r}")
+    when = given.get("when")
+    if not isinstance(when, str) or when not in _STAGES:
+        raise ValueError(f"when is one of {', '.join(_STAGES)}, not {when!r}")
     if "reply" not in given and "delay" not in given:
         raise ValueError("a rule without reply and delay does nothing")
     delay_s = parse_duration(given.get("delay", 0))
-    stage = _STAGES[given["when"]]
+    stage = _STAGES[when]
     match given.get("reply"):
         case None:
             reply = SinkReply("", delay_s=delay_s)

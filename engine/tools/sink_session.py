@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: A longer command line ends the connection.
 MAX_LINE = 8192
+#: A longer address is refused: far past RFC 5321, 4.5.3.1.3, and it bounds what is remembered.
+MAX_ADDRESS = 1024
 _END = b"\r\n.\r\n"
 _PATH = re.compile(r'\s*<((?:"(?:[^"\\]|\\.)*"|[^>"])*)>\s*(.*)\Z')
 _TAKEN = "250 2.0.0 taken"
@@ -172,6 +174,9 @@ class SinkSession(SinkHello):
             self._say(Stage.RCPT, SinkReply("503 5.5.1 MAIL first"))
         elif found is None or not found[1]:
             self._say(Stage.RCPT, SinkReply("501 5.5.2 RCPT TO:<address>"))
+        elif len(found[1]) > MAX_ADDRESS:
+            self._stats.note_violation("address too long")
+            self._say(Stage.RCPT, SinkReply("501 5.1.3 address too long"))
         elif found[2]:
             self._stats.note_violation("RCPT parameter that was not offered")
             self._say(Stage.RCPT, SinkReply("555 5.5.4 no parameter is known here"))

@@ -68,7 +68,11 @@ class SinkWire(asyncio.Protocol):
         #: What waits behind a delayed reply.
         self._later: deque[tuple[float, bytes, SinkReply, Callable[[], None] | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._idle_s = sink.options.idle_timeout_s
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._heard_mono = 0.0
         self._is_held = False
+        self._hangs = False
         self._is_closing = False
         self._has_ended = False
         self.number = 0
@@ -101,12 +105,17 @@ class SinkWire(asyncio.Protocol):
         local = transport.get_extra_info("sockname") or ("", 0)
         self.local = f"{local[0]}:{local[1]}"
         self.number = self._sink.note_connection(self)
+        if self._idle_s:
+            self._heard_mono = self._loop.time()
+            self._idle_timer = self._loop.call_later(self._idle_s, self._check_idle)
         self._greet()
         self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Work off what came, unless a delayed reply must go first."""
         self._buffer += data
+        if self._idle_s:
+            self._heard_mono = self._loop.time()
         if self._is_held:
             if len(self._buffer) > MAX_AHEAD and self._transport is not None:
                 self._transport.pause_reading()
@@ -116,7 +125,7 @@ class SinkWire(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Return whether the connection stays open for replies still to come."""
         self._has_ended = True
-        return self._is_held and not self.tls
+        return self._is_held and not self._hangs and not self.tls
 
     def pause_writing(self) -> None:
         """Take no more commands from who does not read the replies."""
@@ -129,8 +138,9 @@ class SinkWire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
         self._is_closing = True
         self._buffer.clear()
         self._later.clear()
@@ -161,6 +171,17 @@ class SinkWire(asyncio.Protocol):
         self._flush()
         if self._has_ended and not self._is_held:
             self.close()
+
+    def _check_idle(self) -> None:
+        now_mono = self._loop.time()
+        if self._is_held:
+            # It is the client that waits.
+            self._heard_mono = now_mono
+        left_s = self._heard_mono + self._idle_s - now_mono
+        if left_s > 0:
+            self._idle_timer = self._loop.call_later(left_s, self._check_idle)
+        elif not self._is_closing:
+            self._say(Stage.OTHER, SinkReply("421 4.4.2 you say nothing, closing", close=True))
 
     # -- what is said
 
@@ -194,6 +215,7 @@ class SinkWire(asyncio.Protocol):
             if delay_s > 0 or reply.hang:
                 self._flush()
                 self._is_held = True
+                self._hangs = reply.hang
                 if not reply.hang:
                     self._timer = self._loop.call_later(delay_s, self._release, octets, reply, then)
                 return
