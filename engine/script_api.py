@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor, parse_floor
+from engine.base.dkim_signer import SignerRegistry
 from engine.model.cidr import CidrSet
 from engine.model.duration import parse_duration
 from engine.model.egress import make_egress_path, make_egress_pool, make_egress_source
@@ -30,6 +31,7 @@ from engine.model.listener_domain import make_listener_domain
 from engine.model.listener_options import ListenerOptions, make_listener_options, parse_listen
 from engine.model.queue_config import make_queue_config
 from engine.model.throttle_spec import ThrottleSpec, parse_throttle
+from engine.script_dkim import expose_dkim
 from engine.script_refusals import disconnect, reject
 from engine.script_views import MessageView
 from policy.epoch import EPOCH_NAME
@@ -158,6 +160,7 @@ class ScriptApi:
         self._declaring: Declarations | None = None
         self._noted: list[PolicyFinding] | None = None
         self._warned: list[str] = []
+        self._signers = SignerRegistry()
 
     # -- declaring ----------------------------------------------------------------------------
 
@@ -381,6 +384,7 @@ class ScriptApi:
             namespace.expose(name, _logger(getattr(script_log, level)))
         for resolver in (self.configure_test_resolver, self.configure_resolver):
             namespace.expose(resolver.__name__, _explain(resolver), module="mta.dns")
+        expose_dkim(namespace, self._signers)
 
 
 def _explain(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from engine.base.clock import Clock
+from engine.base.dkim_signer import DkimSigner
 from engine.model import header_block
 from engine.model.address import EnvelopeAddress, domain_of, parse_address
 from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8, FLAG_WIRE_READY, Message
@@ -30,6 +31,8 @@ DIRTY_BODY = 2
 #: The most octets of a metadata value that a script sets, and its deepest nesting.
 META_VALUE_MAX = 1 << 20
 META_DEPTH_MAX = 32
+#: The most DKIM signatures that a message is given.
+SIGNATURES_MAX = 8
 _PLAIN = (str, int, float, bool, type(None))
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
@@ -85,7 +88,7 @@ def queue_name_of(message: Message) -> str:
 class MessageView:
     """A message as a handler sees it."""
 
-    __slots__ = ("_clock", "_load", "_message")
+    __slots__ = ("_clock", "_load", "_message", "_signers")
     __script_writable__ = frozenset({"sender", "recipient", "recipient_list"})
 
     def __init__(
@@ -93,10 +96,13 @@ class MessageView:
         message: Message,
         load_body: Callable[[Any], bytes] | None = None,
         clock: Clock | None = None,
+        signers: list[DkimSigner] | None = None,
     ) -> None:
         self._message = message
         self._load = load_body
         self._clock = clock
+        # Where signers are noted; None in events after which nobody signs.
+        self._signers = signers
 
     # -- envelope -----------------------------------------------------------------------------
 
@@ -297,6 +303,19 @@ class MessageView:
             lower = name.lower()
             if lower in wanted or (not wanted and lower.startswith("x-")):
                 self.set_meta(lower.replace("-", "_"), header_block.decode_value(raw))
+
+    def dkim_sign(self, signer: DkimSigner) -> None:
+        """Have the message signed, as it is after the last handler of its reception."""
+        if self._signers is None:
+            raise ValueError(
+                "mail is signed when it is received: in smtp_data, smtp_split_transaction or"
+                " message_received"
+            )
+        if not isinstance(signer, DkimSigner):
+            raise TypeError("wants a signer, as mta.dkim.rsa_sha256_signer(...) makes it")
+        if len(self._signers) >= SIGNATURES_MAX:
+            raise ValueError(f"a message gets at most {SIGNATURES_MAX} signatures")
+        self._signers.append(signer)
 
     # -- scheduling ---------------------------------------------------------------------------
 

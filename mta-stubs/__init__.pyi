@@ -19,6 +19,7 @@ from typing import (
     type_check_only,
 )
 
+from . import dkim as dkim
 from . import dns as dns
 
 _Duration: TypeAlias = int | float | str
@@ -101,6 +102,11 @@ class Message:
     def remove_all_named_headers(self, name: str) -> None: ...
     def remove_x_headers(self, names: Iterable[str] = ()) -> None: ...
     def import_x_headers(self, names: Iterable[str] = ()) -> None: ...
+    def dkim_sign(self, signer: dkim.Signer) -> None:
+        """Have the message signed, as it is after the last handler of its reception.
+
+        Only in smtp_data, smtp_split_transaction and message_received.
+        """
     def set_due(self, due: str | datetime | None = None) -> None:
         """When it may next be sent: None for now, RFC 3339 text, or a datetime with a zone."""
     def set_scheduling(self, schedule: Mapping[str, Any] | None) -> dict[str, Any] | None: ...

@@ -5,6 +5,7 @@ to ``engine.schedule.promotion`` through the ``Insert`` port.
 
 Invariants:
     * All handlers of all parts run before anything is stored: one refusal refuses the transaction.
+    * What handlers noted to be signed is signed after the last of them, or nothing is stored.
     * The messages of a transaction are committed together; 250 comes after that, never before.
     * Admission is a task of its own: the end of a session does not cancel it. A client that goes
       away meanwhile leaves the message wholly taken.
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from engine.base.clock import Clock
+from engine.base.dkim_signer import DkimSigner
 from engine.base.metrics import Metrics
 from engine.model.address import domain_of, parse_address
 from engine.model.errors import SpoolUnavailableError
@@ -37,6 +39,7 @@ from engine.model.message import (
 from engine.model.queue_name import parse_queue_name
 from engine.model.reply import SmtpReply, make_reply
 from engine.receive.incoming import Admitted, Incoming, Phase
+from engine.receive.message_signing import MessageSigning, SigningJob
 from engine.receive.trace_headers import format_received, format_supplemental
 from engine.records.recorder import Recorder
 from engine.script_refusals import SmtpRefusal
@@ -99,6 +102,7 @@ class Admission:
         self._runtime = ports.runtime
         self._clock = ports.clock
         self._insert = insert
+        self._signing = MessageSigning()
         received = ports.metrics.counter("total_messages_received")
         self._count_smtp = received.labels("esmtp_listener")
         self._count_http = received.labels("http_listener")
@@ -124,11 +128,12 @@ class Admission:
         judge_hops(incoming.content)
         runtime, epoch = self._runtime, incoming.epoch
         whole = self._make(incoming, incoming.recipients)
+        signers: list[DkimSigner] = []
         if incoming.is_smtp and (
             runtime.is_handled("smtp_data", epoch)
             or runtime.is_handled("smtp_split_transaction", epoch)
         ):
-            batches = await self._fire_transaction(incoming, whole)
+            batches = await self._fire_transaction(incoming, whole, signers)
         elif len(whole.recipients) == 1:
             batches = None
         else:
@@ -138,14 +143,15 @@ class Admission:
         for message in messages:
             if incoming.trace.received_header:
                 self._add_received(incoming, message, wall_s)
+        jobs = [SigningJob(message, list(signers)) for message in messages]
         if runtime.is_handled("message_received", epoch):
-            for message in messages:
-                await self._fire(
-                    incoming, "message_received", MessageView(message, None, self._clock)
-                )
+            for message, noted in jobs:
+                view = MessageView(message, None, self._clock, noted)
+                await self._fire(incoming, "message_received", view)
         incoming.phase = Phase.RESOLVE
         for message in messages:
             self._resolve(incoming, message)
+        await self._sign([job for job in jobs if job.signers])
         return messages
 
     def _make(self, incoming: Incoming, recipients: list[str]) -> Message:
@@ -187,8 +193,10 @@ class Admission:
         part.meta_dirty = whole.meta_dirty
         return part
 
-    async def _fire_transaction(self, incoming: Incoming, whole: Message) -> list[list[str]] | None:
-        view = MessageView(whole, None, self._clock)
+    async def _fire_transaction(
+        self, incoming: Incoming, whole: Message, signers: list[DkimSigner]
+    ) -> list[list[str]] | None:
+        view = MessageView(whole, None, self._clock, signers)
         await self._fire(incoming, "smtp_data", view, incoming.connection)
         groups = await self._fire(incoming, "smtp_split_transaction", view, incoming.connection)
         if groups is None:
@@ -243,6 +251,16 @@ class Admission:
             message.size += len(field)
         if not message.prefix.isascii():
             message.flags |= FLAG_8BIT
+
+    async def _sign(self, jobs: list[SigningJob]) -> None:
+        kept = [job for job in jobs if job.message.queue_name != DISCARD_QUEUE]
+        if not kept:
+            return
+        try:
+            await self._signing.sign(kept, self._clock.wall())
+        except Exception as error:
+            log.exception("message %s cannot be signed", kept[0].message.id)
+            raise _RefusedError(POLICY_FAILED, error) from error
 
     async def _take(self, incoming: Incoming, messages: list[Message]) -> Admitted:
         keep = [message for message in messages if message.queue_name != DISCARD_QUEUE]
