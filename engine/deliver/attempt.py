@@ -1,6 +1,6 @@
 """One try of one message on one connection, with an outcome per recipient.
 
-Place in flow: made by ``engine.deliver.smtp_client``, judged by ``verdict``, settled by
+Place in flow: made by ``engine.deliver.smtp_transaction``, judged by ``verdict``, settled by
 ``engine.schedule.settlement``.
 """
 
@@ -34,10 +34,11 @@ class TransactionResult:
     Attributes:
         retry_now: Recipients beyond what the peer takes at once: another transaction is for them.
         usable: Whether the connection can carry another transaction.
-        peer_said_421: Whether the peer is closing.
+        not_begun: The connection, kept from an earlier message, proved dead before the peer said
+            a word about this one: it is for a new connection, and nothing has failed.
     """
 
     outcomes: list[RecipientOutcome] = field(default_factory=list)
     retry_now: list[str] = field(default_factory=list)
     usable: bool = True
-    peer_said_421: bool = False
+    not_begun: bool = False

@@ -5,11 +5,14 @@ Place in flow: started by ``engine.ready.ready_queue``; drives ``smtp_client`` o
 
 Invariants:
     * A message is taken before a connection is opened: no connection is made for nothing.
-    * The message in hand is settled or given back, whatever ends the task.
-    * Settlement of a message is complete before the next one starts.
+    * The message in hand is settled or given back, whatever ends the task; whom it has reached by
+      then is noted first.
+    * Settlement of a message is complete before the next one starts; of a message that needs
+      several transactions, who is finished is noted after each.
 
 Failure: when no host can be reached the message in hand is deferred; the others stay in the ready
-queue for the next session. A defect of ours defers the message (RFC 5321, 4.5.4.1).
+queue for the next session. What this machine lacks, and a kept connection that proves dead before
+the host says a word, cost no attempt. A defect of ours defers the message (RFC 5321, 4.5.4.1).
 """
 
 from __future__ import annotations
@@ -17,23 +20,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections import deque
 
-from engine.deliver.attempt import RecipientOutcome
+from engine.deliver.attempt import RecipientOutcome, TransactionResult
+from engine.deliver.connector import LocalResourceError
+from engine.deliver.dot_stuffing import ready_content
+from engine.deliver.hand import Hand
+from engine.deliver.rate_gate import RateGate
 from engine.deliver.smtp_client import SmtpClient
 from engine.deliver.verdict import judge_reply
 from engine.deliver.work import Circumstances, Services, Work
 from engine.model.disposition import Disposition
 from engine.model.egress import ReconnectStrategy
 from engine.model.errors import (
-    DnsFailureError,
     EngineError,
     SpoolEntryDamagedError,
     SpoolUnavailableError,
 )
 from engine.model.insert_reason import InsertReason
-from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8, Message
+from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8, FLAG_WIRE_READY, Message
 from engine.model.queue_name import parse_queue_name
 from engine.model.reply import SmtpReply, make_reply
 from engine.route.mx_plan import Candidate, plan_connections
@@ -48,10 +53,45 @@ NO_HOSTS = make_reply(451, "4.4.4 the domain resolved to no usable address")
 PROHIBITED = make_reply(550, "5.4.4 the destination is a prohibited host")
 SKIPPED = make_reply(451, "4.4.4 every host of the destination is in skip_hosts")
 DEFECT = make_reply(451, "4.3.0 internal error, tried again later")
+INTERRUPTED = make_reply(451, "4.4.2 the session ended before this recipient's turn")
 
 
 class _SessionOverError(Exception):
     """The session is at its end; nothing is in hand."""
+
+
+class _Delivery:
+    """One message on its way, over as many transactions and connections as it needs.
+
+    Attributes:
+        todo: Recipients without a verdict so far.
+        deferred: Verdicts that wait for the message's end; the others are settled already.
+    """
+
+    __slots__ = ("content", "deferred", "message", "size", "todo")
+
+    def __init__(self, message: Message, content: bytes, size: int) -> None:
+        self.message = message
+        self.content = content
+        self.size = size
+        self.todo = list(message.recipients)
+        self.deferred: list[RecipientOutcome] = []
+
+    def batch(self, most: int) -> list[str]:
+        return self.todo[:most]
+
+    def take(self, result: TransactionResult) -> None:
+        """Take out of ``todo`` whom the transaction was for, but those for another one."""
+        done = {one.recipient for one in result.outcomes}
+        again = [one for one in result.retry_now if one not in done]
+        rest = [one for one in self.todo if one not in done and one not in again]
+        # "Too many recipients" of a batch: the rest goes at once in another transaction.
+        self.todo = again + rest
+
+    def interrupt(self, reply: SmtpReply) -> list[RecipientOutcome]:
+        """Return the deferrals of all who have no verdict."""
+        todo, self.todo = self.todo, []
+        return [RecipientOutcome(one, reply, "", Disposition.DEFERRED) for one in todo]
 
 
 class SmtpDispatcher:
@@ -60,153 +100,213 @@ class SmtpDispatcher:
     def __init__(self, work: Work, services: Services) -> None:
         self._work = work
         self._services = services
+        self._hand = Hand(services)
+        self._gate = RateGate(work, services, self._enter)
         self._client: SmtpClient | None = None
-        self._candidates: Iterator[Candidate] | None = None
+        self._candidates: deque[Candidate] | None = None
         self._current: Candidate | None = None
-        self._message: Message | None = None
+        self._delivery: _Delivery | None = None
         self._delivered = 0
         self.session_id = str(uuid.uuid4())
         self.started_mono = services.clock.mono()
-        self.progress_mono = self.started_mono
         self.phase = "Starting"
+        self._entered_mono = self.started_mono
         self._trouble: list[str] = []
+
+    @property
+    def progress_mono(self) -> float:
+        """Return when the session last came further: by a step, a reply, or data that left."""
+        client = self._client
+        return max(self._entered_mono, client.progress_mono if client is not None else 0.0)
 
     def _enter(self, phase: str) -> None:
         self.phase = phase
-        self.progress_mono = self._services.clock.mono()
+        self._entered_mono = self._services.clock.mono()
 
     async def run(self) -> None:
         """Work until there is nothing left to do; never raises but for cancellation."""
         try:
-            self._message = self._work.take_nowait()
-            while self._message is not None:
-                await self._carry(self._message)
-                await self._next()
+            message = self._work.take_nowait()
+            while message is not None:
+                self._hand.take(message)
+                await self._carry(message)
+                message = await self._next()
         except _SessionOverError:
             pass
         except asyncio.CancelledError:
-            self._give_back(InsertReason.DISPATCHER_DROP)
+            await self._give_back(InsertReason.DISPATCHER_DROP)
             raise
         except SpoolUnavailableError as error:
             log.warning("%s: %s", self._work.name, error)
-            self._give_back(InsertReason.SPOOL_UNHEALTHY)
+            await self._give_back(InsertReason.SPOOL_UNHEALTHY)
         except Exception:  # boundary: dispatcher
             log.exception("the dispatcher of %s met a defect", self._work.name)
-            message, self._message = self._message, None
-            if message is not None:
-                await self._services.defer_whole(message, DEFECT, self._circumstances())
+            await self._defer_after_defect()
         finally:
+            self._gate.return_turn()
             await self._close()
 
-    def _give_back(self, reason: InsertReason) -> None:
-        message, self._message = self._message, None
-        if message is not None:
-            self._services.give_back(message, reason, None)
+    async def _give_back(self, reason: InsertReason, delay_s: float | None = None) -> None:
+        """Give back what is in hand; what is known of its recipients is noted before."""
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None and delivery.message in self._hand:
+            known = delivery.deferred
+            if self._client is not None:
+                known = known + self._client.interrupted_outcomes()
+            if known:
+                try:
+                    await self._hand.settle(
+                        delivery.message, known, self._circumstances(), final=False
+                    )
+                except Exception:  # boundary: dispatcher
+                    log.exception("cannot note what became of %s", delivery.message.id)
+        self._hand.give_back(reason, delay_s)
+
+    async def _defer_after_defect(self) -> None:
+        try:
+            for message in list(self._hand.messages):
+                await self._hand.settle(message, _all(message, DEFECT), self._circumstances())
+        except Exception:  # boundary: dispatcher
+            log.exception("the dispatcher of %s cannot defer its message", self._work.name)
+        finally:
+            self._hand.give_back(InsertReason.DISPATCHER_DROP)
 
     async def _close(self) -> None:
         self._enter("Closing")
         client, self._client = self._client, None
-        if client is not None:
-            try:
-                async with asyncio.timeout(QUIT_S):
-                    await client.quit()
-            except (TimeoutError, EngineError, OSError):
-                client.abort()
+        if client is None:
+            return
+        try:
+            async with asyncio.timeout(QUIT_S):
+                await client.quit()
+        except (TimeoutError, EngineError, OSError):
+            client.abort()
+        except BaseException:
+            client.abort()
+            raise
 
-    async def _next(self) -> None:
-        """Put the next message in hand, or None at the end of the session."""
+    async def _next(self) -> Message | None:
+        """Return the next message, or None at the end of the session."""
         work = self._work
         if self._delivered >= work.path.max_deliveries_per_connection or not work.may_work():
-            self._message = None
-            return
-        self._message = work.take_nowait()
-        if self._message is None:
+            return None
+        message = work.take_nowait()
+        if message is None:
             self._enter("Idle")
-            self._message = await work.wait_message(work.path.idle_timeout_s)
+            message = await work.wait_message(work.path.idle_timeout_s)
+        return message
 
     # -- one message --------------------------------------------------------------------------
 
     async def _carry(self, message: Message) -> None:
-        """Bring one message to its end on some host."""
-        body = self._load(message)
-        if body is None:
-            return
-        while True:
+        """Bring one message to its end, on as many connections as that takes."""
+        delivery = self._delivery = self._load(message)
+        while delivery is not None:
             client = self._client
             if client is None or not client.is_alive():
-                client = await self._connect(message)
-                if client is None:
-                    raise _SessionOverError
-            if await self._throttled():
-                raise _SessionOverError
+                client = await self._connect(delivery)
+            await self._wait_turn()
+            if not client.is_alive():
+                self._gate.return_turn()
+                continue
             self._work.renew_slots(asyncio.current_task())
-            if await self._attempt(client, message, body):
-                return
+            if await self._attempt(client, delivery):
+                break
+        self._delivery = None
 
-    def _load(self, message: Message) -> bytes | None:
+    def _load(self, message: Message) -> _Delivery | None:
         try:
             body = message.data
             if body is None:
                 body = self._services.store.load_body(message.body_id)
         except SpoolEntryDamagedError as error:
-            self._message = None
+            self._hand.drop(message)
             self._services.drop_damaged(message, str(error))
             return None
-        return message.prefix + body
+        is_wire_ready = bool(message.flags & FLAG_WIRE_READY)
+        content = ready_content(message.prefix, body, is_wire_ready=is_wire_ready)
+        return _Delivery(message, content, len(message.prefix) + len(body))
 
-    async def _attempt(self, client: SmtpClient, message: Message, body: bytes) -> bool:
+    async def _wait_turn(self) -> None:
+        """Wait for the message rates, or give the queue back when that takes too long."""
+        wait_s = await self._gate.wait_messages()
+        if wait_s > 0.0:
+            await self._return_all(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
+
+    async def _return_all(self, reason: InsertReason, delay_s: float | None) -> None:
+        await self._give_back(reason, delay_s)
+        self._work.return_all(reason, delay_s)
+        raise _SessionOverError
+
+    async def _attempt(self, client: SmtpClient, delivery: _Delivery) -> bool:
         """Send the message over the connection; return whether it is settled."""
-        self._enter("DeliveringMessage")
-        path = self._work.path
+        path, message = self._work.path, delivery.message
         where = self._circumstances()
-        outcomes: list[RecipientOutcome] = []
-        todo = list(message.recipients)
-        rounds = 0
-        while todo:
-            chunk, todo = (
-                todo[: path.max_recipients_per_batch],
-                todo[path.max_recipients_per_batch :],
-            )
+        while True:
+            self._enter("DeliveringMessage")
             result = await client.deliver(
                 message.sender,
-                chunk,
-                body,
+                delivery.batch(path.max_recipients_per_batch),
+                delivery.content,
+                delivery.size,
                 is_8bit=bool(message.flags & FLAG_8BIT),
                 needs_smtputf8=bool(message.flags & FLAG_SMTPUTF8),
             )
             self._enter("DeliveringMessage")
+            if result.not_begun:
+                self._forget_client()
+                self._gate.return_turn()
+                return False
+            self._gate.use_turn()
             self._delivered += 1
-            outcomes += result.outcomes
-            # "Too many recipients" of a batch: the rest goes at once in another transaction.
-            todo = list(result.retry_now) + todo
-            rounds += bool(result.retry_now)
+            delivery.take(result)
+            outcomes = await self._judged(delivery, result.outcomes)
             if not result.usable:
                 self._lose_client()
-                break
-            if rounds > len(message.recipients):
-                break
-        return await self._conclude(message, outcomes, where)
+            if not delivery.todo or not result.usable:
+                return await self._conclude(delivery, outcomes, where)
+            await self._note(delivery, outcomes, where)
+
+    async def _judged(
+        self, delivery: _Delivery, outcomes: list[RecipientOutcome]
+    ) -> list[RecipientOutcome]:
+        """Return the outcomes as the script sees them; nothing is lost if the task ends here."""
+        if not self._services.runtime.is_handled("rewrite_delivery_status"):
+            return outcomes
+        try:
+            await self._rewrite(delivery.message, outcomes)
+        except BaseException:
+            delivery.deferred = delivery.deferred + outcomes
+            raise
+        finally:
+            for one in outcomes:
+                if one.disposition is None:
+                    one.disposition = judge_reply(one.reply, one.command)
+        return outcomes
+
+    async def _note(
+        self, delivery: _Delivery, outcomes: list[RecipientOutcome], where: Circumstances
+    ) -> None:
+        """Make durable who is finished before the next transaction of the same message."""
+        finished = [one for one in outcomes if one.disposition is not Disposition.DEFERRED]
+        delivery.deferred += [one for one in outcomes if one.disposition is Disposition.DEFERRED]
+        if finished:
+            await self._hand.settle(delivery.message, finished, where, final=False)
 
     async def _conclude(
-        self, message: Message, outcomes: list[RecipientOutcome], where: Circumstances
+        self, delivery: _Delivery, outcomes: list[RecipientOutcome], where: Circumstances
     ) -> bool:
-        if self._services.runtime.is_handled("rewrite_delivery_status"):
-            await self._rewrite(message, outcomes)
-        for one in outcomes:
-            if one.disposition is None:
-                one.disposition = judge_reply(one.reply, one.command)
-        is_lost = self._client is None
-        if (
-            is_lost
-            and self._work.path.try_next_host_on_transport_error
-            and any(one.disposition is Disposition.DEFERRED for one in outcomes)
-            and self._has_next_host()
-        ):
-            await self._services.settle(message, outcomes, where, False)
-            return not message.recipients
-        # From here on settlement owns the message.
-        self._message = None
-        await self._services.settle(message, outcomes, where, True)
+        """Settle a message that is at its end on this host; return whether it is at its end."""
+        outcomes = delivery.deferred + outcomes + delivery.interrupt(INTERRUPTED)
+        delivery.deferred = []
+        message, is_lost = delivery.message, self._client is None
+        is_deferred = any(one.disposition is Disposition.DEFERRED for one in outcomes)
+        path = self._work.path
+        if is_lost and is_deferred and path.try_next_host_on_transport_error and self._candidates:
+            await self._hand.settle(message, outcomes, where, final=False)
+            delivery.todo = list(message.recipients)
+            return not delivery.todo
+        await self._hand.settle(message, outcomes, where)
         if is_lost and not self._may_reconnect():
             raise _SessionOverError
         return True
@@ -215,24 +315,20 @@ class SmtpDispatcher:
         client, self._client = self._client, None
         if client is not None:
             client.abort()
-        if self._work.path.reconnect_strategy is ReconnectStrategy.RECONNECT_SAME_HOST:
-            current = self._current
-            if current is not None and self._candidates is not None:
-                self._candidates = _chain(current, self._candidates)
-                self._current = None
+
+    def _forget_client(self) -> None:
+        """Drop a connection that proved dead: no failure, the same hosts are tried again."""
+        self._lose_client()
+        self._candidates = None
 
     def _may_reconnect(self) -> bool:
+        """Return whether the session goes on over a new connection, and prepare for it."""
         strategy = self._work.path.reconnect_strategy
-        return strategy is not ReconnectStrategy.TERMINATE_SESSION and self._has_next_host()
-
-    def _has_next_host(self) -> bool:
-        if self._candidates is None:
+        if strategy is ReconnectStrategy.TERMINATE_SESSION:
             return False
-        following = next(self._candidates, None)
-        if following is None:
-            return False
-        self._candidates = _chain(following, self._candidates)
-        return True
+        if strategy is ReconnectStrategy.RECONNECT_SAME_HOST and self._current is not None:
+            self._candidates = deque([self._current, *(self._candidates or ())])
+        return bool(self._candidates)
 
     async def _rewrite(self, message: Message, outcomes: list[RecipientOutcome]) -> None:
         """Let the script change the codes of replies that are not 250."""
@@ -260,53 +356,67 @@ class SmtpDispatcher:
 
     # -- connecting ---------------------------------------------------------------------------
 
-    async def _connect(self, message: Message) -> SmtpClient | None:
-        """Return an open session, or None after the message was settled or given back."""
-        if self._client is not None:
-            # The peer closed an idle connection: no failure, the same hosts are tried again.
-            self._client.abort()
-            self._client = None
-            self._candidates = None
-        if self._candidates is None and not await self._plan(message):
-            return None
-        if await self._connection_throttled():
-            return None
-        assert self._candidates is not None
-        for candidate in self._candidates:
-            self._enter("AttemptingConnection")
-            self._current = candidate
-            try:
-                client = await SmtpClient.connect(
-                    candidate,
-                    self._work.source,
-                    self._work.path,
-                    hostname=self._services.hostname,
-                    mono=self._services.clock.mono,
-                    broken_tls=self._services.broken_tls,
-                )
-            except EngineError as error:
-                self._trouble.append(f"{candidate.host_name}/{candidate.address}: {error}")
-                continue
-            self._client = client
-            self._delivered = 0
-            self._trouble.clear()
-            self._work.connected()
-            return client
-        await self._unreachable(message)
-        return None
+    async def _connect(self, delivery: _Delivery) -> SmtpClient:
+        """Return an open session.
 
-    async def _unreachable(self, message: Message) -> None:
-        self._message = None
+        Raises:
+            _SessionOverError: There is none; the message was settled or given back.
+        """
+        if self._client is not None:
+            # The peer closed an idle connection.
+            self._forget_client()
+        if self._candidates is None:
+            self._candidates = await self._plan(delivery)
+        wait_s = await self._gate.wait_connection()
+        if wait_s > 0.0:
+            await self._return_all(InsertReason.CONNECTION_RATE_THROTTLE, wait_s)
+        while self._candidates:
+            client = await self._open(self._candidates.popleft())
+            if client is not None:
+                self._client = client
+                self._delivered = 0
+                self._trouble.clear()
+                self._work.connected()
+                return client
         tried = "; ".join(self._trouble[-8:]) or "no hosts left"
         reply = make_reply(451, f"4.4.1 failed to connect to any candidate hosts: {tried}")
-        await self._services.defer_whole(message, reply, self._circumstances())
+        await self._defer(delivery, reply)
         self._work.connect_failed()
+        raise _SessionOverError
 
-    async def _plan(self, message: Message) -> bool:
-        """Work out the hosts to try; return False after the message was settled."""
+    async def _open(self, candidate: Candidate) -> SmtpClient | None:
+        """Return a session with this host, or None when it failed."""
+        self._enter("AttemptingConnection")
+        self._current = candidate
+        try:
+            return await SmtpClient.connect(
+                candidate,
+                self._work.source,
+                self._work.path,
+                hostname=self._services.hostname,
+                mono=self._services.clock.mono,
+                broken_tls=self._services.broken_tls,
+            )
+        except LocalResourceError as error:
+            log.warning("%s: %s", self._work.name, error)
+            await self._return_all(InsertReason.DISPATCHER_DROP, None)
+        except EngineError as error:
+            self._trouble.append(f"{candidate.host_name}/{candidate.address}: {error}")
+        return None
+
+    async def _defer(self, delivery: _Delivery, reply: SmtpReply) -> None:
+        """Settle the message with one reply for all who have none of their own."""
+        outcomes = delivery.deferred + delivery.interrupt(reply)
+        await self._hand.settle(delivery.message, outcomes, self._circumstances())
+
+    async def _plan(self, delivery: _Delivery) -> deque[Candidate]:
+        """Return the hosts to try.
+
+        Raises:
+            _SessionOverError: There are none; the message was settled.
+        """
         self._enter("AttemptingConnection")
         work, services = self._work, self._services
-        where = self._circumstances()
         assert work.route is not None
         try:
             plan = await plan_connections(
@@ -316,81 +426,29 @@ class SmtpDispatcher:
                 source=work.source,
                 rng=services.rng,
             )
-        except (DnsFailureError, EngineError) as error:
-            self._message = None
+        except EngineError as error:
             reply = make_reply(451, f"4.4.4 cannot resolve {work.routing_domain}: {error}")
-            await services.defer_whole(message, reply, where)
-            return False
-        self._message = message
+            await self._defer(delivery, reply)
+            raise _SessionOverError from None
         if plan.prohibited:
-            await self._whole(message, PROHIBITED, InsertReason.MX_WAS_PROHIBITED, where)
-            return False
+            await self._settle_queue(PROHIBITED, InsertReason.MX_WAS_PROHIBITED)
+        if plan.skipped_all:
+            await self._settle_queue(SKIPPED, InsertReason.MX_WAS_SKIPPED)
         if not plan.candidates:
-            reply = SKIPPED if plan.skipped_all else NO_HOSTS
-            reason = (
-                InsertReason.MX_WAS_SKIPPED
-                if plan.skipped_all
-                else (InsertReason.MX_RESOLVED_TO_ZERO_HOSTS)
-            )
-            await self._whole(message, reply, reason, where)
-            return False
-        self._candidates = iter(plan.candidates)
-        return True
+            await self._settle_queue(NO_HOSTS, InsertReason.MX_RESOLVED_TO_ZERO_HOSTS)
+        return deque(plan.candidates)
 
-    async def _whole(
-        self, message: Message, reply: SmtpReply, reason: InsertReason, where: Circumstances
-    ) -> None:
-        """Settle the message in hand and all others of the ready queue alike."""
-        settle = self._services.fail_whole if reply.is_permanent else self._services.defer_whole
-        following: Message | None = message
+    async def _settle_queue(self, reply: SmtpReply, reason: InsertReason) -> None:
+        """Settle the message in hand and all others of the ready queue alike; end the session."""
+        where = self._circumstances()
+        following: Message | None = self._hand.messages[0]
         while following is not None:
-            self._message = following
             following.context |= reason
-            self._message = None
-            await settle(following, reply, where)
+            await self._hand.settle(following, _all(following, reply), where)
             following = self._work.take_nowait()
-
-    async def _connection_throttled(self) -> bool:
-        """Wait for the connection rate; True when the queue was given back instead."""
-        rate = self._work.path.max_connection_rate
-        if rate is None:
-            return False
-        bucket = self._services.limiter.bucket(f"{self._work.name}-connection-rate", rate)
-        return await self._wait_turn(
-            bucket, "ConnectionRateThrottled", InsertReason.CONNECTION_RATE_THROTTLE
-        )
-
-    async def _throttled(self) -> bool:
-        """Wait for the message rates; True when the queue was given back instead."""
-        path = self._work.path
-        if path.max_message_rate is None and not path.additional_message_rate_throttles:
-            return False
-        rates = [(spec, key) for key, spec in path.additional_message_rate_throttles.items()]
-        if path.max_message_rate is not None:
-            rates.append((path.max_message_rate, f"max_message_rate.{self._work.name}"))
-        taken: list[Any] = []
-        for spec, key in sorted(rates, key=lambda item: item[0].per_s):
-            bucket = self._services.limiter.bucket(key, spec)
-            if await self._wait_turn(
-                bucket, "MessageRateThrottled", InsertReason.MESSAGE_RATE_THROTTLE
-            ):
-                for other in taken:
-                    other.give_back()
-                return True
-            taken.append(bucket)
-        return False
-
-    async def _wait_turn(self, bucket: Any, phase: str, reason: InsertReason) -> bool:
-        while (wait_s := bucket.take()) > 0:
-            self._enter(phase)
-            if wait_s >= self._work.path.idle_timeout_s:
-                message, self._message = self._message, None
-                if message is not None:
-                    self._services.give_back(message, reason, wait_s)
-                self._work.return_all(reason, wait_s)
-                return True
-            await self._services.sleep(wait_s)
-        return False
+            if following is not None:
+                self._hand.take(following)
+        raise _SessionOverError
 
     # -- what records say ---------------------------------------------------------------------
 
@@ -414,6 +472,7 @@ class SmtpDispatcher:
         return where
 
 
-def _chain(first: Candidate, rest: Iterator[Candidate]) -> Iterator[Candidate]:
-    yield first
-    yield from rest
+def _all(message: Message, reply: SmtpReply) -> list[RecipientOutcome]:
+    """Return one outcome for each recipient, judged by the reply."""
+    disposition = judge_reply(reply)
+    return [RecipientOutcome(one, reply, "", disposition) for one in message.recipients]

@@ -5,6 +5,7 @@ Place in flow: started by ``engine.ready.ready_queue`` for queues whose protocol
 Invariants:
     * A file appears in ``new`` complete or not at all: it is written and synced in ``tmp`` first.
     * No part of a path that comes from a message can leave the folder it stands in.
+    * Whoever has a file gets no second one because of another recipient's trouble.
 
 Standard: the maildir convention (D. J. Bernstein); template names as in the reference.
 """
@@ -17,10 +18,16 @@ import logging
 import os
 import re
 import socket
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from engine.deliver.attempt import RecipientOutcome
+from engine.deliver.hand import Hand
+from engine.deliver.rate_gate import RateGate
 from engine.deliver.work import Circumstances, Services, Work
 from engine.model.address import parse_address
 from engine.model.disposition import Disposition
@@ -38,6 +45,10 @@ _FIELD = re.compile(
 _UNSAFE = re.compile(r"[/\x00-\x1f\x7f]")
 _serial = itertools.count(1)
 STORED = SmtpReply(200, None, "stored")
+#: How long a cancelled dispatcher waits for the file under way, seconds.
+CANCEL_WAIT_S = 2.0
+#: Threads of their own: a file system that hangs must not hold up who else uses threads.
+_threads = ThreadPoolExecutor(8, thread_name_prefix="maildir")
 
 
 def expand_path(template: str, message: Message, recipient: str) -> Path:
@@ -82,18 +93,27 @@ def expand_path(template: str, message: Message, recipient: str) -> Path:
 
 
 def store_in_maildir(
-    folder: Path, content: bytes, dir_mode: int | None, file_mode: int | None
+    folder: Path, content: bytes, dir_mode: int | None, file_mode: int | None, wall_at: float
 ) -> None:
     """Write a message into a maildir, durably. Runs in a thread.
+
+    Args:
+        folder: The maildir; made if need be, its parents too.
+        content: The message with the line ends of this system.
+        dir_mode: Mode of the folders of a new maildir.
+        file_mode: Mode of the file.
+        wall_at: The present, in seconds since the Unix epoch.
 
     Raises:
         OSError: It could not be written; nothing is left in ``new``.
     """
     for part in ("tmp", "new", "cur"):
-        (folder / part).mkdir(parents=True, exist_ok=True, mode=dir_mode or 0o755)
+        _make_folder(folder / part, dir_mode or 0o755)
     host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
-    name = f"{os.times().elapsed:.6f}".replace(".", "M") + f"P{os.getpid()}Q{next(_serial)}.{host}"
-    name = f"{int.from_bytes(os.urandom(4), 'big'):08x}.{name}"
+    random = int.from_bytes(os.urandom(4), "big")
+    second, fraction = divmod(wall_at, 1)
+    unique = f"M{int(fraction * 1e6)}P{os.getpid()}Q{next(_serial)}R{random:08x}"
+    name = f"{int(second)}.{unique}.{host}"
     temporary, final = folder / "tmp" / name, folder / "new" / name
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode or 0o600)
     try:
@@ -102,14 +122,30 @@ def store_in_maildir(
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(final)
-        parent = os.open(folder / "new", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(parent)
-        finally:
-            os.close(parent)
+        _sync_folder(final.parent)
     except OSError:
+        # After a failed sync nobody knows whether the name is on the disk: it is tried again.
         temporary.unlink(missing_ok=True)
+        final.unlink(missing_ok=True)
         raise
+
+
+def _make_folder(folder: Path, mode: int) -> None:
+    """Make a folder and what is above it, so that the names survive a loss of power."""
+    if folder.is_dir():
+        return
+    if not folder.parent.is_dir():
+        _make_folder(folder.parent, mode)
+    folder.mkdir(exist_ok=True, mode=mode)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class MaildirDispatcher:
@@ -118,46 +154,88 @@ class MaildirDispatcher:
     def __init__(self, work: Work, services: Services) -> None:
         self._work = work
         self._services = services
-        self._message: Message | None = None
-        self.session_id = ""
+        self._hand = Hand(services)
+        self._gate = RateGate(work, services, self._enter)
+        self._stored: list[RecipientOutcome] = []
+        self.session_id = str(uuid.uuid4())
         self.started_mono = self.progress_mono = services.clock.mono()
         self.phase = "Starting"
 
+    def _enter(self, phase: str) -> None:
+        self.phase = phase
+        self.progress_mono = self._services.clock.mono()
+
     async def run(self) -> None:
         """Work until there is nothing left to do; never raises but for cancellation."""
-        work = self._work
         try:
-            while work.may_work():
-                message = work.take_nowait() or await work.wait_message(work.path.idle_timeout_s)
-                if message is None:
+            while (message := await self._next()) is not None:
+                self._hand.take(message)
+                wait_s = await self._gate.wait_messages()
+                if wait_s > 0.0:
+                    self._hand.give_back(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
+                    self._work.return_all(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
                     return
-                self._message = message
-                self.progress_mono = self._services.clock.mono()
+                self._enter("DeliveringMessage")
                 await self._store(message)
+                self._gate.use_turn()
         except asyncio.CancelledError:
-            self._give_back(InsertReason.DISPATCHER_DROP)
+            await self._give_back(InsertReason.DISPATCHER_DROP)
             raise
         except SpoolUnavailableError:
-            self._give_back(InsertReason.SPOOL_UNHEALTHY)
+            await self._give_back(InsertReason.SPOOL_UNHEALTHY)
+        except Exception:  # boundary: dispatcher
+            log.exception("the dispatcher of %s met a defect", self._work.name)
+            await self._give_back(InsertReason.DISPATCHER_DROP)
+        finally:
+            self._gate.return_turn()
 
-    def _give_back(self, reason: InsertReason) -> None:
-        message, self._message = self._message, None
-        if message is not None:
-            self._services.give_back(message, reason, None)
+    async def _next(self) -> Message | None:
+        work = self._work
+        if not work.may_work():
+            return None
+        message = work.take_nowait()
+        if message is None:
+            self._enter("Idle")
+            message = await work.wait_message(work.path.idle_timeout_s)
+        return message
+
+    async def _give_back(self, reason: InsertReason) -> None:
+        """Give back what is in hand; who has a file already is noted before."""
+        stored, self._stored = self._stored, []
+        for message in list(self._hand.messages):
+            if stored:
+                try:
+                    await self._hand.settle(message, stored, self._circumstances(), final=False)
+                except Exception:  # boundary: dispatcher
+                    log.exception("cannot note what became of %s", message.id)
+        self._hand.give_back(reason)
 
     async def _store(self, message: Message) -> None:
-        services, work = self._services, self._work
         try:
-            body = message.data or services.store.load_body(message.body_id)
+            body = message.data
+            if body is None:
+                body = self._services.store.load_body(message.body_id)
         except SpoolEntryDamagedError as error:
-            self._message = None
-            services.drop_damaged(message, str(error))
+            self._hand.drop(message)
+            self._services.drop_damaged(message, str(error))
             return
         content = (message.prefix + body).replace(b"\r\n", b"\n")
-        outcomes = [await self._store_one(message, one, content) for one in message.recipients]
-        where = Circumstances(work.name, work.site_name, work.source.name, "Maildir")
-        self._message = None
-        await services.settle(message, outcomes, where, True)
+        for recipient in dict.fromkeys(message.recipients):
+            self._stored.append(await self._store_one(message, recipient, content))
+            self._enter("DeliveringMessage")
+        outcomes, self._stored = self._stored, []
+        await self._hand.settle(message, outcomes, self._circumstances())
+
+    def _circumstances(self) -> Circumstances:
+        work = self._work
+        return Circumstances(
+            work.name,
+            work.site_name,
+            work.source.name,
+            "Maildir",
+            provider_name=work.path.provider_name,
+            session_id=self.session_id,
+        )
 
     async def _store_one(
         self, message: Message, recipient: str, content: bytes
@@ -165,12 +243,28 @@ class MaildirDispatcher:
         protocol = self._work.protocol
         try:
             folder = expand_path(protocol.path, message, recipient)
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(
-                None, store_in_maildir, folder, content, protocol.dir_mode, protocol.file_mode
+            wall_at = self._services.clock.wall()
+            modes = protocol.dir_mode, protocol.file_mode
+            await self._in_thread(
+                recipient, partial(store_in_maildir, folder, content, *modes, wall_at)
             )
         except (OSError, ValueError) as error:
             log.error("cannot store %s for %s: %s", message.id, recipient, error)
             reply = make_reply(451, "4.3.0 the maildir cannot be written")
             return RecipientOutcome(recipient, reply, "", Disposition.DEFERRED)
-        return RecipientOutcome(recipient, STORED, "", Disposition.DELIVERED)
+        return _stored(recipient)
+
+    async def _in_thread(self, recipient: str, write: Callable[[], None]) -> None:
+        """Write in a thread; a cancellation waits for the file, so that nobody gets it twice."""
+        writing = asyncio.get_running_loop().run_in_executor(_threads, write)
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing], timeout=CANCEL_WAIT_S)
+            if writing.done() and writing.exception() is None:
+                self._stored.append(_stored(recipient))
+            raise
+
+
+def _stored(recipient: str) -> RecipientOutcome:
+    return RecipientOutcome(recipient, STORED, "", Disposition.DELIVERED)

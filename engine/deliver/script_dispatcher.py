@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import uuid
 from typing import Any
 
 from engine.deliver.attempt import RecipientOutcome
+from engine.deliver.hand import Hand
+from engine.deliver.rate_gate import RateGate
 from engine.deliver.work import Circumstances, Services, Work
 from engine.model.disposition import Disposition
 from engine.model.errors import SpoolEntryDamagedError, SpoolUnavailableError
 from engine.model.insert_reason import InsertReason
-from engine.model.message import Message
 from engine.model.reply import SmtpReply, make_reply
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView
@@ -29,6 +31,9 @@ from policy.errors import PolicyError
 log = logging.getLogger("cirrus.deliver")
 
 FAILED = SmtpReply(400, None, "the script's sender failed")
+#: Characters of a sender's answer that are kept.
+ANSWER_MAX = 4096
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 class ScriptDispatcher:
@@ -37,7 +42,8 @@ class ScriptDispatcher:
     def __init__(self, work: Work, services: Services) -> None:
         self._work = work
         self._services = services
-        self._hand: list[Message] = []
+        self._hand = Hand(services)
+        self._gate = RateGate(work, services, self._enter)
         self._delivered = 0
         self._over = False
         self.session_id = str(uuid.uuid4())
@@ -54,18 +60,15 @@ class ScriptDispatcher:
             while not self._over and await self._gather():
                 await self._send()
         except asyncio.CancelledError:
-            self._give_back(InsertReason.DISPATCHER_DROP)
+            self._hand.give_back(InsertReason.DISPATCHER_DROP)
             raise
         except SpoolUnavailableError:
-            self._give_back(InsertReason.SPOOL_UNHEALTHY)
+            self._hand.give_back(InsertReason.SPOOL_UNHEALTHY)
         except Exception:  # boundary: dispatcher
             log.exception("the dispatcher of %s met a defect", self._work.name)
-            await self._settle(FAILED, Disposition.DEFERRED)
-
-    def _give_back(self, reason: InsertReason) -> None:
-        hand, self._hand = self._hand, []
-        for message in hand:
-            self._services.give_back(message, reason, None)
+            self._hand.give_back(InsertReason.DISPATCHER_DROP)
+        finally:
+            self._gate.return_turn()
 
     async def _gather(self) -> bool:
         """Fill the hand up to the batch size; return whether anything is in it."""
@@ -76,30 +79,38 @@ class ScriptDispatcher:
         first = work.take_nowait() or await work.wait_message(work.path.idle_timeout_s)
         if first is None:
             return False
-        self._hand.append(first)
+        self._hand.take(first)
         patience_s = min(protocol.max_batch_latency_s, work.path.idle_timeout_s)
         deadline = self._services.clock.mono() + patience_s
-        while len(self._hand) < protocol.batch_size:
+        while len(self._hand.messages) < protocol.batch_size:
             following = work.take_nowait()
-            if following is None and len(self._hand) < protocol.min_batch_size:
+            if following is None and len(self._hand.messages) < protocol.min_batch_size:
                 left_s = deadline - self._services.clock.mono()
                 if left_s > 0:
                     self._enter("AccumulatingBatch")
                     following = await work.wait_message(left_s)
             if following is None:
                 break
-            self._hand.append(following)
+            self._hand.take(following)
         return True
 
     async def _send(self) -> None:
-        self._enter("DeliveringMessage")
         self._load()
-        if not self._hand:
+        hand = list(self._hand.messages)
+        if not hand:
             return
-        self._delivered += len(self._hand)
+        wait_s = await self._gate.wait_messages(len(hand))
+        if wait_s > 0.0:
+            self._over = True
+            self._hand.give_back(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
+            self._work.return_all(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
+            return
+        self._enter("DeliveringMessage")
+        self._gate.use_turn()
+        self._delivered += len(hand)
         protocol = self._work.protocol
         store, clock = self._services.store, self._services.clock
-        views = [MessageView(message, store.load_body, clock) for message in self._hand]
+        views = [MessageView(message, store.load_body, clock) for message in hand]
         argument: Any = views if protocol.batch_size > 1 else views[0]
         try:
             answer = await self._services.runtime.call_function(protocol.sender, argument)
@@ -113,17 +124,16 @@ class ScriptDispatcher:
             self._over = True
             await self._settle(FAILED, Disposition.DEFERRED)
         else:
-            text = "" if answer is None else str(answer)
-            await self._settle(make_reply(200, text), Disposition.DELIVERED)
+            await self._settle(_reply_of(answer), Disposition.DELIVERED)
 
     def _load(self) -> None:
-        for message in list(self._hand):
+        for message in list(self._hand.messages):
             if message.data is not None:
                 continue
             try:
                 message.data = self._services.store.load_body(message.body_id)
             except SpoolEntryDamagedError as error:
-                self._hand.remove(message)
+                self._hand.drop(message)
                 self._services.drop_damaged(message, str(error))
 
     async def _settle(self, reply: SmtpReply, disposition: Disposition) -> None:
@@ -136,10 +146,25 @@ class ScriptDispatcher:
             provider_name=work.path.provider_name,
             session_id=self.session_id,
         )
-        hand, self._hand = self._hand, []
-        for message in hand:
+        cancelled: asyncio.CancelledError | None = None
+        for message in list(self._hand.messages):
             outcomes = [
                 RecipientOutcome(recipient, reply, "", disposition)
                 for recipient in message.recipients
             ]
-            await self._services.settle(message, outcomes, where, True)
+            try:
+                await self._hand.settle(message, outcomes, where)
+            except asyncio.CancelledError as error:
+                # The answer is for the whole batch: the others must not be sent again.
+                cancelled = error
+            except Exception:  # boundary: dispatcher
+                log.exception("cannot settle %s", message.id)
+        if cancelled is not None:
+            raise cancelled
+        self._hand.give_back(InsertReason.DISPATCHER_DROP)
+
+
+def _reply_of(answer: Any) -> SmtpReply:
+    """Return what records say of a delivery; only plain text of the script gets into them."""
+    text = answer[:ANSWER_MAX] if type(answer) is str else ""
+    return make_reply(200, _CONTROLS.sub(" ", text))

@@ -2,8 +2,8 @@
 
 Place in flow: ``engine.deliver.smtp_client`` asks after EHLO and after each handshake.
 
-Invariants: a mode that requires TLS never sends mail in the clear; a mode that requires a valid
-certificate never sends it to a host without one.
+Invariants: a mode that requires TLS never sends mail in the clear; a mode that checks certificates
+never sends it to a host that showed a bad one, nor in the clear because of it.
 
 Standard: RFC 3207; the table is the reference's, but a failed handshake is followed by a new
 connection in the clear, never by going on in the clear on the same one.
@@ -12,13 +12,16 @@ connection in the clear, never by going on in the clear on the same one.
 from __future__ import annotations
 
 import enum
+import os
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from engine.model.egress import EgressPath, TlsMode
+from engine.model.errors import ConfigurationError
 
 #: Hosts remembered at most.
 _MEMORY_MAX = 10_000
@@ -64,10 +67,13 @@ def decide_after_failure(
 
     Args:
         mode: The path's mode.
-        is_certificate: The handshake failed because of the certificate.
+        is_certificate: The handshake failed because of the certificate: somebody else may be
+            answering, and would be given the mail in the clear.
         may_reconnect: The path allows to reconnect in the clear.
     """
-    if mode is TlsMode.OPPORTUNISTIC_INSECURE and not is_certificate:
+    if is_certificate:
+        return AfterFailure.FAIL_HOST
+    if mode is TlsMode.OPPORTUNISTIC_INSECURE:
         return AfterFailure.RECONNECT_PLAIN
     if mode is TlsMode.OPPORTUNISTIC and may_reconnect:
         return AfterFailure.RECONNECT_PLAIN
@@ -118,22 +124,44 @@ def client_context(path: EgressPath, *, verify: bool) -> ssl.SSLContext:
     """Return the context for a handshake.
 
     Raises:
-        OSError: The client certificate cannot be read.
+        ConfigurationError: The client certificate cannot be used.
     """
     if path.tls_certificate is None:
         return _trusting_context() if verify else _lenient_context()
-    return _with_certificate(_as_key(path.tls_certificate), _as_key(path.tls_private_key), verify)
+    try:
+        certificate = _material(path.tls_certificate)
+        key = certificate if path.tls_private_key is None else _material(path.tls_private_key)
+        return _with_certificate(certificate, key, verify)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise ConfigurationError(f"tls_certificate cannot be used: {error}") from error
 
 
-def _as_key(source: Any) -> Any:
-    return tuple(sorted(source.items())) if isinstance(source, dict) else source
+def _material(source: Any) -> bytes:
+    """Return the PEM text of a key source, as it is now."""
+    if isinstance(source, Mapping):
+        source = str(source.get("key_data", "")).encode()
+    if isinstance(source, str):
+        return Path(source).read_bytes()
+    if isinstance(source, bytes) and source:
+        return source
+    raise ValueError('a path or {"key_data": PEM text} is expected')
 
 
 @lru_cache(maxsize=64)
-def _with_certificate(certificate: Any, key: Any, verify: bool) -> ssl.SSLContext:
+def _with_certificate(certificate: bytes, key: bytes, verify: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    context.load_cert_chain(str(certificate), None if key is None else str(key))
+    # The ssl module reads pairs from files only; a file in memory leaves no key on a disk.
+    with os.fdopen(os.memfd_create("cirrus-tls", os.MFD_CLOEXEC), "wb") as file:
+        file.write(certificate + b"\n" + (b"" if key == certificate else key))
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password=_refuse_password)
     return context
+
+
+def _refuse_password() -> str:
+    # Without this the library would ask on the terminal and stop the node there.
+    raise ValueError("the private key is encrypted")
