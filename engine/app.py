@@ -145,6 +145,7 @@ class Node:
         self.queues = ScheduledRegistry()
         self.ready = ReadyRegistry(self, self.runtime, lambda: self._resolver, self.clock)
         self.promotion = Promotion(self, self.queues, self.ready, lambda: self.settlement)
+        self.dry_check.queues_in_use = lambda: [queue.parsed for queue in self.queues]
         self.services: Services
         self.declared: Declared
         self.admin = AdminApi(self)

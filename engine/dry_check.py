@@ -5,8 +5,8 @@ declarations it gathered.
 
 Invariants:
     * Nothing is carried out: ``init`` only declares, ``get_*`` only answer.
-    * A wrong type, or an error for a name in use, rejects the epoch. An error for a made-up name
-      is a warning: the script may know only its own names.
+    * A wrong type, an option that does not fit, or an error for a name in use, rejects the epoch.
+      Another error for a made-up name is a warning: the script may know only its own names.
 """
 
 from __future__ import annotations
@@ -14,21 +14,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.call_check import check_calls
 from engine.hooks import NOT_YET_FIRED
 from engine.model.egress import EgressPath, EgressPool, EgressSource
+from engine.model.listener_options import format_listen
 from engine.model.queue_config import QueueConfig
 from engine.model.queue_name import QueueName
 from engine.script_api import Declarations, ScriptApi
 from engine.script_refusals import SmtpRefusal
+from engine.script_views import ConnectionView
 from policy.epoch import Epoch
 from policy.errors import HookFailedError
-from policy.handler_call import Pending
+from policy.handler_call import Pending, WouldWaitError
 from policy.hook_registry import PolicyFinding
 from policy.runtime import PolicyRuntime
 
 #: Names in use that are asked for; a sample of a node with very many.
 QUEUES_MAX = 50
 _EXAMPLE = QueueName("example.com", None, None, None)
+
+
+def _without_echoes(findings: list[PolicyFinding]) -> list[PolicyFinding]:
+    """Leave out what repeats an error of the same line, as a warning or once more."""
+    errors = {(one.file, one.line) for one in findings if one.severity == "error"}
+    kept: dict[tuple[str, int | None, str, str], PolicyFinding] = {}
+    told: set[tuple[str, int | None]] = set()
+    for one in findings:
+        place = (one.file, one.line)
+        if one.severity == "error" and one.line is not None:
+            if place in told:
+                continue
+            told.add(place)
+        elif place in errors and one.line is not None:
+            continue
+        kept.setdefault((*place, one.severity, one.message), one)
+    return list(kept.values())
 
 
 class DryCheck:
@@ -49,10 +69,13 @@ class DryCheck:
         """Return what there is to say about an epoch; an error among it rejects it."""
         with self._api.noting() as noted:
             findings = self._check(epoch)
+            self._probe_others(epoch)
+        findings += noted
         for name in sorted(NOT_YET_FIRED & epoch.handlers.keys()):
             text = f"the event {name} is known but not yet in force: the handler never runs"
-            noted.append(_finding(epoch, name, "warning", text))
-        return findings + noted
+            findings.append(_finding(epoch, name, "warning", text))
+        findings += check_calls(epoch.files)
+        return _without_echoes(findings)
 
     def _check(self, epoch: Epoch) -> list[PolicyFinding]:
         with self._api.declaring() as declarations:
@@ -64,6 +87,17 @@ class DryCheck:
         for name in used or [_EXAMPLE]:
             self._check_queue(epoch, name, findings, "error" if used else "warning")
         return findings
+
+    def _probe_others(self, epoch: Epoch) -> None:
+        """Ask handlers for names that nobody uses: only a wrong option is worth a word."""
+        listener = next(iter(self.declarations.listeners), ("127.0.0.1", 25))
+        connection = ConnectionView({})
+        for hook, arguments in (
+            ("get_egress_pool", ("example",)),
+            ("get_egress_source", ("example",)),
+            ("get_listener_domain", (_EXAMPLE.domain, format_listen(listener), connection)),
+        ):
+            self._fire(epoch, hook, *arguments, severity="warning")
 
     def _check_queue(
         self, epoch: Epoch, name: QueueName, findings: list[PolicyFinding], severity: str
@@ -128,38 +162,19 @@ class DryCheck:
         try:
             answer = self._runtime.fire_nowait(hook, *arguments, epoch=epoch)
             if type(answer) is Pending:
-                answer = _run_without_waiting(answer)
+                answer = answer.finish_nowait()
         except HookFailedError as error:
             kind: Any = severity
             return None, [PolicyFinding(error.file, error.line, kind, f"{hook}: {error.message}")]
         except SmtpRefusal as refusal:
             text = f"refused with {refusal.reply.one_line()}"
             return None, [_finding(epoch, hook, severity, text)]
-        except _WaitsError:
+        except WouldWaitError:
             if hook != "init":
                 # It asks the network: what it answers is seen when mail flows.
                 return None, []
             return None, [_finding(epoch, hook, severity, "init cannot wait for the network")]
         return answer, []
-
-
-class _WaitsError(Exception):
-    """The handler waits for something outside."""
-
-
-def _run_without_waiting(pending: Pending) -> Any:
-    """Return the answer of an ``async def`` handler that never waits.
-
-    Raises:
-        _WaitsError: It does.
-    """
-    coroutine = pending.finish()
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-    coroutine.close()
-    raise _WaitsError
 
 
 def _finding(epoch: Epoch, hook: str, severity: str, text: str) -> PolicyFinding:

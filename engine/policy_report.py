@@ -40,6 +40,8 @@ class PolicyReport:
             case "policy_loaded":
                 self._count_reload("loaded")
                 log.info("policy loaded, epoch %s, %s", facts["serial"], facts["content_hash"][:12])
+                for warning in facts.get("warnings", ()):
+                    log.warning("policy: %s", warning)
                 self._on_loaded()
             case "policy_rejected":
                 self._count_reload("rejected")

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor, parse_floor
 from engine.base.dkim_signer import SignerRegistry
@@ -176,7 +176,7 @@ class ScriptApi:
 
     @contextlib.contextmanager
     def noting(self) -> Iterator[list[PolicyFinding]]:
-        """Gather the warnings that script calls give, each with the line of the call."""
+        """Gather what script calls give rise to, each with the line of the call."""
         noted: list[PolicyFinding] = []
         before, self._noted = self._noted, noted
         try:
@@ -324,7 +324,11 @@ class ScriptApi:
 
     def _constructor(self, make: Callable[..., Any]) -> Callable[..., Any]:
         def construct(**options: Any) -> Any:
-            made = make(**options)
+            try:
+                made = make(**options)
+            except (TypeError, ValueError) as error:
+                self._note("error", str(error))
+                raise
             unsupported = getattr(type(made), "unsupported", None)
             for note in unsupported(options) if unsupported is not None else ():
                 self.warn(f"{make.__name__}: {note}")
@@ -338,14 +342,18 @@ class ScriptApi:
         """Note a warning once: on the declarations under way and in the diagnostic log."""
         if self._declaring is not None:
             self._declaring.warnings.append(text)
-        if self._noted is not None:
-            finding = PolicyFinding(*_script_place(), "warning", text)
-            if finding not in self._noted:
-                self._noted.append(finding)
+        self._note("warning", text)
         if text not in self._warned:
             if len(self._warned) < 1000:
                 self._warned.append(text)
             script_log.warning("%s", text)
+
+    def _note(self, severity: Literal["error", "warning"], text: str) -> None:
+        """Note a finding at the line of the script that calls, where somebody gathers them."""
+        if self._noted is not None:
+            finding = PolicyFinding(*_script_place(), severity, text)
+            if finding not in self._noted:
+                self._noted.append(finding)
 
     def make_throttle(self, name: str, spec: str) -> ScriptThrottle:
         """Return a throttle of this node, such as ``mta.make_throttle("t1", "100/min")``."""
@@ -411,7 +419,7 @@ def _explain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _script_place() -> tuple[str, int | None]:
     """Return file and line of the innermost script call under way."""
-    frame: FrameType | None = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(3)
     while frame is not None:
         if EPOCH_NAME in frame.f_globals:
             return frame.f_code.co_filename, frame.f_lineno

@@ -23,7 +23,18 @@ from policy.failure import describe, place_of
 from policy.hook_registry import Handler
 
 Report = Callable[[str, dict[str, Any]], None]
-_PASSES = (ScriptRefusal, HookFailedError, asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+_PASSES = (
+    ScriptRefusal,
+    HookFailedError,
+    asyncio.CancelledError,
+    GeneratorExit,
+    KeyboardInterrupt,
+    SystemExit,
+)
+
+
+class WouldWaitError(Exception):
+    """An ``async def`` handler waits for something outside, and may not here."""
 
 
 class Pending:
@@ -31,15 +42,32 @@ class Pending:
 
     __slots__ = ("_finish",)
 
-    def __init__(self, finish: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    def __init__(self, finish: Callable[[bool], Coroutine[Any, Any, Any]]) -> None:
+        """Take a function that returns the coroutine; its argument: whether waiting is timed."""
         self._finish = finish
 
-    def finish(self) -> Coroutine[Any, Any, Any]:
+    def finish(self, *, is_timed: bool = True) -> Coroutine[Any, Any, Any]:
         """Return the coroutine that gives the answer."""
-        return self._finish()
+        return self._finish(is_timed)
+
+    def finish_nowait(self) -> Any:
+        """Return the answer of a handler that never really waits; needs no event loop.
+
+        Raises:
+            WouldWaitError: It waits for something outside.
+            HookFailedError: It failed.
+            ScriptRefusal: It refused.
+        """
+        coroutine = self._finish(False)
+        try:
+            coroutine.send(None)
+        except StopIteration as stop:
+            return stop.value
+        coroutine.close()
+        raise WouldWaitError
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._finish().__await__()
+        return self._finish(True).__await__()
 
 
 class HandlerCall:
@@ -59,7 +87,7 @@ class HandlerCall:
     def build_runner(self) -> Callable[..., Any]:
         """Return a function that runs the handler and returns its answer or a ``Pending``."""
         if self.handler.is_async:
-            return lambda *args: Pending(lambda: self.run_async(args))
+            return lambda *args: Pending(lambda is_timed: self.run_async(args, is_timed=is_timed))
         function, budget, breaker, cpu_ns = (
             self.handler.function,
             self._budget,
@@ -94,13 +122,16 @@ class HandlerCall:
 
         return run
 
-    async def run_async(self, args: tuple[Any, ...]) -> Any:
-        """Run an ``async def`` handler to its answer, within its waiting time."""
+    async def run_async(self, args: tuple[Any, ...], *, is_timed: bool = True) -> Any:
+        """Run an ``async def`` handler to its answer, within its waiting time if that counts."""
         if self._breaker.is_open:
             self._ask_breaker()
         waits: dict[int, Any] = {}
         try:
-            async with asyncio.timeout(self.handler.hook.wait_budget_s):
+            if is_timed:
+                async with asyncio.timeout(self.handler.hook.wait_budget_s):
+                    answer = await _Driven(self, args, waits)
+            else:
                 answer = await _Driven(self, args, waits)
         except BaseException as error:  # noqa: BLE001 - hook call
             self._fail(error)

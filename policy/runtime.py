@@ -255,14 +255,16 @@ def _stamp_of(path: Path) -> _Stamp:
 def _in_turn(runners: list[Callable[..., Any]], *, answered: bool) -> Callable[..., Any]:
     """Return a runner that asks each handler until one answers."""
 
-    async def finish(pending: Pending, rest: list[Callable[..., Any]], args: Any) -> Any:
-        answer = await pending.finish()
+    async def finish(
+        pending: Pending, rest: list[Callable[..., Any]], args: Any, is_timed: bool
+    ) -> Any:
+        answer = await pending.finish(is_timed=is_timed)
         for run in rest:
             if answer is not None:
                 break
             answer = run(*args)
             if type(answer) is Pending:
-                answer = await answer.finish()
+                answer = await answer.finish(is_timed=is_timed)
         return answer if answered else None
 
     def run(*args: Any) -> Any:

@@ -216,7 +216,7 @@ def make_source_page() -> str:
         "",
     ]
     lines += make_table(
-        _fields(egress._SOURCE_OPTIONS),
+        _fields(egress.SOURCE_OPTIONS),
         defaults_of(egress.EgressSource),
         rules,
         egress._PROXY_OPTIONS,
@@ -230,7 +230,7 @@ def make_source_page() -> str:
         "",
     ]
     lines[-2] += " without a weight has the weight 1; one of weight 0 gets no mail."
-    lines += make_table(_fields(egress._POOL_OPTIONS), defaults_of(egress.EgressPool))
+    lines += make_table(_fields(egress.POOL_OPTIONS), defaults_of(egress.EgressPool))
     return "\n".join([*lines, ""])
 
 
@@ -240,7 +240,7 @@ def make_queue_page() -> str:
     unused = ("strategy", "timerwheel_tick_interval", "shrink_policy")
     lines = ["# Options of a scheduled queue", "", NOTE, ""]
     lines += ["`mta.make_queue_config(...)`, the answer of `get_queue_config`.", "", VALUES, ""]
-    lines += make_table(_fields(queue_config._OPTIONS), defaults, unused)
+    lines += make_table(_fields(queue_config.OPTIONS), defaults, unused)
     lines += ["", "## Protocols", "", "| protocol | option | takes |", "|---|---|---|"]
     for name, (_, table, _) in queue_config._PROTOCOLS.items():
         rows = [(option, describe_kind(reader.convert)) for option, reader in table.items()]

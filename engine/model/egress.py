@@ -94,7 +94,7 @@ def _suspend_rule(value: Any) -> SuspendRule:
     raise ValueError(f"trigger: 'Immediate' or {{'Threshold': rate}} is expected, not {trigger!r}")
 
 
-_SOURCE_OPTIONS: dict[str, Option] = {
+SOURCE_OPTIONS: dict[str, Option] = {
     "name": Option(text),
     "ehlo_domain": Option(text),
     "source_address": Option(ip_address),
@@ -109,7 +109,7 @@ _SOURCE_OPTIONS: dict[str, Option] = {
     "suspend_when_proxy_unhealthy": Option(_suspend_rule),
     "ttl": Option(parse_duration, "ttl_s"),
 }
-_PROXY_OPTIONS = tuple(name for name in _SOURCE_OPTIONS if name.startswith(("ha_", "socks5_")))
+_PROXY_OPTIONS = tuple(name for name in SOURCE_OPTIONS if name.startswith(("ha_", "socks5_")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ def _pool_entry(value: Any) -> PoolEntry:
     return PoolEntry(**values)
 
 
-_POOL_OPTIONS: dict[str, Option] = {
+POOL_OPTIONS: dict[str, Option] = {
     "name": Option(text),
     "entries": Option(list_of(_pool_entry)),
     "ttl": Option(parse_duration, "ttl_s"),
@@ -332,7 +332,7 @@ def make_egress_source(**kw: Any) -> EgressSource:
         TypeError: An option is unknown, or ``name`` is missing.
         ValueError: A value does not fit, or a proxy is asked for.
     """
-    values = _named("make_egress_source", kw, _SOURCE_OPTIONS)
+    values = _named("make_egress_source", kw, SOURCE_OPTIONS)
     for name in _PROXY_OPTIONS:
         if name in values:
             # Sending from another address than the one asked for would harm its reputation.
@@ -347,7 +347,7 @@ def make_egress_pool(**kw: Any) -> EgressPool:
         TypeError: An option is unknown, or ``name`` is missing.
         ValueError: A value does not fit, or a source is listed twice.
     """
-    values = _named("make_egress_pool", kw, _POOL_OPTIONS)
+    values = _named("make_egress_pool", kw, POOL_OPTIONS)
     names = [entry.name for entry in values.get("entries", ())]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -376,8 +376,8 @@ def _named(owner: str, kw: Mapping[str, Any], table: Mapping[str, Option]) -> di
 
 
 _TABLES: dict[type, Mapping[str, Option]] = {
-    EgressSource: _SOURCE_OPTIONS,
-    EgressPool: _POOL_OPTIONS,
+    EgressSource: SOURCE_OPTIONS,
+    EgressPool: POOL_OPTIONS,
     EgressPath: PATH_OPTIONS,
 }
 

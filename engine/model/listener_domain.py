@@ -55,7 +55,7 @@ class ListenerDomain:
         return [f"{name} is known but not yet in force" for name in asked]
 
 
-_OPTIONS: dict[str, Option] = {
+OPTIONS: dict[str, Option] = {
     "relay_to": Option(flag),
     "relay_from": Option(CidrSet.parse),
     "log_oob": Option(_report_handling),
@@ -71,11 +71,11 @@ def make_listener_domain(**kw: Any) -> ListenerDomain:
         TypeError: An option is unknown.
         ValueError: A value does not fit its option.
     """
-    values = read_options("make_listener_domain", kw, _OPTIONS)
+    values = read_options("make_listener_domain", kw, OPTIONS)
     values.pop("ttl", None)
     return ListenerDomain(**values)
 
 
 def to_json(domain: ListenerDomain) -> dict[str, Any]:
     """Return the options that the rules hold, for operators."""
-    return show_options(domain, _OPTIONS)
+    return show_options(domain, OPTIONS)

@@ -119,6 +119,12 @@ def parse_listen(value: object) -> tuple[str, int]:
     raise ValueError(f'listen wants "address:port", not {value!r}')
 
 
+def format_listen(address: tuple[str, int]) -> str:
+    """Return an address as scripts see it; the inverse of ``parse_listen``."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _read(given: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in given.items():

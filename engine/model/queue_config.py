@@ -337,7 +337,7 @@ def _positive(value: Any) -> float:
     return seconds
 
 
-_OPTIONS: dict[str, Option] = {
+OPTIONS: dict[str, Option] = {
     "retry_interval": Option(_positive, "retry_interval_s"),
     "max_retry_interval": Option(_positive, "max_retry_interval_s"),
     "max_age": Option(parse_duration, "max_age_s"),
@@ -362,11 +362,11 @@ def make_queue_config(**kw: Any) -> QueueConfig:
         TypeError: An option is unknown.
         ValueError: A value does not fit its option.
     """
-    values = read_options("make_queue_config", kw, _OPTIONS)
+    values = read_options("make_queue_config", kw, OPTIONS)
     retry = {name: values.pop(name) for name in _RETRY_FIELDS if name in values}
     return QueueConfig(retry=RetrySchedule(**retry), **values)
 
 
 def to_json(config: QueueConfig) -> dict[str, Any]:
     """Return the options that a configuration holds, for operators."""
-    return show_options(config, _OPTIONS)
+    return show_options(config, OPTIONS)

@@ -105,3 +105,56 @@ async def test_init_may_be_async_as_long_as_it_does_not_wait(loader):
     declared = loader.load("@on('init')\nasync def init():\n    mta.define_spool(path='x')\n")
 
     assert declared.spool is not None
+
+
+ASYNC = """
+@on("get_queue_config")
+async def queue(domain, tenant, campaign, routing_domain):
+    return mta.make_queue_config(egress_pool="p")
+
+@on("get_egress_pool")
+async def pool(name):
+    return mta.make_egress_pool(name=name, entries=[{"name": "unspecified"}])
+"""
+
+
+def test_async_handlers_are_tried_without_an_event_loop(loader):
+    loader.load(ASYNC)
+
+    assert loader.runtime.epoch.warnings == []
+
+
+async def test_async_handlers_are_tried_inside_an_event_loop(loader):
+    loader.load(ASYNC)
+
+    assert loader.runtime.epoch.warnings == []
+
+
+def test_an_async_handler_with_a_wrong_option_rejects(loader):
+    with pytest.raises(PolicyLoadError, match="unknown option 'colour'"):
+        loader.load(ASYNC.replace('egress_pool="p"', 'colour="red"'))
+
+
+@pytest.mark.parametrize(
+    ("event", "arguments"),
+    [
+        ("get_egress_path", "routing_domain, egress_source, site_name"),
+        ("get_egress_source", "name"),
+        ("get_egress_pool", "name"),
+        ("get_listener_domain", "domain, listener, conn"),
+    ],
+)
+def test_a_wrong_option_rejects_whatever_name_was_asked_for(loader, event, arguments):
+    make = event.replace("get_", "make_")
+    body = f"return mta.{make}(**{{'bogus': 1}})"
+
+    with pytest.raises(PolicyLoadError, match="unknown option 'bogus'") as caught:
+        loader.load(f"@on('{event}')\ndef f({arguments}):\n    {body}\n")
+
+    assert caught.value.line == 5
+
+
+def test_a_handler_that_knows_only_its_own_names_is_fine(loader):
+    loader.load("@on('get_egress_source')\ndef f(n):\n    return {}[n]")
+
+    assert loader.runtime.epoch.warnings == []
