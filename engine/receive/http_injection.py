@@ -31,8 +31,8 @@ from engine.base.http_call import Access, HttpCall, HttpRefusalError
 from engine.base.http_service import HttpService
 from engine.model.address import EnvelopeAddress, parse_address
 from engine.model.errors import EngineError
+from engine.model.header_encoding import format_mailbox, is_field_name
 from engine.model.listener_options import TraceHeaders
-from engine.receive.header_encoding import format_mailbox, is_field_name
 from engine.receive.injection_content import Build, ContentError, ContentObject, compile_content
 from engine.receive.template_dialect import TemplateDialect, TemplateError
 

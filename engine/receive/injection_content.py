@@ -25,7 +25,7 @@ from typing import Any
 
 import msgspec
 
-from engine.receive.header_encoding import (
+from engine.model.header_encoding import (
     clean_value,
     encode_header,
     fold_field,
@@ -33,6 +33,7 @@ from engine.receive.header_encoding import (
     format_parameter,
     is_field_name,
 )
+from engine.model.transfer_encoding import base64_lines, quoted_printable_lines
 from engine.receive.message_repair import repair_message
 from engine.receive.template_dialect import (
     LINE_MARK,
@@ -41,7 +42,6 @@ from engine.receive.template_dialect import (
     TemplateError,
     compile_text,
 )
-from engine.receive.transfer_encoding import base64_lines, quoted_printable_lines
 
 _LINE_ENDS = re.compile(r"\r\n|\r|\n|" + LINE_MARK)
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:\s*;.*)?")

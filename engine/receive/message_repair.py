@@ -14,14 +14,14 @@ from __future__ import annotations
 import re
 from email.message import Message as MimeHeaders
 
-from engine.receive.header_encoding import (
+from engine.model.header_encoding import (
     LINE_MAX,
     clean_value,
     encode_header,
     fold_field,
     is_field_name,
 )
-from engine.receive.transfer_encoding import base64_lines, quoted_printable_lines
+from engine.model.transfer_encoding import base64_lines, quoted_printable_lines
 
 _TOO_LONG = re.compile(rb"[^\r\n]{%d}" % (LINE_MAX + 1))
 #: Multiparts inside each other: deeper ones are left as they are.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.receive.header_encoding import (
+from engine.model.header_encoding import (
     clean_value,
     encode_header,
     encode_unstructured,

@@ -1,6 +1,7 @@
 """Header fields as octets: encoded words, quoted names, folding.
 
-Place in flow: called by ``engine.receive.injection_content`` for everything that becomes a header.
+Place in flow: called by whatever writes a header: ``engine.receive.injection_content``,
+``engine.model.mime_headers``, the repair of messages.
 
 Invariants:
     * A field is one field: controls in a value, line breaks included, become blanks.

@@ -1,6 +1,7 @@
 """Octets of a body as lines that any mail system carries.
 
-Place in flow: called by ``engine.receive.injection_content`` and ``engine.receive.message_repair``.
+Place in flow: called by whatever puts a body together: ``engine.receive.injection_content``,
+``engine.receive.message_repair``, ``engine.model.mime_part``.
 
 Standard: RFC 2045, 6.7 (quoted-printable) and 6.8 (base64).
 """

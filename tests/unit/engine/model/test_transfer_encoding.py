@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.receive.transfer_encoding import base64_lines, quoted_printable_lines
+from engine.model.transfer_encoding import base64_lines, quoted_printable_lines
 
 
 @given(st.binary(max_size=500))
