@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import ssl
 from collections import deque
 from typing import NamedTuple, cast
@@ -22,6 +23,8 @@ from engine.tools.traffic_tally import Tally
 
 #: More octets without an end are no reply.
 _MAX_REPLY = 64 * 1024
+#: How long the reply to QUIT may take, seconds; nothing depends on it.
+QUIT_S = 5.0
 _CODES = frozenset(map(str, range(200, 600)))
 
 
@@ -64,7 +67,7 @@ class _ReplyReader(asyncio.Protocol):
                 self._lines = []
         if len(self._buffer) > _MAX_REPLY or len(self._lines) > 1000:
             self._end("an endless reply")
-        elif len(self.replies) >= self._wanted:
+        elif self._has(self._wanted):
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -80,9 +83,14 @@ class _ReplyReader(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _has(self, count: int) -> bool:
+        # After 421 nothing more comes, though the server may be slow to close.
+        replies = self.replies
+        return len(replies) >= count or (bool(replies) and replies[-1].code == 421)
+
     async def wait(self, count: int, limit_s: float) -> list[Reply]:
-        """Return the next replies; fewer if the last one is a 421 that ended the connection."""
-        if len(self.replies) < count and not self.ended:
+        """Return the next replies; fewer if the last one is a 421."""
+        if not self._has(count) and not self.ended:
             self._wanted = count
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -90,9 +98,16 @@ class _ReplyReader(asyncio.Protocol):
                     await self._waiter
             except TimeoutError:
                 self._end(f"no reply in {limit_s:g} s")
-        if len(self.replies) < count and not (self.replies and self.replies[-1].code == 421):
+        if not self._has(count):
             raise TrafficConnectionError(self.ended)
         return [self.replies.popleft() for _ in range(min(count, len(self.replies)))]
+
+
+def _reason(error: OSError | EOFError) -> str:
+    # Event loops write texts of their own around an error of the system.
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+    return str(error) or type(error).__name__
 
 
 class TrafficConnection:
@@ -114,8 +129,11 @@ class TrafficConnection:
 
     @property
     def is_over(self) -> bool:
-        """Return whether the server ended it, or said so."""
-        return self._is_over or bool(self._reader.ended)
+        """Return whether the server ended it, or said so; asked between messages.
+
+        A reply that nobody asked for is a 421 in all but name.
+        """
+        return self._is_over or bool(self._reader.ended) or bool(self._reader.replies)
 
     async def open(self, context: ssl.SSLContext) -> None:
         """Connect and introduce ourselves.
@@ -132,8 +150,7 @@ class TrafficConnection:
                     lambda: self._reader, host, port, ssl=tls, server_hostname="" if tls else None
                 )
         except (OSError, EOFError) as error:
-            reason = str(error) or type(error).__name__
-            raise TrafficConnectionError(f"cannot connect: {reason}") from error
+            raise TrafficConnectionError(f"cannot connect: {_reason(error)}") from error
         (banner,) = await self._reader.wait(1, options.timeout_s)
         self._check("connect", banner)
         await self._hello()
@@ -167,7 +184,7 @@ class TrafficConnection:
                 ssl_handshake_timeout=self._options.timeout_s,
             )
         except (OSError, EOFError) as error:
-            raise TrafficConnectionError(f"TLS: {error}") from error
+            raise TrafficConnectionError(f"TLS: {_reason(error)}") from error
         if upgraded is None:
             raise TrafficConnectionError("TLS: the server closed the connection")
         self._reader.transport = upgraded
@@ -204,8 +221,10 @@ class TrafficConnection:
             "DATA",
         ]
         if self._must_reset:
-            await self._command("RSET")
+            self._note("rset", await self._command("RSET"))
             self._must_reset = False
+            if self._is_over:
+                return 421
         talk = self._talk_at_once if self._pipelining else self._talk_in_turn
         replies = await talk(commands)
         stages = ["mail", *["rcpt"] * len(message.recipients), "data"]
@@ -257,7 +276,8 @@ class TrafficConnection:
         """Say goodbye, if the server still listens."""
         try:
             if not self._reader.ended:
-                await self._command("QUIT")
+                self._write(b"QUIT\r\n")
+                await self._reader.wait(1, min(QUIT_S, self._options.timeout_s))
         except TrafficConnectionError:
             pass
         finally:

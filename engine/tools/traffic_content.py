@@ -55,6 +55,7 @@ class MessageMaker:
         self._domains = [domain for domain, _ in options.domains]
         self._weights = list(itertools.accumulate(weight for _, weight in options.domains))
         self._run = f"{random.getrandbits(48):012x}"
+        self._from = options.sender or f"postmaster@{options.ehlo}"
         self._extra = "".join(f"{line}\r\n" for line in options.headers)
         self._text = b"" if options.body is not None else self._make_text(options.size_bytes[1])
         self._body = None if options.body is None else _with_crlf(options.body)
@@ -75,7 +76,7 @@ class MessageMaker:
                 for index in range(1, options.recipients + 1)
             )
         header = (
-            f"From: <{options.sender}>\r\nTo: <{recipients[0]}>\r\nSubject: traffic {number}\r\n"
+            f"From: <{self._from}>\r\nTo: <{recipients[0]}>\r\nSubject: traffic {number}\r\n"
             f"Date: {self._date_now()}\r\nMessage-ID: <{number}.{self._run}@{options.ehlo}>\r\n"
             f"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n{self._extra}\r\n"
         )

@@ -36,12 +36,18 @@ class HttpInjector:
         auth = None
         if options.auth_user:
             auth = aiohttp.BasicAuth(options.auth_user, options.auth_password)
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(self._note_connection)
         self._session = aiohttp.ClientSession(
             auth=auth,
+            trace_configs=[trace],
             connector=aiohttp.TCPConnector(limit=options.sessions),
             timeout=aiohttp.ClientTimeout(total=options.timeout_s),
             trust_env=False,
         )
+
+    async def _note_connection(self, *_: object) -> None:
+        self._tally.connections += 1
 
     async def send(self, message: TrafficMessage) -> int:
         """Hand over a message; return an SMTP-like code: 250, 4xx or 5xx.

@@ -3,8 +3,11 @@
 Place in flow: ``cirrus traffic`` and tests call ``run_traffic``.
 
 Invariants:
-    * A message counts once; one whose connection broke is lost, never sent again.
+    * A message counts once; one whose connection broke while it was handed over is lost, never
+      sent again.
     * After the end is reached no message begins; those under way get their replies.
+    * Turns are reserved on a schedule, so that late timers do not lower the rate; what a slow
+      server holds up is made up for, up to ``MAX_LAG_S`` of it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from engine.tools.traffic_tally import Tally, TrafficSummary
 
 #: A session gives up after so many failures to connect in a row.
 MAX_FAILURES = 5
+#: How much of the schedule is made up for after all sessions were busy, seconds.
+MAX_LAG_S = 0.5
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 
@@ -49,11 +54,22 @@ class TrafficRun:
         self._end_mono = float("inf")
         if options.ends_after_s is not None:
             self._end_mono = self._started_mono + options.ends_after_s
+        self._has_no_turns = False
         self._is_stopping = asyncio.Event()
+        self._opening: set[asyncio.Timeout] = set()
+        self._tasks: list[asyncio.Task[None]] = []
 
     def stop(self) -> None:
-        """Begin no further message."""
+        """Begin no further message, and wait for no further connection."""
         self._is_stopping.set()
+        for opening in self._opening:
+            opening.reschedule(asyncio.get_running_loop().time())
+
+    def abort(self) -> None:
+        """End now; what is under way is lost."""
+        self.stop()
+        for task in self._tasks:
+            task.cancel()
 
     async def run(self) -> TrafficSummary:
         """Return the summary when everything under way has ended."""
@@ -62,9 +78,10 @@ class TrafficRun:
         injector = HttpInjector(self._options, self.tally) if self._is_http else None
         self._injector = injector
         self._context = _trusting_context()
-        tasks = [
+        sessions = min(self._options.sessions, self._options.count or self._options.sessions)
+        tasks = self._tasks = [
             supervisor.start(work(), f"traffic session {number}")
-            for number in range(1, self._options.sessions + 1)
+            for number in range(1, sessions + 1)
         ]
         try:
             await asyncio.wait(tasks)
@@ -73,7 +90,8 @@ class TrafficRun:
             if injector is not None:
                 await injector.close()
         for task in tasks:
-            task.result()
+            if not task.cancelled():
+                task.result()
         return self.summary()
 
     def summary(self) -> TrafficSummary:
@@ -89,6 +107,7 @@ class TrafficRun:
         count = self._options.count
         return (
             self._is_stopping.is_set()
+            or self._has_no_turns
             or (count is not None and self._next_number > count)
             or self._clock.mono() >= self._end_mono
         )
@@ -102,9 +121,11 @@ class TrafficRun:
         if self._options.per_s is None:
             return number
         now_mono = self._clock.mono()
-        turn_mono = max(self._next_mono, now_mono)
+        turn_mono = max(self._next_mono, now_mono - MAX_LAG_S)
         self._next_mono = turn_mono + 1.0 / self._options.per_s
         if turn_mono >= self._end_mono:
+            # Nor will there be another; without this, sessions would reconnect until the end.
+            self._has_no_turns = True
             return None
         if turn_mono > now_mono and await self._is_stopped_within(turn_mono - now_mono):
             return None
@@ -122,12 +143,13 @@ class TrafficRun:
 
     async def _smtp_session(self) -> None:
         failures = 0
-        while not self._is_over:
+        number: int | None = None
+        while number is not None or not self._is_over:
             connection = TrafficConnection(self._options, self.tally)
             try:
-                await connection.open(self._context)
+                if not await self._is_opened(connection):
+                    return
             except TrafficConnectionError as error:
-                connection.close()
                 failures += 1
                 self.tally.connect_failures += 1
                 self.tally.trouble = str(error)
@@ -135,34 +157,69 @@ class TrafficRun:
                     self.tally.gave_up = True
                     return
                 pause_s = min(_FIRST_PAUSE_S * 2 ** min(failures - 1, 10), _LONGEST_PAUSE_S)
-                await self._is_stopped_within(pause_s)
+                if await self._is_stopped_within(pause_s):
+                    return
                 continue
             failures = 0
             self.tally.connections += 1
             self.tally.open_connections += 1
             try:
-                await self._use(connection)
+                number = await self._use(connection, number)
             finally:
                 self.tally.open_connections -= 1
                 connection.close()
 
-    async def _use(self, connection: TrafficConnection) -> None:
+    async def _is_opened(self, connection: TrafficConnection) -> bool:
+        """Return whether the connection is ready for mail; False when the run was stopped before.
+
+        Raises:
+            TrafficConnectionError: It cannot be had.
+        """
+        is_opened = False
+        try:
+            async with asyncio.timeout(None) as opening:
+                self._opening.add(opening)
+                await connection.open(self._context)
+                is_opened = True
+        except TimeoutError:
+            return False
+        finally:
+            self._opening.discard(opening)
+            if not is_opened:
+                connection.close()
+        return True
+
+    async def _use(self, connection: TrafficConnection, number: int | None) -> int | None:
+        """Send messages; return the number of one whose turn came when the connection was over.
+
+        Args:
+            connection: Ready for mail.
+            number: A message that waits already.
+        """
         limit = self._options.messages_per_connection
         while not connection.is_over and not (limit and connection.messages >= limit):
-            number = await self._wait_turn()
             if number is None:
-                break
+                number = await self._wait_turn()
+                if number is None:
+                    break
+                if connection.is_over:
+                    return number
             message = self._maker.make(number)
+            number = None
             began_mono = self._clock.mono()
             try:
                 code = await connection.send(message)
             except TrafficConnectionError as error:
                 self.tally.lost += 1
                 self.tally.trouble = str(error)
-                return
+                return None
+            except asyncio.CancelledError:
+                self.tally.lost += 1
+                raise
             latency_s = self._clock.mono() - began_mono
             self.tally.note_outcome(code, len(message.content), latency_s)
         await connection.quit()
+        return number
 
     # -- HTTP
 
@@ -183,6 +240,9 @@ class TrafficRun:
                 self.tally.trouble = str(error)
                 await self._is_stopped_within(_FIRST_PAUSE_S)
                 continue
+            except asyncio.CancelledError:
+                self.tally.lost += 1
+                raise
             failures = 0
             latency_s = self._clock.mono() - began_mono
             self.tally.note_outcome(code, len(message.content), latency_s)

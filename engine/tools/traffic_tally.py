@@ -5,16 +5,50 @@ Place in flow: sessions note outcomes here; ``traffic`` shows them.
 
 from __future__ import annotations
 
-import random
-from array import array
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-#: Latencies kept; of more, an even sample.
-_MAX_LATENCIES = 50_000
 #: Different texts of refusals kept.
 _MAX_TEXTS = 20
+
+
+class LatencyHistogram:
+    """Latencies in classes that are 2 % wide, from a microsecond to an hour.
+
+    A fixed size, however long a run is, and a percentile costs the same at its start and its end.
+
+    Attributes:
+        longest_s: The longest one, exactly.
+    """
+
+    _SHORTEST_S = 1e-6
+    _STEP = math.log(1.02)
+    _CLASSES = math.ceil(math.log(3600.0 / _SHORTEST_S) / _STEP) + 1
+
+    def __init__(self) -> None:
+        self._counts = [0] * self._CLASSES
+        self._total = 0
+        self.longest_s = 0.0
+
+    def note(self, latency_s: float) -> None:
+        """Count a latency."""
+        ratio = latency_s / self._SHORTEST_S
+        place = math.ceil(math.log(ratio) / self._STEP) if ratio > 1.0 else 0
+        self._counts[min(place, self._CLASSES - 1)] += 1
+        self._total += 1
+        self.longest_s = max(self.longest_s, latency_s)
+
+    def percentile(self, share: float) -> float:
+        """Return the seconds that this share of the latencies does not exceed; 0 of none."""
+        wanted = max(1, math.ceil(self._total * share))
+        seen = 0
+        for place, number in enumerate(self._counts):
+            seen += number
+            if seen >= wanted:
+                return min(self._SHORTEST_S * math.exp(place * self._STEP), self.longest_s)
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +73,7 @@ class TrafficSummary:
         latency_ms: From the first octet of a message's dialogue to its final reply: p50, p95, p99,
             max.
         trouble: The last error of a connection, empty without one.
+        gave_up: Whether a session stopped because the target could not be reached.
     """
 
     messages: int
@@ -78,6 +113,7 @@ class TrafficSummary:
             return False
         if (self.lost or self.gave_up) and not keep_going:
             return False
+        # Whatever was asked for, a server that took nothing to answer was not tested.
         return bool(self.messages) or not self.connect_failures
 
 
@@ -107,10 +143,7 @@ class Tally:
         self.gave_up = False
         self._replies: dict[tuple[str, int], int] = {}
         self._texts: dict[str, int] = {}
-        self._latencies_s = array("d")
-        self._seen = 0
-        self._longest_s = 0.0
-        self._random = random.Random(0)
+        self._latencies = LatencyHistogram()
 
     @property
     def messages(self) -> int:
@@ -135,19 +168,12 @@ class Tally:
             self.deferred += 1
         else:
             self.refused += 1
-        self._seen += 1
-        self._longest_s = max(self._longest_s, latency_s)
-        if len(self._latencies_s) < _MAX_LATENCIES:
-            self._latencies_s.append(latency_s)
-            return
-        place = self._random.randrange(self._seen)
-        if place < _MAX_LATENCIES:
-            self._latencies_s[place] = latency_s
+        self._latencies.note(latency_s)
 
     def summary(self, now_mono: float) -> TrafficSummary:
         """Return what was counted up to now."""
         elapsed_s = max(now_mono - self._started_mono, 1e-9)
-        ordered = sorted(self._latencies_s)
+        latencies = self._latencies
         return TrafficSummary(
             messages=self.messages,
             accepted=self.accepted,
@@ -166,17 +192,11 @@ class Tally:
             },
             texts=dict(self._texts),
             latency_ms={
-                "p50": _percentile(ordered, 0.50) * 1e3,
-                "p95": _percentile(ordered, 0.95) * 1e3,
-                "p99": _percentile(ordered, 0.99) * 1e3,
-                "max": self._longest_s * 1e3,
+                "p50": latencies.percentile(0.50) * 1e3,
+                "p95": latencies.percentile(0.95) * 1e3,
+                "p99": latencies.percentile(0.99) * 1e3,
+                "max": latencies.longest_s * 1e3,
             },
             trouble=self.trouble,
             gave_up=self.gave_up,
         )
-
-
-def _percentile(ordered: list[float], share: float) -> float:
-    if not ordered:
-        return 0.0
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
