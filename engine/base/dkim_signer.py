@@ -34,7 +34,7 @@ from engine.model.dkim_canonical import (
     format_signed,
     format_unsigned,
     iter_canonical_body,
-    oversign,
+    list_names,
     select_fields,
     split_fields,
     wire_form,
@@ -123,7 +123,7 @@ class DkimSigner:
         """
         header, kind = prefix + content.header, self.header_canonicalization
         fields = split_fields(header)
-        names = oversign(fields, self._names) if self.over_sign else self._names
+        names = list_names(fields, self._names, over_sign=self.over_sign)
         unsigned = format_unsigned(self._tags(content, int(wall_s)), names)
         covered = [canonical_field(raw, kind) for raw in select_fields(fields, names)]
         covered.append(canonical_field(unsigned, kind))

@@ -22,6 +22,7 @@ PIECE_BYTES = 128 * 1024
 #: The longest line of a signature field, without CRLF (RFC 5322, 2.1.1).
 LINE_MAX = 78
 _NAME = b"DKIM-Signature"
+_OWN = _NAME.lower()
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _FIELD_BREAK = re.compile(rb"\r\n(?![ \t])")
 
@@ -89,7 +90,7 @@ def _iter_relaxed(content: bytes, start: int) -> Iterator[bytes]:
     while start < len(content):
         newline = content.find(b"\n", start + PIECE_BYTES)
         end = len(content) if newline < 0 else newline + 1
-        piece = _reduce_blanks(content[start:end]).replace(b" \r\n", b"\r\n")
+        piece = b"\r\n".join(_reduce_blanks(content[start:end]).split(b" \r\n"))
         text = piece.rstrip(b"\r\n")
         if text:
             yield b"\r\n" * held + text
@@ -106,7 +107,12 @@ def _reduce_blanks(octets: bytes) -> bytes:
         octets = octets.replace(b"\t", b" ")
     # Each round halves every run, so that their number is the logarithm of the longest.
     while b"  " in octets:
-        octets = octets.replace(b"  ", b" ")
+        if len(octets) <= 2 * PIECE_BYTES:
+            # bytes.replace searches everything twice.
+            octets = b" ".join(octets.split(b"  "))
+        else:
+            # A line of megabytes, all blanks, would become millions of parts.
+            octets = octets.replace(b"  ", b" ")
     return octets
 
 
@@ -154,16 +160,37 @@ def select_fields(fields: Sequence[Field], names: Sequence[bytes]) -> list[bytes
     return [stacks[name].pop() for name in names if stacks[name]]
 
 
-def oversign(fields: Sequence[Field], names: Sequence[bytes]) -> list[bytes]:
-    """Return each name once more than the message has fields of it.
+def list_names(
+    fields: Sequence[Field], names: Sequence[bytes], *, over_sign: bool
+) -> Sequence[bytes]:
+    """Return the names that a signature lists.
 
-    Nobody can then add a field of these names without breaking the signature.
+    A name that the message has no field of stays: nobody can then add one without breaking the
+    signature. Only signatures are listed as often as there are any, for a verifier would take the
+    next mention for the signature it is looking at (RFC 6376, 3.5).
+
+    Args:
+        fields: The fields of the message.
+        names: What the signer is to sign, in lower case.
+        over_sign: List each name once more than the message has fields of it.
     """
-    wanted = dict.fromkeys(names, 1)
+    if not over_sign and _OWN not in names:
+        return names
+    counts = dict.fromkeys(names, 1)
+    counts[_OWN] = 0
     for name, _ in fields:
-        if name in wanted:
-            wanted[name] += 1
-    return [name for name, count in wanted.items() for _ in range(count)]
+        if name in counts:
+            counts[name] += 1
+    if over_sign:
+        return [name for name in dict.fromkeys(names) for _ in range(counts[name])]
+    listed = []
+    for name in names:
+        if name == _OWN:
+            counts[_OWN] -= 1
+            if counts[_OWN] < 0:
+                continue
+        listed.append(name)
+    return listed
 
 
 # -- the signature field ----------------------------------------------------------------------
