@@ -305,7 +305,7 @@ class SmtpDispatcher:
         if is_lost and is_deferred and path.try_next_host_on_transport_error and self._candidates:
             await self._hand.settle(message, outcomes, where, final=False)
             delivery.todo = list(message.recipients)
-            return not delivery.todo
+            return message not in self._hand
         await self._hand.settle(message, outcomes, where)
         if is_lost and not self._may_reconnect():
             raise _SessionOverError

@@ -53,10 +53,9 @@ class Hand:
         """Have the outcomes carried out; with ``final`` the message then leaves the hand."""
         try:
             await self._services.settle(message, list(outcomes), where, final)
-        except BaseException:
+        finally:
             self._forget_finished(message, outcomes)
-            raise
-        if final or not message.recipients:
+        if final:
             self.drop(message)
 
     def _forget_finished(self, message: Message, outcomes: Sequence[RecipientOutcome]) -> None:
