@@ -55,13 +55,15 @@ from engine.ready.ready_queue import ReadyQueue
 from engine.ready.ready_registry import ReadyRegistry
 from engine.receive.admission import Admission
 from engine.receive.smtp_listener import TlsContexts
+from engine.records.log_hook import parse_hook_records
 from engine.records.recorder import Recorder
 from engine.route.dns_resolver import DnsResolver
 from engine.schedule.promotion import Promotion
 from engine.schedule.reinsertion import Reinsertion
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.schedule.settlement import Settlement
-from engine.script_api import Declarations, ScriptApi
+from engine.script_api import ScriptApi
+from engine.script_declarations import Declarations
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView, queue_name_of
 from engine.settings import Settings
@@ -131,6 +133,7 @@ class Node:
 
         self.script_api = ScriptApi(self.limiter.take_nowait)
         self.script_api.check_local_logs = check_local_logs
+        self.script_api.check_hook_records = parse_hook_records
         self.namespace = ScriptNamespace()
         self.script_api.expose(self.namespace, version=version())
         report = PolicyReport(self.metrics, self._policy_loaded)

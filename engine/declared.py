@@ -21,15 +21,14 @@ from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
 from engine.base.tls_files import ServerTls
 from engine.model.errors import ConfigurationError, EngineError
-from engine.model.log_record import RecordKind
 from engine.model.message import Message
 from engine.receive.http_injection import HttpInjection, NewMessage
 from engine.receive.incoming import Incoming
 from engine.receive.smtp_listener import ListenerPorts, SmtpListener
 from engine.records.local_log import FilterEvent, LocalLogSink, parse_local_log_options
-from engine.records.log_hook import LogHookSink
+from engine.records.log_hook import LogHookSink, parse_hook_records
 from engine.records.recorder import HookSink
-from engine.script_api import Declarations, HttpListenerDeclaration, LogHookDeclaration
+from engine.script_declarations import Declarations, HttpListenerDeclaration, LogHookDeclaration
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView
 from engine.spool.spool_store import SpoolStore
@@ -167,7 +166,7 @@ class Declared:
                     back_pressure=declared.back_pressure,
                     meta=declared.meta,
                     headers=declared.headers,
-                    disabled=_disabled_kinds(declared),
+                    records=parse_hook_records(declared.per_record),
                 )
                 node.recorder.add_sink(sink)
                 task = node.supervisor.start(sink.run(), f"log-hook {name}")
@@ -321,17 +320,6 @@ class Declared:
             lost = await log_sink.close(CLOSE_S)
             if lost:
                 log.error("%d log records could not be written", lost)
-
-
-def _disabled_kinds(declared: LogHookDeclaration) -> frozenset[RecordKind]:
-    """Return the kinds of records a hook does not want, from its ``per_record``."""
-    default = declared.per_record.get("Any", {})
-    disabled = set()
-    for kind in RecordKind:
-        entry = declared.per_record.get(kind.value, default)
-        if isinstance(entry, dict) and entry.get("enable") is False:
-            disabled.add(kind)
-    return frozenset(disabled)
 
 
 def _as_engine_error(error: Exception) -> EngineError:

@@ -20,7 +20,8 @@ from engine.model.egress import EgressPath, EgressPool, EgressSource
 from engine.model.listener_options import format_listen
 from engine.model.queue_config import QueueConfig
 from engine.model.queue_name import QueueName
-from engine.script_api import Declarations, ScriptApi
+from engine.script_api import ScriptApi
+from engine.script_declarations import Declarations
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import ConnectionView
 from policy.epoch import Epoch

@@ -17,20 +17,26 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol
 
-from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor, parse_floor
+from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, parse_floor
 from engine.base.dkim_signer import SignerRegistry
 from engine.model.cidr import CidrSet
 from engine.model.duration import parse_duration
 from engine.model.egress import make_egress_path, make_egress_pool, make_egress_source
+from engine.model.keyword_options import flag, key_source, list_of, text, whole
 from engine.model.listener_domain import make_listener_domain
-from engine.model.listener_options import ListenerOptions, make_listener_options, parse_listen
+from engine.model.listener_options import make_listener_options, parse_listen, unsupported
 from engine.model.queue_config import make_queue_config
 from engine.model.throttle_spec import ThrottleSpec, parse_throttle
+from engine.script_declarations import (
+    Declarations,
+    HttpListenerDeclaration,
+    LogHookDeclaration,
+    SpoolDeclaration,
+)
 from engine.script_dkim import expose_dkim
 from engine.script_refusals import disconnect, reject
 from engine.script_views import MessageView
@@ -39,58 +45,6 @@ from policy.hook_registry import PolicyFinding
 from policy.script_api import ScriptNamespace
 
 script_log = logging.getLogger("cirrus.script")
-
-_SPACE_FLOOR = Floor(0.1, FLOOR_BYTES_MAX)
-_INODES_FLOOR = Floor(0.1, FLOOR_INODES_MAX)
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolDeclaration:
-    """Where and how accepted mail is kept."""
-
-    path: Path
-    durability: str = "strict"
-    min_free_space: Floor = _SPACE_FLOOR
-    min_free_inodes: Floor = _INODES_FLOOR
-
-
-@dataclass(frozen=True, slots=True)
-class HttpListenerDeclaration:
-    """One HTTP listener. The body limit is in octets after decompression."""
-
-    listen: tuple[str, int]
-    hostname: str
-    trusted_hosts: CidrSet
-    request_body_limit: int = 2 << 20
-    use_tls: bool = False
-    tls_certificate: Any = None
-    tls_private_key: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class LogHookDeclaration:
-    """Records become messages for a function of the script."""
-
-    name: str
-    back_pressure: int = 128_000
-    meta: tuple[str, ...] = ()
-    headers: tuple[str, ...] = ()
-    per_record: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Declarations:
-    """What one run of ``init`` declared."""
-
-    spool: SpoolDeclaration | None = None
-    listeners: dict[tuple[str, int], ListenerOptions] = field(default_factory=dict)
-    http_listeners: dict[tuple[str, int], HttpListenerDeclaration] = field(default_factory=dict)
-    local_logs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    log_hooks: dict[str, LogHookDeclaration] = field(default_factory=dict)
-    memory_limits: dict[str, int] = field(default_factory=dict)
-    test_resolver: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-    nameservers: tuple[str, ...] | None = None
-    warnings: list[str] = field(default_factory=list)
 
 
 class RateResult(Protocol):
@@ -223,6 +177,10 @@ class ScriptApi:
         """Declare an SMTP listener; the options are those of the reference page."""
         declarations = self._open("start_esmtp_listener")
         listener = make_listener_options(options, hostname=socket.gethostname())
+        for note in unsupported(options):
+            self.warn(f"start_esmtp_listener: {note}")
+        for name in ("tls_certificate", "tls_private_key", "tls_required_client_ca"):
+            self._look_for_file(name, options.get(name))
         self._claim(declarations, listener.listen)
         declarations.listeners[listener.listen] = listener
 
@@ -241,17 +199,31 @@ class ScriptApi:
         declarations = self._open("start_http_listener")
         address = _named("listen", parse_listen, listen)
         self._claim(declarations, address)
-        if isinstance(request_body_limit, bool) or not isinstance(request_body_limit, int):
-            raise ValueError("request_body_limit: wants a number of octets")  # noqa: TRY004 - one class
+        _named("request_body_limit", whole(1), request_body_limit)
+        _named("use_tls", flag, use_tls)
+        if hostname is not None:
+            _named("hostname", text, hostname)
+        for name, source in (
+            ("tls_certificate", tls_certificate),
+            ("tls_private_key", tls_private_key),
+        ):
+            if source is not None:
+                _named(name, key_source, source)
+                self._look_for_file(name, source)
         declarations.http_listeners[address] = HttpListenerDeclaration(
             address,
             hostname or socket.gethostname(),
             _named("trusted_hosts", CidrSet.parse, trusted_hosts),
             request_body_limit,
-            bool(use_tls),
+            use_tls,
             tls_certificate,
             tls_private_key,
         )
+
+    def _look_for_file(self, name: str, source: Any) -> None:
+        """Warn of a key that is not there: the node starts, and clients would find out."""
+        if isinstance(source, str) and not Path(source).is_file():
+            self.warn(f"{name}: there is no file {source}")
 
     @staticmethod
     def _claim(declarations: Declarations, address: tuple[str, int]) -> None:
@@ -272,6 +244,9 @@ class ScriptApi:
     #: Set by ``engine.app``: raises when log options do not fit (the reader lives above).
     check_local_logs: Callable[[dict[str, Any]], None] = staticmethod(lambda _options: None)
 
+    #: Set by ``engine.app``: returns ``per_record`` of a log hook as checked, or raises.
+    check_hook_records: Callable[[Any], Mapping[str, Any]] = staticmethod(lambda value: value)
+
     def configure_log_hook(
         self,
         *,
@@ -284,11 +259,16 @@ class ScriptApi:
     ) -> None:
         """Declare that records become queued messages; route them by get_queue_config."""
         declarations = self._open("configure_log_hook")
+        _named("name", text, name)
+        _named("back_pressure", whole(1), back_pressure)
+        names_of = list_of(text)
+        meta, headers = _named("meta", names_of, meta), _named("headers", names_of, headers)
+        per_record = _named("per_record", self.check_hook_records, per_record or {})
         if name in declarations.log_hooks:
             raise ValueError(f"the log hook {name!r} is declared twice")
         del deferred_spool  # a record's message is always written unsynced
         declarations.log_hooks[name] = LogHookDeclaration(
-            name, back_pressure, tuple(meta), tuple(headers), dict(per_record or {})
+            name, back_pressure, meta, headers, dict(per_record or {})
         )
 
     def _set_memory(self, name: str, octets: int) -> None:

@@ -351,6 +351,9 @@ class MessageView:
         """Set first_attempt, expires and delivery window; None removes them. Return what holds."""
         message = self._message
         message.schedule = None if schedule is None else parse_schedule(schedule)
+        if message.schedule is not None and self._clock is not None:
+            due_at = self._clock.wall_of(message.due_mono)
+            message.due_mono = self._clock.mono_of(adjust_due(message.schedule, due_at))
         self._touch()
         return None if message.schedule is None else message.schedule.to_dict()
 

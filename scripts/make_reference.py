@@ -54,6 +54,7 @@ KINDS = {
     "_switch": "True or False",
     "text": "text",
     "_text": "text",
+    "_host_name": "host name",
     "_number": "whole number from 1",
     "ip_address": "IP address",
     "key_source": "key source",
@@ -186,7 +187,7 @@ def make_listener_page() -> str:
     ]
     lines += make_table(listener_options._READERS, defaults | {"hostname": None})
     later = ", ".join(f"`{name}`" for name in sorted(listener_options._NOT_YET))
-    lines += ["", f"Not available in this version, and refused: {later}.", ""]
+    lines += ["", f"Known but not yet in force: {later}; asking for the PROXY protocol is an error.", ""]
     return "\n".join(lines)
 
 

@@ -27,13 +27,11 @@ from engine.model.errors import ConfigurationError
 from engine.model.log_record import LogRecord, RecordKind
 from engine.model.message import Message
 from engine.records.record_selection import RecordSelection, make_selection
-from engine.records.record_template import Render, make_render
+from engine.records.record_template import ANY_KIND, Render, make_render
 from engine.records.segment_writer import SegmentOptions, SegmentTarget, SegmentWriter
 
 log = logging.getLogger("cirrus.records")
 
-#: The entry of ``per_record`` for kinds without one of their own.
-ANY_KIND = "Any"
 _KIND_NAMES = frozenset({ANY_KIND, *(kind.value for kind in RecordKind)})
 
 FilterEvent = Callable[[Message], bool]

@@ -14,21 +14,51 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from engine.base.clock import Clock
-from engine.model.errors import SpoolUnavailableError
-from engine.model.log_record import LogRecord, RecordKind, encode_record
+from engine.model.errors import ConfigurationError, SpoolUnavailableError
+from engine.model.log_record import LogRecord, RecordKind
 from engine.model.message import FLAG_LOG_RECORD, Message, new_spool_id
 from engine.records.record_selection import RecordSelection, make_selection
+from engine.records.record_template import ANY_KIND, make_render
 
 log = logging.getLogger("cirrus.records")
 
 #: Pause before a record that the spool could not take is tried again, seconds.
 RETRY_S = 1.0
+
+
+class HookRecord(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What is special about the records of one kind."""
+
+    enable: bool = True
+    template: str | None = None
+
+
+def parse_hook_records(value: Any) -> dict[str, HookRecord]:
+    """Return ``per_record`` of a log hook, checked.
+
+    Raises:
+        ValueError: A kind or an option is unknown, or a template has a mistake.
+    """
+    known = (ANY_KIND, *(kind.value for kind in RecordKind))
+    try:
+        records = msgspec.convert(value, dict[str, HookRecord])
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+    for kind, entry in records.items():
+        if kind not in known:
+            raise ValueError(f"no record type {kind!r}; known: {', '.join(known)}")
+        try:
+            make_render(entry.template)
+        except ConfigurationError as error:
+            raise ValueError(f"{kind}: {error}") from error
+    return records
+
 
 #: Port: ask the script, name the queue, store and insert; returns when the message is safe.
 SubmitHook = Callable[[Message, str], Awaitable[None]]
@@ -48,14 +78,18 @@ class LogHookSink:
         back_pressure: int,
         meta: tuple[str, ...],
         headers: tuple[str, ...],
-        disabled: frozenset[RecordKind],
+        records: Mapping[str, HookRecord],
     ) -> None:
         self.name = name
         self.selection: RecordSelection = make_selection(list(meta), list(headers))
         self._clock = clock
         self._submit = submit
         self._limit = back_pressure
-        self._disabled = disabled
+        default = records.get(ANY_KIND, HookRecord())
+        entries = {kind: records.get(kind.value, default) for kind in RecordKind}
+        self._renders = {
+            kind: make_render(entry.template) for kind, entry in entries.items() if entry.enable
+        }
         self._waiting: asyncio.Queue[Message] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
@@ -63,12 +97,12 @@ class LogHookSink:
 
     def wants(self, kind: RecordKind) -> bool:
         """Return whether records of this kind become messages."""
-        return kind not in self._disabled
+        return kind in self._renders
 
     def write(self, record: LogRecord, message: Message | None) -> None:
         """Make a message of a record."""
         recipients = [record.recipient] if isinstance(record.recipient, str) else record.recipient
-        body = encode_record(record)
+        body = self._renders[record.kind](record)
         now = self._clock.wall()
         meta: dict[str, Any] = dict(record.meta)
         meta["log_record"] = msgspec.to_builtins(record)

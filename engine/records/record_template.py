@@ -20,6 +20,8 @@ import msgspec
 from engine.model.errors import ConfigurationError
 from engine.model.log_record import LogRecord, encode_record, replace_surrogates
 
+#: The entry of ``per_record`` for kinds without one of their own.
+ANY_KIND = "Any"
 #: Return the line of a record, newline included.
 Render = Callable[[LogRecord], bytes]
 

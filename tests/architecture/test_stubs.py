@@ -85,7 +85,7 @@ def keywords(node: ast.FunctionDef) -> set[str]:
         ("make_egress_pool", set(egress.POOL_OPTIONS)),
         ("make_queue_config", set(queue_config.OPTIONS)),
         ("make_listener_domain", set(listener_domain.OPTIONS)),
-        ("start_esmtp_listener", set(listener_options._READERS)),
+        ("start_esmtp_listener", set(listener_options._READERS | listener_options._NOT_YET_READERS)),
         ("configure_local_logs", set(LocalLogOptions.__struct_fields__)),
     ],
 )

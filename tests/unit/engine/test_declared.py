@@ -12,7 +12,7 @@ import pytest
 from engine.declared import Declared
 from engine.model.errors import EngineError
 from engine.model.listener_options import ListenerOptions
-from engine.script_api import Declarations, SpoolDeclaration
+from engine.script_declarations import Declarations, SpoolDeclaration
 from tests.fakes.smtp_node import smtp_node
 
 

@@ -94,3 +94,11 @@ def get_egress_pool(name):
 def test_a_script_that_goes_wrong_is_contained(tmp_path, text):
     (finding,) = findings_of(tmp_path, text + "\n")
     assert finding.startswith("init.py:1: error: ")
+
+
+def test_a_certificate_that_is_not_there_is_a_warning(tmp_path):
+    text = GOOD.replace('2525")', '2525", tls_certificate="/nowhere/cert.pem")')
+
+    (finding,) = findings_of(tmp_path, text)
+
+    assert finding == "init.py:8: warning: tls_certificate: there is no file /nowhere/cert.pem"

@@ -8,7 +8,8 @@ import pytest
 
 from engine.dry_check import DryCheck
 from engine.hooks import HOOKS
-from engine.script_api import Declarations, ScriptApi
+from engine.script_api import ScriptApi
+from engine.script_declarations import Declarations
 from engine.throttle.limiter import MemoryLimiter
 from policy.errors import PolicyLoadError
 from policy.runtime import PolicyRuntime
@@ -78,7 +79,13 @@ def test_what_init_declares_is_kept(loader):
         ("mta.start_esmtp_listener(lisen='x')", "did you mean listen"),
         ("mta.start_esmtp_listener(max_message_size='big')", "max_message_size: wants"),
         ("mta.start_http_listener(listen='nowhere')", "listen: "),
-        ("mta.start_http_listener(request_body_limit=True)", "request_body_limit: wants"),
+        ("mta.start_http_listener(request_body_limit=True)", "request_body_limit: a whole number"),
+        ("mta.start_http_listener(request_body_limit=-5)", "request_body_limit: a number from 1"),
+        ("mta.start_http_listener(use_tls='yes')", "use_tls: True or False"),
+        ("mta.start_http_listener(tls_certificate=5)", "tls_certificate: a key source"),
+        ("mta.configure_log_hook(name=3)", "name: text"),
+        ("mta.configure_log_hook(name='h', meta='abc')", "meta: a list"),
+        ("mta.configure_log_hook(name='h', back_pressure='x')", "back_pressure: a whole number"),
         ("mta.configure_local_logs(log_dir=5)", "log_dir: wants"),
         ("mta.set_memory_hard_limit(5)", "at least 1 MiB"),
         ("mta.set_memory_hard_limit('1GB')", "number of octets"),

@@ -285,6 +285,28 @@ def test_a_schedule_is_set_and_taken_from_a_header():
     assert message.schedule is None
 
 
+def test_a_schedule_holds_for_the_first_attempt_too():
+    message, view = make()
+    message.due_mono = CLOCK.mono()
+
+    view.set_scheduling({"first_attempt": "2099-01-01T00:00:00Z"})
+
+    assert CLOCK.wall_of(message.due_mono) == pytest.approx(4070908800, abs=1)
+
+
+def test_a_closed_window_moves_the_due_time_into_the_next_one():
+    message, view = make()
+    message.due_mono = CLOCK.mono()
+    tomorrow = datetime.fromtimestamp(CLOCK.wall() + 86400, UTC)
+
+    view.set_scheduling(
+        {"dow": f"{tomorrow:%a}", "tz": "UTC", "start": "00:00:00", "end": "23:59:59"}
+    )
+
+    due = datetime.fromtimestamp(CLOCK.wall_of(message.due_mono) + 1, UTC)
+    assert (due.date(), due.hour) == (tomorrow.date(), 0)
+
+
 def test_a_connection_keeps_copies():
     meta: dict = {"list": [1]}
     view = ConnectionView(meta)

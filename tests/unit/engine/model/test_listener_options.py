@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.model.listener_options import (
+    unsupported,
     ListenerOptions,
     TraceHeaders,
     make_listener_options,
@@ -63,7 +64,6 @@ def test_an_address_that_is_none_is_refused(text):
     [
         ({"hostnam": "x"}, "did you mean hostname"),
         ({"colour": "x"}, "unknown listener option 'colour'"),
-        ({"allow_xclient": True}, "not available"),
     ],
 )
 def test_an_unknown_option_is_refused_with_a_hint(given, message):
@@ -79,6 +79,12 @@ def test_an_unknown_option_is_refused_with_a_hint(given, message):
         ("max_message_size", "20MB"),
         ("hostname", ""),
         ("hostname", "a\nb"),
+        ("hostname", "a b"),
+        ("require_proxy_protocol", True),
+        ("allow_xclient", "yes"),
+        ("trace_headers", {"header_name": "X-A:b"}),
+        ("trace_headers", {"include_meta_names": "abc"}),
+        ("meta", {"a": object()}),
         ("banner", 7),
         ("relay_hosts", ["10.0.0.1/8"]),
         ("relay_hosts", ["nonsense"]),
@@ -138,3 +144,17 @@ def test_trace_headers_are_read():
 
 def test_a_key_may_be_given_as_text():
     assert make(tls_certificate={"key_data": "PEM"}).tls_certificate == {"key_data": "PEM"}
+
+
+def test_what_is_known_but_not_yet_in_force_is_named_in_every_layer():
+    given = {
+        "allow_xclient": True,
+        "require_proxy_protocol": False,
+        "peer": {"127.0.0.1": {"deferred_queue": True}},
+    }
+    assert make_listener_options(given, hostname="x").hostname == "x"
+
+    assert unsupported(given) == [
+        "allow_xclient is known but not yet in force",
+        "deferred_queue is known but not yet in force",
+    ]

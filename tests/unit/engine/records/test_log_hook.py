@@ -11,13 +11,15 @@ from engine.base.clock import loop_clock
 from engine.model.errors import SpoolUnavailableError
 from engine.model.log_record import LogRecord, RecordKind, Response
 from engine.model.message import FLAG_LOG_RECORD, Message
-from engine.records.log_hook import LogHookSink
+from engine.records.log_hook import LogHookSink, parse_hook_records
 
 
 class Hook:
     """A hook that keeps what it submits, after failing as often as asked."""
 
-    def __init__(self, back_pressure: int = 10, failures: int = 0) -> None:
+    def __init__(
+        self, back_pressure: int = 10, failures: int = 0, records: dict | None = None
+    ) -> None:
         self.messages: list[Message] = []
         self.failures = failures
         self.sink = LogHookSink(
@@ -27,7 +29,7 @@ class Hook:
             back_pressure=back_pressure,
             meta=(),
             headers=(),
-            disabled=frozenset({RecordKind.RECEPTION}),
+            records=parse_hook_records({"Reception": {"enable": False}, **(records or {})}),
         )
 
     async def submit(self, message: Message, name: str) -> None:
@@ -114,3 +116,26 @@ async def test_a_record_about_nobody_still_has_a_recipient(recipient):
     await hook.sink.drain()
 
     assert hook.messages[0].recipients == ["log-record@localhost"]
+
+
+async def test_a_template_makes_the_body():
+    hook = Hook(records={"Any": {"template": "{{ type }} to {{ recipient }}"}})
+
+    hook.sink.write(record(), None)
+    await hook.sink.drain()
+
+    assert hook.messages[0].data == b"Delivery to b@y.test\n"
+
+
+@pytest.mark.parametrize(
+    ("records", "complaint"),
+    [
+        ({"Delivry": {}}, "no record type 'Delivry'"),
+        ({"Delivery": {"enabled": False}}, "enabled"),
+        ({"Delivery": {"template": "{{ x"}}, "template: line 1"),
+        (["Delivery"], "object"),
+    ],
+)
+def test_a_wrong_entry_is_named(records, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        parse_hook_records(records)

@@ -1,0 +1,68 @@
+"""What a run of ``init`` declares: spool, listeners, logs, hooks, limits.
+
+Place in flow: gathered by ``engine.script_api``, carried out by ``engine.declared``; compared at
+each reload, so that what did not change is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor
+from engine.model.cidr import CidrSet
+from engine.model.listener_options import ListenerOptions
+
+_SPACE_FLOOR = Floor(0.1, FLOOR_BYTES_MAX)
+_INODES_FLOOR = Floor(0.1, FLOOR_INODES_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolDeclaration:
+    """Where and how accepted mail is kept."""
+
+    path: Path
+    durability: str = "strict"
+    min_free_space: Floor = _SPACE_FLOOR
+    min_free_inodes: Floor = _INODES_FLOOR
+
+
+@dataclass(frozen=True, slots=True)
+class HttpListenerDeclaration:
+    """One HTTP listener. The body limit is in octets after decompression."""
+
+    listen: tuple[str, int]
+    hostname: str
+    trusted_hosts: CidrSet
+    request_body_limit: int = 2 << 20
+    use_tls: bool = False
+    tls_certificate: Any = None
+    tls_private_key: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogHookDeclaration:
+    """Records become messages for a function of the script."""
+
+    name: str
+    back_pressure: int = 128_000
+    meta: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    per_record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Declarations:
+    """What one run of ``init`` declared."""
+
+    spool: SpoolDeclaration | None = None
+    listeners: dict[tuple[str, int], ListenerOptions] = field(default_factory=dict)
+    http_listeners: dict[tuple[str, int], HttpListenerDeclaration] = field(default_factory=dict)
+    local_logs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    log_hooks: dict[str, LogHookDeclaration] = field(default_factory=dict)
+    memory_limits: dict[str, int] = field(default_factory=dict)
+    test_resolver: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    nameservers: tuple[str, ...] | None = None
+    warnings: list[str] = field(default_factory=list)
