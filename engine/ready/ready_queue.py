@@ -169,12 +169,7 @@ class ReadyQueue:
             if not waiter.done():
                 waiter.set_result(None)
                 return
-        try:
-            self.maintain()
-        except Exception:  # boundary: supervisor
-            # The message is in: who pushed must not hear that it is not, or it were sent twice.
-            log.exception("no session of %s could be started; tried again later", self.name)
-            self._retry_in(SLOT_RETRY_S)
+        self.maintain()
 
     def take_nowait(self) -> Message | None:
         """Return the next message that may still go, or None."""
@@ -219,7 +214,7 @@ class ReadyQueue:
         return not self.retired and self._ports.may_deliver() and not self.is_suspended
 
     def maintain(self) -> None:
-        """Start as many sessions as the messages are worth and the limits grant."""
+        """Start as many sessions as the messages are worth and the limits grant; never raises."""
         if not self.messages or not self.may_work():
             if self.limited_by:
                 self._stand_in_line("")
@@ -238,7 +233,14 @@ class ReadyQueue:
                 self._retry_in(SLOT_RETRY_S)
                 return
             self._stand_in_line("")
-            task = self._ports.start_dispatcher(self)
+            try:
+                task = self._ports.start_dispatcher(self)
+            except Exception:  # boundary: supervisor
+                # Who pushed must not hear of it: the message is in, and would be sent twice.
+                log.exception("no session of %s could be started; tried again soon", self.name)
+                release_slots(slots)
+                self._retry_in(SLOT_RETRY_S)
+                return
             self.dispatchers[task] = task
             self.slots[task] = slots
             task.add_done_callback(self._ended)
@@ -301,8 +303,11 @@ class ReadyQueue:
     def return_all(self, reason: InsertReason, delay_s: float | None) -> None:
         """Give every message back to its scheduled queue, no attempt counted."""
         messages, self.messages = self.messages, deque()
-        for message in messages:
-            self._ports.requeue(message, reason, delay_s)
+        try:
+            while messages:
+                self._ports.requeue(messages.popleft(), reason, delay_s)
+        finally:
+            self.messages.extend(messages)
         if self.waiters:
             self._call_waiters()
 

@@ -42,6 +42,9 @@ log = logging.getLogger("cirrus.schedule")
 
 #: Messages given back without an attempt are spread over this time, seconds.
 SPREAD_S = 60.0
+#: From this attempt on, a message that a handler moves to another queue waits before it goes on.
+MOVES_AT_ONCE = 10
+MOVE_PAUSE_S = 60.0
 _DEFAULT_RETRY = RetrySchedule()
 _KINDS = {
     Disposition.DELIVERED: RecordKind.DELIVERY,
@@ -224,7 +227,13 @@ class Settlement:
         elif delay_s is None:
             delay_s = self._rng.uniform(0.0, SPREAD_S)
         if self._runtime.is_handled("message_requeued"):
-            moved = await self._ask_script(message, reply, counted=counted, delay_s=delay_s)
+            try:
+                moved = await self._ask_script(message, reply, counted=counted, delay_s=delay_s)
+            except BaseException:
+                # The caller is cancelled, or meets a defect. Nobody else holds the message now.
+                message.attempts += counted
+                self._put_back(message, retry, delay_s)
+                raise
             if moved:
                 return
         message.attempts += counted
@@ -280,7 +289,10 @@ class Settlement:
         message.queue_name = name
         message.attempts += 1
         config = self._config_of(name)
-        self._put_back(message, config.retry if config else _DEFAULT_RETRY, 0.0)
+        # At once, that is what a fallback is for; but a script that moves a message to and fro
+        # between queues that cannot be reached must not spin.
+        delay_s = 0.0 if message.attempts < MOVES_AT_ONCE else MOVE_PAUSE_S
+        self._put_back(message, config.retry if config else _DEFAULT_RETRY, delay_s)
         return True
 
     # -- endings ------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ b MX 10 mx.b
 c MX 10 mx.c
 alias MX 10 mx.a
 null MX 0 .
+bad MX 10 mx.bad
 """
 DELIVERED = make_reply(250, "2.0.0 taken")
 
@@ -141,6 +142,7 @@ class QueueWorld:
             requeue=self.promotion.insert,
             rng=random.Random(7),
         )
+        self._defer, self.settlement.defer = self.settlement.defer, self._seen_defer
         self.suspensions.on_change.append(self._control_changed)
         self.bounces.on_change.append(self.promotion.bounce_waiting)
 
@@ -197,24 +199,32 @@ class QueueWorld:
                 return
             self.hands.add(message.spool_id)
             try:
-                await self._carry(queue, message)
+                if self.carry_s:
+                    await asyncio.sleep(self.carry_s)
             except asyncio.CancelledError:
+                self.hands.discard(message.spool_id)
                 self.settlement.put_back(message, InsertReason.DISPATCHER_DROP)
                 raise
-            finally:
-                self.hands.discard(message.spool_id)
+            # From here on settlement owns the message.
+            self.hands.discard(message.spool_id)
+            await self._carry(queue, message)
 
     async def _carry(self, queue: ReadyQueue, message: Message) -> None:
         queue.renew_slots(asyncio.current_task())
-        if self.carry_s:
-            await asyncio.sleep(self.carry_s)
         reply = self.reply_of(message)
         verdict = judge_reply(reply)
         outcomes = [RecipientOutcome(one, reply, "", verdict) for one in message.recipients]
         where = Circumstances(queue.name, queue.site_name, queue.source.name, "ESMTP")
         self.carried.append((self.clock.mono(), queue.name, message.id))
-        self.hands.discard(message.spool_id)
         await self.settlement.settle(message, outcomes, where, True)
+
+    async def _seen_defer(self, message: Message, *args: Any, **kw: Any) -> None:
+        """Have a message counted as in a hand while a handler is asked about it."""
+        self.hands.add(message.spool_id)
+        try:
+            await self._defer(message, *args, **kw)
+        finally:
+            self.hands.discard(message.spool_id)
 
     def _control_changed(self) -> None:
         for queue in self.ready:
@@ -267,6 +277,7 @@ class QueueWorld:
         while (left_s := until - self.clock.mono()) > 0:
             await asyncio.sleep(min(step_s, left_s))
             self.promotion.sweep()
+        await asyncio.sleep(0)
 
     async def settle_down(self) -> None:
         """Let everything run that needs no time."""
