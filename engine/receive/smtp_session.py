@@ -392,7 +392,8 @@ class SmtpSession(SmtpStream):
             await self.ask("smtp_ehlo", argument, self.connection, []) is not None
         ):
             return
-        await self.answer(SmtpReply(250, None, f"{self.options.hostname} Hello {clean(argument)}!"))
+        greeting = f"{self.options.hostname} Hello {clean(argument)}!"
+        await self.answer(SmtpReply(250, None, greeting), line)
 
     def _name_client(self, argument: str) -> None:
         self.client_name = clean(argument.split(" ", 1)[0])
@@ -419,18 +420,18 @@ class SmtpSession(SmtpStream):
             await self.complain(NO_RSET_ARGUMENT, line)
             return
         self.reset()
-        await self.answer(OK)
+        await self.answer(OK, line)
 
     async def smtp_NOOP(self, argument: str, line: str) -> None:  # noqa: N802 - aiosmtpd's naming
         """Do nothing."""
-        await self.answer(OK)
+        await self.answer(OK, line)
 
     async def smtp_QUIT(self, argument: str, line: str) -> None:  # noqa: N802 - aiosmtpd's naming
         """Say good-bye."""
         if argument:
             await self.complain(NO_QUIT_ARGUMENT, line)
             return
-        await self.answer(make_reply(221, f"2.0.0 {self.options.hostname} closing"))
+        await self.answer(make_reply(221, f"2.0.0 {self.options.hostname} closing"), line)
         self.is_ending = True
 
 

@@ -78,7 +78,7 @@ async def obey_starttls(session: SmtpSession, argument: str, line: str) -> None:
     if context is None:
         await session.answer(NO_TLS, line)
         return
-    await session.answer(READY_FOR_TLS)
+    await session.answer(READY_FOR_TLS, line)
     await session.flush()
     await start_tls(session, context)
 
@@ -262,7 +262,7 @@ async def _judge(session: SmtpSession, credentials: Credentials) -> None:
     session.identity = identity[0]
     session.meta["authn_id"], session.meta["authz_id"] = identity
     session.forget_domains()
-    await session.answer(AUTH_OK)
+    await session.answer(AUTH_OK, REDACTED)
 
 
 def _identities(answer: Any, credentials: Credentials) -> tuple[str, str] | None:

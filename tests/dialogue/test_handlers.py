@@ -219,6 +219,24 @@ async def test_replies_can_be_rewritten(start_node):
     assert [record.response.code for record in node.rejections] == [450, 502, 503]
 
 
+async def test_every_reply_names_the_command_it_answers(start_node):
+    node = await start_node(
+        "@on('smtp_rewrite_response')\n"
+        "def r(status, response, command, conn):\n"
+        "    return (None, 'to ' + str(command))\n"
+    )
+    client = await node.greeted()
+    said = [b"NOOP", b"MAIL FROM:<a@x.test>", b"RCPT TO:<b@y.test>", b"DATA"]
+
+    lines = [(await client.command(line)).lines for line in said]
+    await client.send(b"a: b\r\n.\r\n")
+    lines.append((await client.reply()).lines)
+    lines += [(await client.command(line)).lines for line in (b"RSET", b"HELO c", b"QUIT")]
+
+    spoken = [*said, b".", b"RSET", b"HELO c", b"QUIT"]
+    assert lines == [[f"to {command.decode()}"] for command in spoken]
+
+
 async def test_a_reply_rewritten_to_421_closes(start_node):
     node = await start_node(
         "@on('smtp_rewrite_response')\n"
