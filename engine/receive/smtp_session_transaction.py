@@ -7,6 +7,7 @@ Invariants:
     * A recipient is relayed to if the client may relay anywhere, or a listener domain says so.
     * The octets of a refused chunk are read all the same: what follows them is a command.
     * Whatever the verdict, the transaction is over after it.
+    * Content that memory is too short for is dropped while it comes in, and answered 421.
 
 Failure: a spent ``data_processing_timeout`` is 451 4.4.5 and nothing of the message is kept.
 
@@ -88,7 +89,7 @@ async def obey_mail(session: SmtpSession, argument: str, line: str) -> None:
     session.sender = sender
     session.forget_errors()
     session.smtputf8 = "SMTPUTF8" in parameters or not sender.email.isascii()
-    await session.answer(SENDER_OK)
+    await session.answer(SENDER_OK, line)
 
 
 async def obey_rcpt(session: SmtpSession, argument: str, line: str) -> None:
@@ -121,7 +122,7 @@ async def obey_rcpt(session: SmtpSession, argument: str, line: str) -> None:
     session.recipients.append(recipient.email)
     if not recipient.email.isascii():
         session.smtputf8 = True
-    await session.answer(RECIPIENT_OK)
+    await session.answer(RECIPIENT_OK, line)
 
 
 # -- relaying ---------------------------------------------------------------------------------
@@ -189,25 +190,42 @@ async def obey_data(session: SmtpSession, argument: str, line: str) -> None:
         text = f"4.3.2 {session.options.hostname} {reason}"
         await session.answer(make_reply(421, text), line)
         return
-    await session.answer(START_DATA)
+    await session.answer(START_DATA, line)
     if session.is_ending:
         return
+    dropped_for: SmtpReply | None = None
     reader = DataReader(session.options.max_message_size_bytes)
     rest = reader.feed(session.take_input()) if session.has_input else None
     while rest is None:
         await session.flush()
         await session.more_input()
-        rest = reader.feed(session.take_input())
+        block = session.take_input()
+        shortage = _shortage_after(session, len(block))
+        rest = reader.feed(block)
+        if shortage is not None and rest is None:
+            # The client is told after its dot: in the middle it would not listen.
+            reader.drop()
+            dropped_for = shortage
         if reader.is_hopeless:
-            await session.answer(data_reader.TOO_BIG, ".")
+            await session.answer(dropped_for or data_reader.TOO_BIG, ".")
             session.is_ending = True
             return
     session.give_back(rest)
-    if reader.too_big:
-        await _refuse_content(session, data_reader.TOO_BIG)
+    if dropped_for is not None or reader.too_big:
+        await _refuse_content(session, dropped_for or data_reader.TOO_BIG)
         return
     content = reader.content()
     await _finish(session, content, is_dotless=reader.is_dotless)
+
+
+def _shortage_after(session: SmtpSession, octets: int) -> SmtpReply | None:
+    """Count octets of content; return the refusal when memory is too short for them, or None."""
+    memory = session.ports.memory
+    memory.grow(octets)
+    reason = memory.trouble()
+    if reason is None:
+        return None
+    return make_reply(421, f"4.3.2 {session.options.hostname} {reason}")
 
 
 async def obey_bdat(session: SmtpSession, argument: str, line: str) -> None:
@@ -230,7 +248,7 @@ async def obey_bdat(session: SmtpSession, argument: str, line: str) -> None:
             session.reset()
         return
     if not last:
-        await session.answer(make_reply(250, f"2.0.0 {size} octets received"))
+        await session.answer(make_reply(250, f"2.0.0 {size} octets received"), line)
         return
     content, session.chunks = bytes(session.chunks), None
     await _finish(session, content, is_dotless=False)
@@ -247,8 +265,10 @@ async def _read_chunk(session: SmtpSession, chunks: bytearray, size: int) -> Non
         left -= len(block)
         if session.chunk_trouble is None:
             chunks += block
+            session.chunk_trouble = _shortage_after(session, len(block))
             if len(chunks) > session.options.max_message_size_bytes:
                 session.chunk_trouble = data_reader.TOO_BIG
+            if session.chunk_trouble is not None:
                 chunks.clear()
 
 
@@ -270,6 +290,11 @@ async def _finish(session: SmtpSession, content: bytes, *, is_dotless: bool) -> 
         await _refuse_content(session, judged.refusal)
         return
     content = judged.content or b"\r\n"
+    # Storing it takes as much again: what was read in time may still be too much to keep.
+    shortage = _shortage_after(session, len(content))
+    if shortage is not None:
+        await _refuse_content(session, shortage)
+        return
     incoming = _make_incoming(session, content)
     incoming.is_wire_ready = is_dotless and judged.has_only_crlf and content.endswith(b"\r\n")
     session.messages += 1
