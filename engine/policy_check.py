@@ -11,9 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
-import ast
-import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,11 +22,12 @@ from engine.dry_check import DryCheck
 from engine.hooks import HOOKS
 from engine.records.local_log import parse_local_log_options
 from engine.records.log_hook import parse_hook_records
+from engine.registration_check import check_registrations
 from engine.script_api import ScriptApi
 from engine.throttle.limiter import MemoryLimiter
 from policy.epoch import Epoch
 from policy.errors import PolicyLoadError
-from policy.hook_registry import HookTable, PolicyFinding
+from policy.hook_registry import PolicyFinding
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
 
@@ -74,75 +73,6 @@ def check_policy(path: Path) -> list[PolicyFinding]:
         findings += check_registrations(files)
         findings += check_calls(files)
     return _in_order(findings)
-
-
-def check_registrations(files: Iterable[Path]) -> list[PolicyFinding]:
-    """Return what is wrong with the handlers that stand in some scripts, without running them."""
-    table = HookTable(HOOKS)
-    findings: list[PolicyFinding] = []
-    for path in sorted(files):
-        try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, ValueError):
-            # The load says so already.
-            continue
-        for event, function in _registered(tree):
-            text = _misfit(table, event, function)
-            if text:
-                line = function.decorator_list[0].lineno
-                findings.append(PolicyFinding(str(path), line, "error", text))
-    return findings
-
-
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-def _registered(tree: ast.Module) -> Iterator[tuple[str, _Function]]:
-    """Yield each function that ``@on("event")`` or ``@mta.on("event")`` decorates."""
-    for node in ast.walk(tree):
-        if not isinstance(node, _Function):
-            continue
-        for decorator in node.decorator_list:
-            match decorator:
-                case ast.Call(
-                    func=ast.Name(id="on") | ast.Attribute(value=ast.Name(id="mta"), attr="on"),
-                    args=[ast.Constant(value=str(event))],
-                ):
-                    yield event, node
-
-
-def _misfit(table: HookTable, event: str, function: _Function) -> str:
-    hook = table.find(event)
-    if hook is None:
-        nearest = table.nearest(event)
-        hint = f"; did you mean {nearest!r}?" if nearest else ""
-        return f"there is no event {event!r}{hint}"
-    try:
-        _signature_of(function.args).bind(*hook.arguments)
-    except TypeError as error:
-        return f"the handler must accept {event}({', '.join(hook.arguments)}): {error}"
-    return ""
-
-
-def _signature_of(arguments: ast.arguments) -> inspect.Signature:
-    """Return the signature of a function by its text."""
-    kind = inspect.Parameter
-    positional = [
-        *((one.arg, kind.POSITIONAL_ONLY) for one in arguments.posonlyargs),
-        *((one.arg, kind.POSITIONAL_OR_KEYWORD) for one in arguments.args),
-    ]
-    needed = len(positional) - len(arguments.defaults)
-    made = [
-        kind(name, of_kind, default=kind.empty if index < needed else None)
-        for index, (name, of_kind) in enumerate(positional)
-    ]
-    if arguments.vararg:
-        made.append(kind(arguments.vararg.arg, kind.VAR_POSITIONAL))
-    for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        made.append(kind(one.arg, kind.KEYWORD_ONLY, default=None if default else kind.empty))
-    if arguments.kwarg:
-        made.append(kind(arguments.kwarg.arg, kind.VAR_KEYWORD))
-    return inspect.Signature(made)
 
 
 def _in_order(findings: Iterable[PolicyFinding]) -> list[PolicyFinding]:

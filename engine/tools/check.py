@@ -46,8 +46,8 @@ def report(kind: str, path: Path, checker: Checker | None) -> int:
         click.echo(f"{path}: error: {_cannot_check(kind)}")
         return 1
     if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        click.echo(f"{path}: error: the file {what}")
+        what = "this is no file" if path.exists() else "there is no such file"
+        click.echo(f"{path}: error: {what}")
         return 1
     errors = 0
     for finding in checker(path):

@@ -102,3 +102,42 @@ def test_a_certificate_that_is_not_there_is_a_warning(tmp_path):
     (finding,) = findings_of(tmp_path, text)
 
     assert finding == "init.py:8: warning: tls_certificate: there is no file /nowhere/cert.pem"
+
+
+def test_all_handlers_that_do_not_fit_are_reported_though_the_first_ends_the_load(tmp_path):
+    wrong = '@on("get_queue_confg")\ndef q(d): ...\n@on("get_egress_pool")\ndef p(a, b): ...\n'
+    call = "\ndef path(d, s, n):\n    return mta.make_egress_path(bogus=1)\n"
+    found = findings_of(tmp_path, GOOD + wrong + call)
+    assert [text.split(": ", 2)[0] for text in found] == ["init.py:9", "init.py:11", "init.py:15"]
+
+
+def test_what_is_wrong_in_an_import_and_in_the_script_is_reported_at_once(tmp_path):
+    (tmp_path / "tenants.py").write_text("x = (\n")
+    found = findings_of(tmp_path, GOOD + 'import tenants\n@on("nothing")\ndef n(): ...\n')
+    assert [text.split(": ", 2)[0] for text in found] == ["tenants.py:1", "init.py:10"]
+
+
+def test_errors_come_by_line(tmp_path):
+    wrong = """
+@on("get_egress_path")
+def path(routing_domain, egress_source, site_name):
+    return mta.make_egress_path(bogus=1)
+@on("get_queue_config")
+def queue(domain, tenant, campaign, routing_domain):
+    return mta.make_queue_config(retry_interval="soon")
+"""
+    found = findings_of(tmp_path, GOOD + wrong)
+    assert [text.split(": ", 2)[0] for text in found] == ["init.py:12", "init.py:15"]
+
+
+@pytest.mark.parametrize("name", ["json.py", "uuid.py", "mta.py"])
+def test_a_script_named_like_a_module_is_an_error(tmp_path, name):
+    (tmp_path / name).write_text("")
+    (finding,) = findings_of(tmp_path, GOOD)
+    assert finding.startswith(f"{name}: error: a script cannot be named like the module ")
+
+
+def test_an_import_that_does_not_exist_has_its_line(tmp_path):
+    (finding,) = findings_of(tmp_path, GOOD + "import tenants\n")
+    assert finding.startswith("init.py:9: error: ")
+    assert "'tenants'" in finding

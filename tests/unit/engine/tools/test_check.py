@@ -70,7 +70,9 @@ def test_a_warning_alone_ends_with_0(run):
 def test_what_is_no_file_is_said_in_one_line(run, missing):
     result = run("--policy", missing)
     assert result.exit_code == 1
-    assert result.output.startswith(f"{missing}: error: the file ")
+    assert result.output.startswith(
+        (f"{missing}: error: there is no", f"{missing}: error: this is no")
+    )
     assert "Traceback" not in result.output
 
 
