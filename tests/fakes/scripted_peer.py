@@ -267,9 +267,20 @@ def _path_of(command: str) -> str:
 
 @contextlib.asynccontextmanager
 async def scripted_peer(
-    playbook: dict[str, Any] | None = None, *, host: str = "127.0.0.1", **options: Any
+    playbook: dict[str, Any] | None = None,
+    *,
+    host: str = "127.0.0.1",
+    reads_ahead: int = 1 << 26,
+    **options: Any,
 ) -> AsyncIterator[Peer]:
-    """Run a host; nothing of it is left afterwards."""
+    """Run a host; nothing of it is left afterwards.
+
+    Args:
+        playbook: What it does.
+        host: Where it listens.
+        reads_ahead: How many octets it takes from the network before it looks at them.
+        options: The fields of ``Peer``.
+    """
     peer = Peer(playbook or {}, **options)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -287,7 +298,7 @@ async def scripted_peer(
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(serve, host, 0, limit=1 << 26)
+    server = await asyncio.start_server(serve, host, 0, limit=reads_ahead)
     peer.address = server.sockets[0].getsockname()[:2]
     try:
         yield peer
