@@ -35,9 +35,13 @@ class KeyPair:
         )
 
 
-@functools.cache
-def rsa_pair(bits: int = 1024, number: int = 0) -> KeyPair:
+def rsa_pair(number: int = 0, bits: int = 1024) -> KeyPair:
     """Return an RSA key pair, made once per process and number."""
+    return _rsa_pair(number, bits)
+
+
+@functools.cache
+def _rsa_pair(_number: int, bits: int) -> KeyPair:
     private = rsa.generate_private_key(65537, bits)
     public = private.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
