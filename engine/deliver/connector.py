@@ -65,7 +65,7 @@ async def open_connection(
         if error.errno == errno.ETIMEDOUT:
             raise ConnectFailedError("connection failed: ETIMEDOUT") from error
         raise PeerTimeoutError(f"no connection within {timeout_s:g} s") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         _close(link)
         raise _as_ours(error) from error
     except BaseException:
@@ -77,8 +77,11 @@ async def open_connection(
 def _bind(link: socket.socket, address: str) -> None:
     with contextlib.suppress(OSError):  # an older kernel chooses the port at bind
         link.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+    family, _, _, _, own = _numeric(address, 0)
+    if family != link.family:
+        raise ConnectFailedError(f"the source address {address} is of another family")
     try:
-        link.bind(_numeric(address, 0)[4])
+        link.bind(own)
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
             raise ConnectFailedError(f"{UNPLUMBED}: {address}") from error
@@ -91,9 +94,11 @@ def _numeric(address: str, port: int) -> Any:
     return socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=flags)[0]
 
 
-def _as_ours(error: OSError) -> ConnectFailedError:
+def _as_ours(error: OSError | ValueError) -> ConnectFailedError:
     if isinstance(error, ConnectFailedError):
         return error
+    if isinstance(error, ValueError):
+        return ConnectFailedError("connection failed: not an address")
     name = errno.errorcode.get(error.errno or 0, "") or str(error)
     # Past ``bind`` EADDRNOTAVAIL means that no local port is left for this host.
     if error.errno in _EXHAUSTED or error.errno == errno.EADDRNOTAVAIL:
