@@ -317,3 +317,8 @@ def test_a_connection_keeps_copies():
     assert meta == {"list": [1], "k": [1, 2]}
     with pytest.raises(TypeError):
         view.set_meta(None, 1)
+
+
+def test_mail_is_signed_at_reception_only():
+    with pytest.raises(ValueError, match="when it is received"):
+        make()[1].dkim_sign(None)
