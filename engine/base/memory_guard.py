@@ -1,6 +1,7 @@
 """How much memory the node uses, judged against limits: shed load before the kernel kills.
 
-Place in flow: sampled by ``engine.app`` once a second; reception's gate asks ``trouble``.
+Place in flow: sampled by ``engine.app`` once a second; reception's gate asks ``trouble``, and
+sessions tell of the content they read between two samples.
 
 Invariants:
     * The page cache is not counted: a cgroup's inactive file pages do not shed load.
@@ -81,6 +82,7 @@ class MemoryGuard:
         self.hard, self._soft_set = self._hard_found, self._soft_found
         self._low_set = 0
         self.usage = read_usage()
+        self._grown = 0
         self.is_low = self.is_over = False
         self.low_count = self.over_count = 0
 
@@ -106,12 +108,21 @@ class MemoryGuard:
     def sample(self) -> None:
         """Read the use of memory and judge it."""
         self.usage = read_usage()
+        self._grown = 0
         was_low, was_over = self.is_low, self.is_over
         self.is_low = self.usage >= self.low
         self.is_over = self.usage >= self.soft
         self.low_count += self.is_low and not was_low
         self.over_count += self.is_over and not was_over
 
+    def grow(self, octets: int) -> None:
+        """Count octets taken, or freed if negative, since the last sample.
+
+        Many large messages come in faster than the samples.
+        """
+        self._grown += octets
+
     def trouble(self) -> str | None:
         """Return why no mail is taken because of memory, or None."""
-        return "load shedding, memory is short" if self.is_over else None
+        is_over = self.usage + self._grown >= self.soft
+        return "load shedding, memory is short" if is_over else None

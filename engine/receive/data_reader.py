@@ -41,7 +41,16 @@ LINE_TOO_LONG = make_reply(500, "5.2.3 line too long")
 class DataReader:
     """Gathers the blocks of one DATA command until the terminator."""
 
-    __slots__ = ("_buffer", "_kept", "_limit", "_scanned", "excess", "is_dotless", "too_big")
+    __slots__ = (
+        "_buffer",
+        "_kept",
+        "_limit",
+        "_scanned",
+        "excess",
+        "is_dotless",
+        "is_dropped",
+        "too_big",
+    )
 
     def __init__(self, max_message_size_bytes: int) -> None:
         self._buffer = bytearray()
@@ -49,9 +58,11 @@ class DataReader:
         self._scanned = 0
         self._kept = 0
         self.too_big = False
+        #: Nothing of the message is kept, whatever its size.
+        self.is_dropped = False
         #: No line began with a dot; known once the content was asked for.
         self.is_dotless = False
-        #: Octets thrown away because the message is over the limit.
+        #: Octets thrown away because the message is over the limit, or dropped.
         self.excess = 0
 
     def feed(self, block: bytearray) -> bytes | None:
@@ -83,13 +94,25 @@ class DataReader:
         # Transparent dots do not count against the limit: it is judged again at the end.
         if self.too_big or len(buffer) > self._limit * 2 + 1024:
             self._overflow()
+        elif self.is_dropped:
+            self._cut()
         return None
+
+    def drop(self) -> int:
+        """Keep nothing of what came and comes; the end is still seen. Return the octets freed."""
+        self.is_dropped = True
+        before = self.excess
+        self._cut()
+        return self.excess - before
 
     def _overflow(self) -> None:
         self.too_big = True
-        self._kept = 1
+        self._cut()
+
+    def _cut(self) -> None:
         surplus = len(self._buffer) - 4
         if surplus > 0:
+            self._kept = 1
             self.excess += surplus
             del self._buffer[:surplus]
             self._scanned = 0

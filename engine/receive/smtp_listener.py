@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
+from engine.base.memory_guard import MemoryGuard
 from engine.base.metrics import Metrics
 from engine.base.tls_files import ServerTls
 from engine.model.errors import ConfigurationError
@@ -43,6 +44,7 @@ class ListenerPorts(Protocol):
     supervisor: Supervisor
     clock: Clock
     metrics: Metrics
+    memory: MemoryGuard
     relaxed: bool
 
     def gate(self) -> str | None:

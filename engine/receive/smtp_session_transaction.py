@@ -200,11 +200,12 @@ async def obey_data(session: SmtpSession, argument: str, line: str) -> None:
         await session.flush()
         await session.more_input()
         block = session.take_input()
-        shortage = _shortage_after(session, len(block))
+        shortage = None if reader.is_dropped else _shortage_after(session, len(block))
         rest = reader.feed(block)
         if shortage is not None and rest is None:
-            # The client is told after its dot: in the middle it would not listen.
-            reader.drop()
+            # The client is told after its dot: in the middle it would not listen. What this
+            # frees lets others finish.
+            session.ports.memory.grow(-reader.drop())
             dropped_for = shortage
         if reader.is_hopeless:
             await session.answer(dropped_for or data_reader.TOO_BIG, ".")
@@ -269,6 +270,7 @@ async def _read_chunk(session: SmtpSession, chunks: bytearray, size: int) -> Non
             if len(chunks) > session.options.max_message_size_bytes:
                 session.chunk_trouble = data_reader.TOO_BIG
             if session.chunk_trouble is not None:
+                session.ports.memory.grow(-len(chunks))
                 chunks.clear()
 
 
@@ -293,6 +295,7 @@ async def _finish(session: SmtpSession, content: bytes, *, is_dotless: bool) -> 
     # Storing it takes as much again: what was read in time may still be too much to keep.
     shortage = _shortage_after(session, len(content))
     if shortage is not None:
+        session.ports.memory.grow(-2 * len(content))
         await _refuse_content(session, shortage)
         return
     incoming = _make_incoming(session, content)

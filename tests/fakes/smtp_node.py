@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.base.clock import loop_clock
 from engine.base.lifecycle import Supervisor
+from engine.base.memory_guard import MemoryGuard
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.dry_check import DryCheck
@@ -85,6 +86,7 @@ class SmtpNode:
         self.clock = loop_clock(loop)
         self.supervisor = Supervisor()
         self.metrics = Metrics(ENGINE_METRICS)
+        self.memory = MemoryGuard({"CIRRUS_MEMORY_HARD_LIMIT": str(1 << 50)})
         self.relaxed = False
         self.trouble: str | None = None
         self.sink = ListSink()

@@ -46,6 +46,30 @@ def test_a_limit_taken_out_of_the_script_no_longer_holds(monkeypatch):
     assert made.low == 600 * MIB
 
 
+def test_what_is_taken_between_two_samples_counts_at_once(monkeypatch):
+    made = guard(monkeypatch, HARD=1000 * MIB)
+    made.use(700 * MIB)
+
+    made.grow(49 * MIB)
+    assert made.trouble() is None
+    made.grow(MIB)
+    assert made.trouble() == "load shedding, memory is short"
+    made.grow(-MIB)
+    assert made.trouble() is None
+    made.grow(100 * MIB)
+    made.use(700 * MIB)
+    assert made.trouble() is None
+
+
+def test_what_is_freed_after_a_sample_over_the_limit_counts_at_once(monkeypatch):
+    made = guard(monkeypatch, HARD=1000 * MIB)
+    made.use(800 * MIB)
+
+    made.grow(-51 * MIB)
+
+    assert made.trouble() is None
+
+
 def test_load_is_shed_above_the_soft_limit_only_and_counted_once(monkeypatch):
     made = guard(monkeypatch, HARD=1000 * MIB)
 

@@ -189,6 +189,34 @@ def test_a_reader_knows_whether_a_line_began_with_a_dot(octets):
         assert b"\r\n." not in content
 
 
+@given(wire, st.lists(st.integers(0, 40), max_size=6), st.integers(0, 6))
+def test_a_reader_that_drops_the_content_still_sees_the_end(octets, cuts, dropped_at):
+    octets += b"\r\n.\r\nNOOP\r\n"
+    reader, whole = DataReader(1000), DataReader(1000)
+    marks = [0, *sorted(cuts), len(octets)]
+
+    for index, (start, stop) in enumerate(zip(marks, marks[1:], strict=False)):
+        rest = reader.feed(bytearray(octets[start:stop]))
+        if rest is not None:
+            rest += octets[stop:]
+            break
+        if index == dropped_at:
+            reader.drop()
+
+    assert rest == whole.feed(bytearray(octets))
+    assert not reader.too_big
+
+
+def test_a_reader_says_what_dropping_the_content_frees():
+    reader = DataReader(100_000)
+    reader.feed(bytearray(b"x" * 50_000))
+
+    assert reader.drop() == 49_996
+    reader.feed(bytearray(b"x" * 50_000))
+    assert reader.drop() == 0
+    assert reader.feed(bytearray(b"\r\n.\r\n")) == b""
+
+
 def test_size_and_line_length_are_judged():
     assert judge(b"x" * 11) == (b"", LINE_TOO_LONG)
     assert judge(b"x" * 10, size=9) == (b"", TOO_BIG)

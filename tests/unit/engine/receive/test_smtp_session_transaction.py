@@ -46,3 +46,52 @@ async def test_a_chunked_body_is_looked_at_again(tmp_path):
 
         assert (await client.reply()).code == 250
         assert not node.taken[0].flags & FLAG_WIRE_READY
+
+
+MIB = 1 << 20
+
+
+def leave_memory(node, octets):
+    """Let so much memory be left before the node sheds load."""
+    node.memory.set_limits({"soft_limit": node.memory.usage + octets})
+
+
+async def test_content_that_memory_is_too_short_for_is_dropped_and_answered_421(tmp_path):
+    async with smtp_node(tmp_path) as node:
+        leave_memory(node, 4 * MIB)
+        client = await node.greeted()
+
+        reply = await client.deliver((b"x" * 78 + b"\r\n") * (6 * MIB // 80))
+
+        assert (reply.code, "memory is short" in reply.text) == (421, True)
+        assert node.taken == []
+        assert (await node.greeted()) is not None
+
+
+async def test_others_finish_with_the_memory_that_a_dropped_message_gives_back(tmp_path):
+    async with smtp_node(tmp_path) as node:
+        leave_memory(node, 4 * MIB)
+        large, small = await node.greeted(), await node.greeted()
+
+        for client in (large, small):
+            await client.codes(b"MAIL FROM:<a@x.test>", b"RCPT TO:<b@y.test>", b"DATA")
+        await large.send((b"x" * 78 + b"\r\n") * (6 * MIB // 80))
+        await small.send(b"Subject: small\r\n\r\nhello\r\n.\r\n")
+        assert (await small.reply()).code == 250
+        await large.send(b".\r\n")
+
+        assert (await large.reply()).code == 421
+        assert node.bodies() == [b"Subject: small\r\n\r\nhello\r\n"]
+
+
+async def test_a_chunk_that_memory_is_too_short_for_is_answered_421(tmp_path):
+    async with smtp_node(tmp_path) as node:
+        leave_memory(node, 4 * MIB)
+        client = await node.greeted()
+        await client.codes(b"MAIL FROM:<a@x.test>", b"RCPT TO:<b@y.test>")
+
+        await client.send(b"BDAT %d\r\n" % (6 * MIB) + b"x" * (6 * MIB))
+
+        reply = await client.reply()
+        assert (reply.code, "memory is short" in reply.text) == (421, True)
+        assert node.taken == []
