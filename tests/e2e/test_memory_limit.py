@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import smtplib
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +51,44 @@ def test_load_is_shed_with_421_and_503_until_there_is_room(make_node, sink):
     assert liveness[0] == 503
     assert b"memory" in liveness[2]
     assert [message.subject for message in sink.taken] == ["after"]
+
+
+def resident_bytes(node):
+    status = Path(f"/proc/{node.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) << 10
+
+
+def test_many_large_messages_at_once_do_not_outrun_the_limit(make_node, sink):
+    """All were let in while there was room; together they are four times the limit."""
+    hard, clients, size = 300 << 20, 60, 20 << 20
+    node = make_node(env={"CIRRUS_MEMORY_HARD_LIMIT": str(hard)})
+    block = (b"x" * 78 + b"\r\n") * ((1 << 20) // 80)
+    answers: list[bytes] = []
+    peaks: list[int] = []
+
+    with node.running():
+        open_now = [node.client(30.0) for _ in range(clients)]
+        for client in open_now:
+            client.ehlo()
+            for command in ("MAIL FROM:<a@x.test>", "RCPT TO:<b@y.test>", "DATA"):
+                assert client.docmd(command)[0] < 400
+        for _ in range(size >> 20):
+            for client in open_now:
+                client.sock.sendall(block)
+            peaks.append(resident_bytes(node))
+        for client in open_now:
+            client.sock.sendall(b".\r\n")
+            answers.append(client.getreply()[0])
+            peaks.append(resident_bytes(node))
+            client.close()
+        wait_until("room", node.is_live)
+        node.send("after")
+        wait_until("it", lambda: sink.subjects()["after"])
+        node.wait_records("Delivery", answers.count(250) + 1)
+
+    assert max(peaks) < hard
+    assert set(answers) <= {250, 421}
+    assert len(sink.taken) == answers.count(250) + 1
 
 
 def test_what_waits_is_delivered_while_memory_is_short(make_node, sink):
