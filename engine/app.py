@@ -20,7 +20,6 @@ import random
 import resource
 import socket
 import uuid
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -49,6 +48,7 @@ from engine.model.listener_options import ListenerOptions
 from engine.model.message import Message
 from engine.model.queue_config import MaildirProtocol, ScriptProtocol
 from engine.model.reply import make_reply
+from engine.node_metrics import NodeMetrics
 from engine.policy_check import check_local_logs
 from engine.policy_report import PolicyReport
 from engine.ready.ready_queue import ReadyQueue
@@ -57,7 +57,7 @@ from engine.receive.admission import Admission
 from engine.receive.smtp_listener import TlsContexts
 from engine.records.log_hook import parse_hook_records
 from engine.records.recorder import Recorder
-from engine.route.dns_resolver import DnsResolver
+from engine.route.dns_resolver import DnsCounts, DnsResolver
 from engine.schedule.promotion import Promotion
 from engine.schedule.reinsertion import Reinsertion
 from engine.schedule.scheduled_registry import ScheduledRegistry
@@ -128,7 +128,8 @@ class Node:
         self.disk_guards: list[DiskGuard] = []
         self.dispatchers: dict[asyncio.Task[Any], Any] = {}
         self._tls = TlsContexts(self.clock.mono)
-        self._resolver = DnsResolver(clock=self.clock.mono)
+        self.dns_counts = DnsCounts()
+        self.resolver = DnsResolver(clock=self.clock.mono, counts=self.dns_counts)
         self._sweeps = 0
 
         self.script_api = ScriptApi(self.limiter.take_nowait)
@@ -146,7 +147,7 @@ class Node:
         self.admission: Admission
         self.settlement: Settlement
         self.queues = ScheduledRegistry()
-        self.ready = ReadyRegistry(self, self.runtime, lambda: self._resolver, self.clock)
+        self.ready = ReadyRegistry(self, self.runtime, lambda: self.resolver, self.clock)
         self.promotion = Promotion(self, self.queues, self.ready, lambda: self.settlement)
         self.dry_check.queues_in_use = lambda: [queue.parsed for queue in self.queues]
         self.services: Services
@@ -209,7 +210,7 @@ class Node:
             clock=self.clock,
             store=self.store,
             runtime=self.runtime,
-            resolver=lambda: self._resolver,
+            resolver=lambda: self.resolver,
             limiter=self.limiter,
             hostname=self.hostname,
             settle=self.settlement.settle,
@@ -224,27 +225,7 @@ class Node:
         self.admission = Admission(self, self.promotion.insert)
         self.suspensions.on_change.append(self._control_changed)
         self.bounces.on_change.append(self.promotion.bounce_waiting)
-        self._declare_gauges()
-
-    def _declare_gauges(self) -> None:
-        metrics = self.metrics
-        metrics.gauge("scheduled_count_total").labels().set_function(self.promotion.count_waiting)
-        metrics.gauge("scheduled_queue_count").labels().set_function(lambda: len(self.queues))
-        metrics.gauge("memory_usage").labels().set_function(lambda: self.memory.usage)
-        metrics.gauge("memory_limit").labels().set_function(lambda: self.memory.soft)
-        metrics.gauge("memory_low_thresh").labels().set_function(lambda: self.memory.low)
-        ready = metrics.gauge("ready_count").labels("smtp_client")
-        ready.set_function(lambda: sum(len(queue.messages) for queue in self.ready))
-        out = metrics.gauge("connection_count").labels("smtp_client")
-        out.set_function(lambda: len(self.dispatchers))
-        path = str(self.disk_store.path)
-        errors = metrics.gauge("rocks_spool_background_errors").labels(path)
-        errors.set_function(lambda: self.disk_store.background_errors)
-        shed = metrics.gauge("rocks_spool_load_shed_active").labels(path)
-        shed.set_function(lambda: self.store.trouble() is not None)
-        for guard in self.disk_guards:
-            free = metrics.gauge("disk_free_bytes").labels(str(guard.path))
-            free.set_function(partial(getattr, guard, "free_bytes"))
+        NodeMetrics(self).bind()
 
     def _tune_collector(self) -> None:
         """Keep full garbage collections from holding the loop.
@@ -435,8 +416,9 @@ class Node:
     def set_resolver(self, declarations: Declarations) -> None:
         """Ask the name servers that the policy names."""
         zones, servfail = declarations.test_resolver or (None, None)
-        self._resolver = DnsResolver(
+        self.resolver = DnsResolver(
             clock=self.clock.mono,
+            counts=self.dns_counts,
             nameservers=list(declarations.nameservers) if declarations.nameservers else None,
             zones=list(zones) if zones is not None else None,
             servfail=list(servfail) if servfail is not None else None,

@@ -46,14 +46,6 @@ SCHEDULE_METRICS = (
     _counter("delayed_due_to_message_rate_throttle", "held by the queue's message rate", "queue"),
     _counter("delayed_due_to_ready_queue_full", "held because the ready queue was full", "queue"),
     _counter("delayed_due_to_throttle_insert_ready", "held by the script's throttle", "queue"),
-    _counter("total_qmaint_runs", "promotion runs over scheduled queues"),
-    _histogram("queue_insert_latency", "seconds to insert into a scheduled queue"),
-    _histogram("queue_resolve_latency", "seconds to find or make a scheduled queue"),
-    _histogram(
-        "timeq_pop_tardiness",
-        "seconds a timer fired late",
-        buckets=_POP_BUCKETS,
-    ),
     _histogram(
         "timeq_reinsert_tardiness",
         "seconds a message was promoted after its due time",
@@ -66,8 +58,6 @@ READY_METRICS = (
     _counter("ready_full", "inserts refused because the ready queue was full", "service"),
     _gauge("queued_count_by_provider", "scheduled and ready messages", "provider"),
     _gauge("queued_count_by_provider_and_pool", "scheduled and ready messages", *_POOL),
-    _counter("total_readyq_runs", "runs over ready queues"),
-    _histogram("ready_queue_insert_latency", "seconds to insert into a ready queue"),
 )
 
 DELIVERY_METRICS = (
@@ -85,7 +75,6 @@ DELIVERY_METRICS = (
     _gauge("connection_count_by_provider_and_pool", "outbound connections open now", *_POOL),
     _counter("total_connection_count", "connections ever made", "service"),
     _counter("bind_failures", "source addresses that could not be bound"),
-    _counter("proxy_connection_failures", "failed connections to an egress proxy"),
     _counter("dispatcher_watchdog_aborted_total", "dispatchers ended for no progress", "service"),
     _histogram("deliver_message_latency_rollup", "seconds of a delivery attempt", "service"),
     _gauge("dns_mx_resolve_in_progress", "MX look-ups under way"),
@@ -100,7 +89,6 @@ RECORD_METRICS = (
     _counter("log_hook_backlog_count", "records that met a hook's back pressure", "logger"),
     _counter("log_records_dropped_total", "records lost because a sink stayed full", "logger"),
     _counter("log_write_errors_total", "failed writes of log segments", "logger"),
-    _histogram("log_submit_latency", "seconds to hand a record to a sink", "logger"),
 )
 
 NODE_METRICS = (
@@ -115,13 +103,10 @@ NODE_METRICS = (
     _counter("memory_over_limit_count", "times memory use passed the soft limit"),
     _gauge("message_count", "messages in memory"),
     _gauge("message_data_resident_count", "messages whose body is in memory"),
-    _gauge("message_meta_resident_count", "messages whose metadata is in memory"),
     _histogram("message_data_load_latency", "seconds to load a body from the spool"),
-    _histogram("message_meta_load_latency", "seconds to load metadata from the spool"),
     _histogram("message_save_latency", "seconds to store a message"),
     _gauge("rocks_spool_background_errors", "background errors of the spool", "path"),
     _gauge("rocks_spool_load_shed_active", "1 while the spool takes no mail", "path"),
-    _gauge("rocks_spool_write_stopped", "1 while the spool refuses writes", "path"),
     _gauge("process_cpu_usage_sum", "CPU use of the process, percent of one core"),
     _gauge("process_cpu_usage_normalized", "CPU use of the process, percent of all cores"),
     _counter("task_defects_total", "tasks that ended with an unexpected error"),
@@ -140,7 +125,6 @@ POLICY_METRICS = (
     _counter("lruttl_miss_count", "cache misses", "cache_name"),
     _counter("lruttl_lookup_count", "cache look-ups", "cache_name"),
     _counter("lruttl_evict_count", "entries evicted for room", "cache_name"),
-    _counter("lruttl_expire_count", "entries that expired", "cache_name"),
 )
 
 ENGINE_METRICS = (

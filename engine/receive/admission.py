@@ -104,6 +104,7 @@ class Admission:
         self._insert = insert
         self._signing = MessageSigning()
         received = ports.metrics.counter("total_messages_received")
+        self._save_latency = ports.metrics.histogram("message_save_latency").labels()
         self._count_smtp = received.labels("esmtp_listener")
         self._count_http = received.labels("http_listener")
 
@@ -268,7 +269,9 @@ class Admission:
             return Admitted(INTERNAL)
         incoming.phase = Phase.SPOOL
         if keep:
+            began = self._clock.mono()
             await self._store.commit(keep, relaxed=incoming.relaxed)
+            self._save_latency.observe(self._clock.mono() - began)
             if incoming.abandoned:
                 # The session answered 4xx while the disk was slow: the client still owns it.
                 for message in keep:

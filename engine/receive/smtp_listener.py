@@ -71,6 +71,9 @@ class SmtpListener:
         ]
         self._total = metrics.counter("total_connection_count").labels("esmtp_listener")
         self._denied = metrics.counter("total_connections_denied").labels("esmtp_listener")
+        self.read_data_duration = metrics.histogram("smtpsrv_read_data_duration").labels()
+        self.process_data_duration = metrics.histogram("smtpsrv_process_data_duration").labels()
+        self.transaction_duration = metrics.histogram("smtpsrv_transaction_duration").labels()
         rejections = metrics.counter("smtp_server_rejections")
         self._rejections = [rejections.labels(label), rejections.labels("total")]
 

@@ -85,7 +85,7 @@ class SmtpSession(SmtpStream):
 
     def __init__(self, listener: SmtpListener) -> None:
         super().__init__()
-        self._listener = listener
+        self.listener = listener
         self.ports: ListenerPorts = listener.ports
         self.options: ListenerOptions = listener.options
         self.session_id = ""
@@ -100,6 +100,7 @@ class SmtpSession(SmtpStream):
         self.identity: str | None = None
         self.peer_ip = self.own_ip = self.own_address = ""
         self.messages = 0
+        self.began_mono = 0.0
         self.domains: dict[str, Any] = {}
         self.rewrites = False
         self.reset()
@@ -107,7 +108,7 @@ class SmtpSession(SmtpStream):
     def connection_made(self, transport: Any) -> None:
         """Take the connection: called by the loop."""
         self.transport = transport
-        self._listener.session_began(self)
+        self.listener.session_began(self)
         self.ports.supervisor.start(self._converse(), "smtp-session")
 
     def on_silence(self) -> None:
@@ -124,7 +125,7 @@ class SmtpSession(SmtpStream):
 
     def closed_for_mail(self) -> str | None:
         """Return why no transaction may begin now, or None."""
-        return "shutting down" if self._listener.is_draining else self.ports.gate()
+        return "shutting down" if self.listener.is_draining else self.ports.gate()
 
     def close_if_idle(self) -> None:
         """Close the session when it waits for a command outside a transaction (node shutdown)."""
@@ -157,7 +158,7 @@ class SmtpSession(SmtpStream):
             log.debug("session with %s ended: %s", self.peer_ip, error)
         finally:
             self.close()
-            self._listener.session_ended(self)
+            self.listener.session_ended(self)
 
     async def _begin(self) -> None:
         peer = self.transport.get_extra_info("peername") or ("", 0)
@@ -182,7 +183,7 @@ class SmtpSession(SmtpStream):
             await start_tls(self, find_context(self), await self._take_client_hello())
         reason = self.closed_for_mail()
         if reason is not None:
-            self._listener.denied()
+            self.listener.denied()
             await self.answer(make_reply(421, f"4.3.2 {self.options.hostname} {reason}"))
             self.is_ending = True
             return
@@ -207,7 +208,7 @@ class SmtpSession(SmtpStream):
         runtime = self.ports.runtime
         try:
             if runtime.is_handled("get_listener_parameters"):
-                listen = _join(self._listener.address)
+                listen = _join(self.listener.address)
                 given = await finished(
                     runtime.fire_nowait("get_listener_parameters", listen, self.connection)
                 )
@@ -306,7 +307,7 @@ class SmtpSession(SmtpStream):
     def _note_rejection(self, reply: SmtpReply, command: str) -> None:
         if reply.code == 421 and reply.full_text.startswith("4.3.2 "):
             return
-        self._listener.rejected()
+        self.listener.rejected()
         self.ports.recorder.record(
             RecordKind.REJECTION,
             None,

@@ -65,7 +65,11 @@ SubmitHook = Callable[[Message, str], Awaitable[None]]
 
 
 class LogHookSink:
-    """Makes a message of each record of one hook."""
+    """Makes a message of each record of one hook.
+
+    Attributes:
+        backlogged: Records that met the back pressure.
+    """
 
     is_hook = True
 
@@ -94,6 +98,7 @@ class LogHookSink:
         self._room = asyncio.Event()
         self._room.set()
         self._is_closing = False
+        self.backlogged = 0
 
     def wants(self, kind: RecordKind) -> bool:
         """Return whether records of this kind become messages."""
@@ -120,6 +125,7 @@ class LogHookSink:
         )
         self._waiting.put_nowait(made)
         if self.must_wait:
+            self.backlogged += 1
             self._room.clear()
 
     @property

@@ -20,6 +20,7 @@ import asyncio
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import dns.exception
@@ -66,6 +67,31 @@ class MxAnswer(NamedTuple):
     is_implicit: bool = False
 
 
+@dataclass(slots=True)
+class DnsCounts:
+    """What resolvers did; outlives a resolver that a reload replaced.
+
+    Attributes:
+        hit: Questions answered from the cache.
+        miss: Questions asked.
+        evict: Answers dropped for room.
+        mx_hit: Questions for hosts among those answered from the cache.
+        mx_miss: Questions for hosts among those asked.
+        mx_ok: Domains whose hosts were found, or known to be none.
+        mx_failed: Domains whose hosts could not be found.
+        mx_under_way: Domains whose hosts are being looked for.
+    """
+
+    hit: int = 0
+    miss: int = 0
+    evict: int = 0
+    mx_hit: int = 0
+    mx_miss: int = 0
+    mx_ok: int = 0
+    mx_failed: int = 0
+    mx_under_way: int = 0
+
+
 class DnsResolver:
     """The resolver of one process."""
 
@@ -79,6 +105,7 @@ class DnsResolver:
         timeout_s: float = 5.0,
         concurrency: int = 128,
         negative_ttl_s: float = 300.0,
+        counts: DnsCounts | None = None,
     ) -> None:
         """Ask name servers, or answer from zones only.
 
@@ -90,10 +117,12 @@ class DnsResolver:
             timeout_s: The longest that a question may take.
             concurrency: How many questions may be under way.
             negative_ttl_s: How long absence is remembered.
+            counts: Where it counts what it does.
 
         Raises:
             ConfigurationError: A name server or a zone is malformed.
         """
+        self.counts = counts if counts is not None else DnsCounts()
         self._mono = clock
         self._timeout_s = timeout_s
         self._negative_ttl_s = negative_ttl_s
@@ -113,9 +142,18 @@ class DnsResolver:
             RouteNotFoundError: The domain does not exist, or cannot be one.
             DnsFailureError: Nobody could say.
         """
-        answer = await self.lookup(domain, "MX")
-        if answer.kind is AnswerKind.NO_NAME:
-            raise RouteNotFoundError(f"the domain {domain} does not exist")
+        counts = self.counts
+        counts.mx_under_way += 1
+        try:
+            answer = await self.lookup(domain, "MX")
+            if answer.kind is AnswerKind.NO_NAME:
+                raise RouteNotFoundError(f"the domain {domain} does not exist")
+        except (DnsFailureError, RouteNotFoundError):
+            counts.mx_failed += 1
+            raise
+        finally:
+            counts.mx_under_way -= 1
+        counts.mx_ok += 1
         if answer.kind is AnswerKind.NO_DATA:
             return MxAnswer(((1, _text(answer.canonical)),), is_implicit=True)
         preferences: dict[str, int] = {}
@@ -170,6 +208,8 @@ class DnsResolver:
         while True:
             cached = self._cache.get(key)
             if cached is not None and cached[0] > self._mono():
+                self.counts.hit += 1
+                self.counts.mx_hit += rdtype == "MX"
                 return self._recalled(key, cached[1])
             waiting = self._under_way.get(key)
             if waiting is None:
@@ -188,6 +228,8 @@ class DnsResolver:
         name = _parse_name(key[0])
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way[key] = done
+        self.counts.miss += 1
+        self.counts.mx_miss += key[1] == "MX"
         try:
             answer = await self._ask(name, key[1])
         except DnsFailureError as error:
@@ -215,6 +257,7 @@ class DnsResolver:
         self._cache.move_to_end(key)
         if len(self._cache) > _MAX_CACHED:
             self._cache.popitem(last=False)
+            self.counts.evict += 1
 
     def forget(self) -> None:
         """Drop every cached answer."""

@@ -1,0 +1,268 @@
+"""The node's state as metrics, read when they are asked for.
+
+Place in flow: ``engine.app`` binds it once; ``/metrics`` asks.
+
+Invariants: nothing is counted twice or kept here; a series lives as long as what it counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from engine.base.clock import Clock
+from engine.base.disk_guard import DiskGuard
+from engine.base.lifecycle import Supervisor
+from engine.base.memory_guard import MemoryGuard
+from engine.base.metrics import Labels, Metrics
+from engine.ready.ready_registry import ReadyRegistry
+from engine.route.dns_resolver import DnsCounts, DnsResolver
+from engine.schedule.scheduled_queue import ScheduledQueue
+from engine.schedule.scheduled_registry import ScheduledRegistry
+from engine.spool.disk_store import DiskStore
+from policy.runtime import PolicyRuntime
+
+Samples = Iterable[tuple[Labels, float]]
+
+
+class NodeState(Protocol):
+    """What there is to see of a node."""
+
+    clock: Clock
+    metrics: Metrics
+    memory: MemoryGuard
+    supervisor: Supervisor
+    queues: ScheduledRegistry
+    ready: ReadyRegistry
+    disk_store: DiskStore
+    disk_guards: list[DiskGuard]
+    runtime: PolicyRuntime
+    declared: Any
+    dns_counts: DnsCounts
+
+    @property
+    def resolver(self) -> DnsResolver:
+        """Return the resolver in use."""
+
+
+class NodeMetrics:
+    """Gauges and counters over the state of a node."""
+
+    def __init__(self, node: NodeState) -> None:
+        self._node = node
+        self._cpu = _CpuUse(node.clock.mono)
+
+    def bind(self) -> None:
+        """Have the node's metrics ask here."""
+        node, gauge, counter = self._node, self._node.metrics.gauge, self._node.metrics.counter
+        gauge("scheduled_count").set_collect(self._scheduled)
+        gauge("scheduled_count_total").set_collect(self._scheduled_total)
+        gauge("scheduled_queue_count").set_collect(lambda: [((), len(node.queues))])
+        gauge("scheduled_by_domain").set_collect(lambda: self._scheduled_by(_domain_of))
+        gauge("scheduled_by_tenant").set_collect(lambda: self._scheduled_by(_tenant_of))
+        gauge("scheduled_by_tenant_campaign").set_collect(lambda: self._scheduled_by(_campaign_of))
+        gauge("queued_count_by_provider").set_collect(self._queued_by_provider)
+        gauge("queued_count_by_provider_and_pool").set_collect(self._queued_by_pool)
+        gauge("ready_count").set_collect(lambda: self._by_service(lambda q: len(q.messages)))
+        gauge("connection_count").set_collect(
+            lambda: self._by_service(lambda q: len(q.dispatchers))
+        )
+        gauge("connection_count_by_provider").set_collect(self._connections_by_provider)
+        gauge("message_count").set_collect(self._messages)
+        gauge("message_data_resident_count").set_collect(self._bodies)
+        self._bind_machine()
+        counter("task_defects_total").set_collect(lambda: [((), node.supervisor.defects)])
+        counter("log_write_errors_total").set_collect(self._log_errors)
+        counter("log_hook_backlog_count").set_collect(self._hook_backlogs)
+        counter("regex_fallback_total").set_collect(
+            lambda: [(("script",), node.runtime.regex_fallback_uses())]
+        )
+        self._bind_dns()
+
+    def _bind_dns(self) -> None:
+        counts, counter = self._node.dns_counts, self._node.metrics.counter
+        name = ("dns_resolver",)
+        size = self._node.metrics.gauge("lruttl_cache_size")
+        size.set_collect(lambda: [(name, self._node.resolver.snapshot()["cached"])])
+        counter("lruttl_lookup_count").set_collect(lambda: [(name, counts.hit + counts.miss)])
+        counter("lruttl_hit_count").set_collect(lambda: [(name, counts.hit)])
+        counter("lruttl_miss_count").set_collect(lambda: [(name, counts.miss)])
+        counter("lruttl_evict_count").set_collect(lambda: [(name, counts.evict)])
+        counter("dns_mx_resolve_status_ok").set_collect(lambda: [((), counts.mx_ok)])
+        counter("dns_mx_resolve_status_fail").set_collect(lambda: [((), counts.mx_failed)])
+        counter("dns_mx_resolve_cache_hit").set_collect(lambda: [((), counts.mx_hit)])
+        counter("dns_mx_resolve_cache_miss").set_collect(lambda: [((), counts.mx_miss)])
+        under_way = self._node.metrics.gauge("dns_mx_resolve_in_progress")
+        under_way.set_collect(lambda: [((), counts.mx_under_way)])
+
+    def _bind_machine(self) -> None:
+        node, gauge, counter = self._node, self._node.metrics.gauge, self._node.metrics.counter
+        memory = node.memory
+        gauge("memory_usage").set_collect(lambda: [((), memory.usage)])
+        gauge("memory_limit").set_collect(lambda: [((), memory.soft)])
+        gauge("memory_low_thresh").set_collect(lambda: [((), memory.low)])
+        counter("memory_low_count").set_collect(lambda: [((), memory.low_count)])
+        counter("memory_over_limit_count").set_collect(lambda: [((), memory.over_count)])
+        gauge("process_cpu_usage_sum").set_collect(lambda: [((), self._cpu.percent())])
+        gauge("process_cpu_usage_normalized").set_collect(
+            lambda: [((), self._cpu.percent() / (os.cpu_count() or 1))]
+        )
+        gauge("disk_free_bytes").set_collect(lambda: self._disks("free_bytes"))
+        gauge("disk_free_inodes").set_collect(lambda: self._disks("free_inodes"))
+        gauge("disk_free_percent").set_collect(lambda: self._shares("free_bytes", "total_bytes"))
+        gauge("disk_free_inodes_percent").set_collect(
+            lambda: self._shares("free_inodes", "total_inodes")
+        )
+        path = str(node.disk_store.path)
+        gauge("rocks_spool_background_errors").set_collect(
+            lambda: [((path,), node.disk_store.background_errors)]
+        )
+        gauge("rocks_spool_load_shed_active").set_collect(
+            lambda: [((path,), float(node.disk_store.trouble() is not None))]
+        )
+
+    # -- queues -------------------------------------------------------------------------------
+
+    def _scheduled(self) -> Samples:
+        return [((queue.name,), len(queue)) for queue in self._node.queues if len(queue)]
+
+    def _scheduled_total(self) -> Samples:
+        return [((), sum(len(queue) for queue in self._node.queues))]
+
+    def _scheduled_by(self, key: Callable[[ScheduledQueue], Labels | None]) -> Samples:
+        sums: Counter[Labels] = Counter()
+        for queue in self._node.queues:
+            labels = key(queue)
+            if labels is not None and len(queue):
+                sums[labels] += len(queue)
+        return sums.items()
+
+    def _by_service(self, count: Callable[[Any], int]) -> Samples:
+        """Yield a number of each ready queue, and its sum for each kind of them."""
+        sums: Counter[str] = Counter({"smtp_client": 0})
+        for queue in self._node.ready:
+            number = count(queue)
+            kind = _kind_of(queue)
+            sums[kind] += number
+            if number:
+                yield (f"{kind}:{queue.name}",), number
+        for kind, number in sums.items():
+            yield (kind,), number
+
+    def _queued(self) -> Iterator[tuple[Labels, int]]:
+        for queue in self._node.queues:
+            if len(queue):
+                pool = queue.plan.pool if queue.plan is not None else _pool_of(queue)
+                yield (_provider_of_waiting(queue), pool), len(queue)
+        for ready in self._node.ready:
+            for pool, number in Counter(one.pool or "" for one in ready.messages).items():
+                yield (_provider_of(ready), pool), number
+
+    def _queued_by_pool(self) -> Samples:
+        return _summed(self._queued())
+
+    def _queued_by_provider(self) -> Samples:
+        return _summed(((labels[0],), number) for labels, number in self._queued())
+
+    def _connections_by_provider(self) -> Samples:
+        return _summed(
+            ((_provider_of(queue),), len(queue.dispatchers))
+            for queue in self._node.ready
+            if queue.dispatchers
+        )
+
+    def _messages(self) -> Samples:
+        return [((), sum(len(queue.messages) for queue in self._node.ready))]
+
+    def _bodies(self) -> Samples:
+        held = (one.data is not None for queue in self._node.ready for one in queue.messages)
+        return [((), sum(held))]
+
+    # -- machine and helpers ------------------------------------------------------------------
+
+    def _guards(self) -> Iterator[DiskGuard]:
+        yield from self._node.disk_guards
+        for sink in self._node.declared.log_sinks.values():
+            yield from list(sink.writer.disks.values())
+
+    def _disks(self, name: str) -> Samples:
+        return {(str(guard.path),): getattr(guard, name) for guard in self._guards()}.items()
+
+    def _shares(self, part: str, whole: str) -> Samples:
+        for guard in self._guards():
+            total = getattr(guard, whole)
+            if total:
+                yield (str(guard.path),), 100.0 * getattr(guard, part) / total
+
+    def _hook_backlogs(self) -> Samples:
+        hooks = self._node.declared.hooks.items()
+        return [((f"hook-{name}",), sink.backlogged) for name, (_, sink, _) in hooks]
+
+    def _log_errors(self) -> Samples:
+        sinks = self._node.declared.log_sinks.values()
+        return [((sink.name,), sink.writer.write_errors) for sink in sinks]
+
+
+class _CpuUse:
+    """CPU use since it was last asked for, at most once a second."""
+
+    def __init__(self, mono: Callable[[], float]) -> None:
+        self._mono = mono
+        self._at_mono, self._used_s = mono(), _cpu_s()
+        self._percent = 0.0
+
+    def percent(self) -> float:
+        """Return the use of one core, in percent."""
+        now, used_s = self._mono(), _cpu_s()
+        if now - self._at_mono >= 1.0:
+            self._percent = 100.0 * (used_s - self._used_s) / (now - self._at_mono)
+            self._at_mono, self._used_s = now, used_s
+        return self._percent
+
+
+def _cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system
+
+
+def _summed(samples: Iterable[tuple[Labels, int]]) -> Samples:
+    sums: Counter[Labels] = Counter()
+    for labels, number in samples:
+        sums[labels] += number
+    return sums.items()
+
+
+def _domain_of(queue: ScheduledQueue) -> Labels | None:
+    return (queue.parsed.domain,)
+
+
+def _tenant_of(queue: ScheduledQueue) -> Labels | None:
+    return (queue.parsed.tenant,) if queue.parsed.tenant else None
+
+
+def _campaign_of(queue: ScheduledQueue) -> Labels | None:
+    campaign = queue.parsed.campaign
+    return (queue.parsed.tenant or "", campaign) if campaign else None
+
+
+def _pool_of(queue: ScheduledQueue) -> str:
+    return (queue.config.egress_pool if queue.config is not None else None) or "unspecified"
+
+
+def _provider_of(ready: Any) -> str:
+    name: str = ready.path.provider_name or ready.site_name
+    return name
+
+
+def _provider_of_waiting(queue: ScheduledQueue) -> str:
+    if queue.config is not None and queue.config.provider_name:
+        return queue.config.provider_name
+    ways = queue.plan.queues.values() if queue.plan is not None else ()
+    return next((_provider_of(ready) for ready in ways), queue.domain)
+
+
+def _kind_of(ready: Any) -> str:
+    label: str = ready.name.rpartition("@")[2]
+    return label.partition(":")[0]
