@@ -23,6 +23,11 @@ from msgspec import UnsetType
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from engine.base.dkim_signer import (  # noqa: E402
+    SIGNER_OPTIONS,
+    UNSUPPORTED,
+    DkimSigner,
+)
 from engine.base.metric_names import ENGINE_METRICS  # noqa: E402
 from engine.hooks import HOOKS, NOT_YET_FIRED  # noqa: E402
 from engine.model import egress, listener_options, queue_config  # noqa: E402
@@ -67,6 +72,10 @@ KINDS = {
     "parse_mx_entry": "hosts, `host:port`, or `{name, addr}`",
     "_layers": "table from networks to options",
     "read_trace_headers": "table",
+    "domain_name": "domain name",
+    "header_names": "list of header names; From is among them",
+    "lifetime": "duration above zero",
+    "signing_key": "key source",
 }
 
 
@@ -187,7 +196,11 @@ def make_listener_page() -> str:
     ]
     lines += make_table(listener_options._READERS, defaults | {"hostname": None})
     later = ", ".join(f"`{name}`" for name in sorted(listener_options._NOT_YET))
-    lines += ["", f"Known but not yet in force: {later}; asking for the PROXY protocol is an error.", ""]
+    lines += [
+        "",
+        f"Known but not yet in force: {later}; asking for the PROXY protocol is an error.",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -256,6 +269,50 @@ def make_queue_page() -> str:
     return "\n".join(lines)
 
 
+def make_signer_page() -> str:
+    """Return the page of the DKIM signers."""
+    lines = ["# DKIM signers", "", NOTE, ""]
+    lines += [
+        "`mta.dkim.rsa_sha256_signer(...)` and `mta.dkim.ed25519_signer(...)` return a signer, and",
+        "`msg.dkim_sign(signer)` notes it on a message in `smtp_data`, `smtp_split_transaction` or",
+        "`message_received`. The message is signed after its last handler, before it is stored:",
+        "later edits are covered. Several signers sign in order. Making a signer again with the",
+        "same options costs a look-up. A message that cannot be signed is answered 451.",
+        "",
+        "```python",
+        '@on("message_received")',
+        "def message_received(msg):",
+        "    msg.dkim_sign(",
+        "        mta.dkim.rsa_sha256_signer(",
+        '            domain="example.com",',
+        '            selector="s2025",',
+        '            headers=["From", "To", "Subject", "Date", "Message-ID"],',
+        '            key="/etc/cirrus/dkim/example.com.key",',
+        "            over_sign=True,",
+        "        )",
+        "    )",
+        "```",
+        "",
+        VALUES,
+        "",
+    ]
+    lines += make_table(_fields(SIGNER_OPTIONS), defaults_of(DkimSigner), skip=UNSUPPORTED)
+    refused = ", ".join(f"`{name}`" for name in UNSUPPORTED)
+    lines += [
+        "",
+        "`domain`, `selector`, `headers` and `key` must be given. A key is PEM or DER (PKCS#1 or",
+        "PKCS#8), for Ed25519 also the seed in base64; RSA keys have at least 1024 bits. A changed",
+        "file counts within five seconds, or `ttl` if that is less; while it is unreadable the key",
+        "in use stays. `headers` may name a field several times: the k-th mention signs the k-th",
+        "from the bottom. With `over_sign` each name is listed once more than there are fields of",
+        "it; with `expiration`, leave a signature more time than `max_age` leaves the message.",
+        "",
+        f"Not supported, and refused: {refused}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def make_metrics_page() -> str:
     """Return the page of metrics."""
     lines = ["# Metrics", "", NOTE, "", "Prometheus text at `/metrics` of an HTTP listener.", ""]
@@ -306,6 +363,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "egress-path-options.md": make_path_page,
     "egress-sources.md": make_source_page,
     "queue-options.md": make_queue_page,
+    "dkim-signers.md": make_signer_page,
     "metrics.md": make_metrics_page,
     "log-record.md": make_record_page,
 }

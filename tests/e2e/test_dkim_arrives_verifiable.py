@@ -12,7 +12,8 @@ pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 HANDLERS = """
     @on("message_received")
     def message_received(msg):
-        common = dict(domain="example.com", headers=["From", "To", "Subject"], over_sign=True, ttl=1)
+        headers = ["From", "To", "Subject"]
+        common = dict(domain="example.com", headers=headers, over_sign=True, ttl=1)
         msg.dkim_sign(mta.dkim.rsa_sha256_signer(selector="r", key="{folder}/r.key", **common))
         msg.dkim_sign(mta.dkim.ed25519_signer(selector="e", key="{folder}/e.key", **common))
 """
