@@ -1,4 +1,4 @@
-"""Round ``dkim``: how many messages one core signs in a second, canonicalisation included.
+"""Messages that one core signs with DKIM in a second, canonicalisation included.
 
     python -m benchmarks.dkim_cost
 

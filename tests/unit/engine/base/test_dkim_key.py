@@ -6,6 +6,7 @@ import base64
 import hashlib
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -225,6 +226,22 @@ def test_the_same_content_under_a_new_date_is_no_news(file, clock, caplog):
         key.sign(b"x")
 
     assert caplog.records == []
+
+
+@pytest.mark.real_time
+def test_threads_that_sign_while_the_file_changes_get_good_signatures(file, clock):
+    key = SigningKey(str(file), clock)
+
+    def work(number: int) -> bytes:
+        clock.now += CHECK_S
+        if number % 10 == 5:
+            file.write_bytes(rsa_pair(number // 10 % 2).pem.encode())
+        return key.sign(b"x")
+
+    with ThreadPoolExecutor(4) as threads:
+        signatures = list(threads.map(work, range(100)))
+
+    assert all(is_of(one, rsa_pair(0)) or is_of(one, rsa_pair(1)) for one in signatures)
 
 
 # -- the registry
