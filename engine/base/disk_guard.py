@@ -1,6 +1,7 @@
 """Free space and inodes of the spool's and the logs' disks, judged against their floors.
 
-Place in flow: asked by the gates of reception (``engine.app``), at most once a second per path.
+Place in flow: asked by the gates of reception (``engine.app``), at most ten times a second for
+each path.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 FLOOR_BYTES_MAX = 2 << 30
 #: Default floor of inodes on a large disk.
 FLOOR_INODES_MAX = 100_000
-#: How long a reading stays good, seconds.
-READING_S = 1.0
+#: How long a reading stays good, seconds: a small disk is filled in one.
+READING_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)

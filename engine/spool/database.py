@@ -10,15 +10,24 @@ first words of RocksDB's status, which are constant; paths and causes follow lat
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 #: Octets of one memtable. Mail is mostly gone before it is full, so dead messages never reach a
-#: table file; several may wait while a slow disk writes one.
-MEMTABLE_BYTES = 32 << 20
+#: table file; several may wait while a slow disk writes one. Their logs stay on disk as long, hence
+#: less on a small disk: it would be full of logs while the spool is empty.
+MEMTABLE_BYTES_MAX = 32 << 20
+MEMTABLE_BYTES_MIN = 1 << 20
+MEMTABLE_PART_OF_DISK = 128
 MEMTABLES_MAX = 6
+#: A table file is compacted when so many of so many neighbouring entries are deletions. Without
+#: this, delivered mail keeps its space until much more mail has come: a full disk stays full.
+DELETIONS_WINDOW, DELETIONS_TRIGGER = 128, 64
+#: Free space below which it is short: well above the floor at which no mail is taken.
+SHORT_PART_OF_DISK, SHORT_BYTES = 4, 8 << 30
 
 #: Keys and values to write; None deletes.
 Writes = dict[bytes, bytes | None]
@@ -28,16 +37,30 @@ def open_database(folder: Path) -> Rdict:
     """Return the database of a folder; made when there is none."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    options.set_write_buffer_size(MEMTABLE_BYTES)
+    options.set_write_buffer_size(_memtable_bytes(folder))
     options.set_max_write_buffer_number(MEMTABLES_MAX)
     options.set_level_zero_slowdown_writes_trigger(40)
     options.set_level_zero_stop_writes_trigger(80)
+    options.add_compact_on_deletion_collector_factory(DELETIONS_WINDOW, DELETIONS_TRIGGER, 0.0)
     options.set_max_background_jobs(2)
     options.set_compression_type(DBCompressionType.none())
     options.set_keep_log_file_num(4)
     options.set_max_log_file_size(4 << 20)
     options.set_max_open_files(512)
     return Rdict(str(folder), options)
+
+
+def _memtable_bytes(folder: Path) -> int:
+    disk = os.statvfs(folder.parent)
+    part = disk.f_blocks * disk.f_frsize // MEMTABLE_PART_OF_DISK
+    return max(MEMTABLE_BYTES_MIN, min(MEMTABLE_BYTES_MAX, part))
+
+
+def is_short_of_space(folder: Path) -> bool:
+    """Return whether so little is free that dead mail should give its space back now."""
+    disk = os.statvfs(folder)
+    free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    return free < min(total // SHORT_PART_OF_DISK, SHORT_BYTES)
 
 
 def batch_of(writes: Mapping[bytes, bytes | None]) -> WriteBatch:

@@ -50,9 +50,16 @@ from engine.model.message import (
     encode_envelope,
     new_spool_id,
 )
-from engine.spool.database import Writes, batch_of, is_corruption, is_stall, open_database
+from engine.spool.database import (
+    Writes,
+    batch_of,
+    is_corruption,
+    is_short_of_space,
+    is_stall,
+    open_database,
+)
 from engine.spool.disk_walk import walk
-from engine.spool.pending_commit import PendingCommit, batches_of
+from engine.spool.pending_commit import PendingCommit, batches_of, operations_of
 from engine.spool.shared_bodies import SharedBodies, free_unreferenced
 from engine.spool.spool_folder import SpoolFolder
 from engine.spool.spool_store import DamagedEntry, StoredMessage
@@ -61,6 +68,8 @@ log = logging.getLogger("cirrus.spool")
 
 #: How often writes are flushed that no commit takes along, seconds.
 IDLE_FLUSH_S = 0.5
+#: How often dead mail is made to give its space back while the disk is short of it, seconds.
+RECLAIM_EVERY_S = 5.0
 #: First and longest pause between attempts to reopen a failed store, seconds.
 REOPEN_FIRST_S = 0.5
 REOPEN_MAX_S = 15.0
@@ -106,6 +115,8 @@ class DiskStore:
         self._overdue_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._relaxed_unflushed = False
+        self._has_removed = False
+        self._reclaimed_mono = clock.mono()
         self._bodies = SharedBodies()
         self._trouble: str | None = None
         self._closing = threading.Event()
@@ -140,13 +151,13 @@ class DiskStore:
         if self._trouble is None:
             with contextlib.suppress(SpoolUnavailableError):
                 await self._flush_with([])
-        done = self._loop.create_future()
-        self._jobs.put(lambda: self._shut(done))
-        await done
+        end = PendingCommit([], self._loop.create_future())
+        self._jobs.put(lambda: self._shut(end))
+        await end.done
         self._jobs.put(None)
         self._folder.release()
 
-    def _shut(self, done: asyncio.Future[None]) -> None:
+    def _shut(self, end: PendingCommit) -> None:
         """Run in the flush thread: a last attempt to write what is overdue, then the end."""
         overdue = self._overdue.copy()
         try:
@@ -164,7 +175,7 @@ class DiskStore:
                 error,
             )
         self._close_database()
-        self._loop.call_soon_threadsafe(_wake, done)
+        self._loop.call_soon_threadsafe(end.resolve)
 
     def _close_database(self) -> None:
         database, self._db = self._db, None
@@ -179,7 +190,7 @@ class DiskStore:
     async def commit(self, messages: Sequence[Message], *, relaxed: bool = False) -> None:
         """See ``SpoolStore.commit``."""
         self._check_open()
-        operations = self._operations_of(messages)
+        operations = operations_of(messages, self._clock.wall_of)
         if relaxed:
             self._write_relaxed(operations)
         else:
@@ -195,28 +206,6 @@ class DiskStore:
             raise SpoolUnavailableError("the spool is closed")
         if self._overdue:
             raise SpoolUnavailableError(_STALLED)
-
-    def _operations_of(self, messages: Sequence[Message]) -> list[tuple[bytes, bytes]]:
-        operations: list[tuple[bytes, bytes]] = []
-        wall_of = self._clock.wall_of
-        bodies: set[bytes] = set()
-        if len(messages) > 1:
-            uses: dict[bytes, int] = {}
-            for message in messages:
-                uses[message.body_id] = uses.get(message.body_id, 0) + 1
-            for message in messages:
-                if uses[message.body_id] > 1:
-                    message.flags |= FLAG_SHARED_BODY
-        for message in messages:
-            if message.body_id not in bodies:
-                bodies.add(message.body_id)
-                assert message.data is not None
-                operations.append((b"b" + message.body_id, message.data))
-            if message.flags & FLAG_SHARED_BODY:
-                operations.append((b"r" + message.body_id + message.spool_id, b""))
-            envelope = encode_envelope(message, wall_of(message.due_mono))
-            operations.append((b"m" + message.spool_id, envelope))
-        return operations
 
     async def _flush_with(self, operations: list[tuple[bytes, bytes]]) -> None:
         """Write key-value pairs and return when the flush that covers them returned.
@@ -334,6 +323,7 @@ class DiskStore:
             writes.update(self._release_body(message))
         else:
             writes[b"b" + message.body_id] = None
+        self._has_removed = True
         self._write(writes)
 
     def _release_body(self, message: Message) -> Writes:
@@ -370,7 +360,24 @@ class DiskStore:
         pending = self._unflushed or self._relaxed_unflushed
         if pending and not self._in_flight and self._trouble is None:
             self._start_flush()
+        now = self._clock.mono()
+        is_due = self._has_removed and now - self._reclaimed_mono >= RECLAIM_EVERY_S
+        if is_due and self._trouble is None:
+            self._has_removed, self._reclaimed_mono = False, now
+            self._jobs.put(self._reclaim)
         self._idle_timer = self._loop.call_later(IDLE_FLUSH_S, self._flush_idle)
+
+    def _reclaim(self) -> None:
+        """Run in the flush thread: have dead mail give its space back if that is short.
+
+        Deletions reach what they delete only when their memtable is written; where no mail is taken
+        for lack of space it would never fill up.
+        """
+        try:
+            if self._db is not None and is_short_of_space(self.path):
+                self._db.flush()
+        except Exception as error:  # noqa: BLE001 - record sink boundary: rocksdict's only class
+            self._loop.call_soon_threadsafe(self._fail, error, [])
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -487,8 +494,3 @@ class DiskStore:
             job()
             # A job's database must not outlive it: the folder could not be opened again.
             del job
-
-
-def _wake(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_result(None)

@@ -1,4 +1,4 @@
-"""A commit that waits for its flush, and how waiting commits are put into batches.
+"""A commit that waits for its flush: what it writes, and how several are put into batches.
 
 Place in flow: made and ended by ``engine.spool.disk_store`` on the loop; batches are made in its
 flush thread.
@@ -10,12 +10,14 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rocksdict import WriteBatch
 
 from engine.model.errors import SpoolUnavailableError
+from engine.model.message import FLAG_SHARED_BODY, Message, encode_envelope
 from engine.spool.database import Writes
 
 #: Octets after which a batch ends, so that a write holds the interpreter lock for milliseconds.
@@ -42,6 +44,32 @@ class PendingCommit(NamedTuple):
         """Wake the caller: it is not stored."""
         if not self.done.done():
             self.done.set_exception(SpoolUnavailableError(reason))
+
+
+def operations_of(
+    messages: Sequence[Message], wall_of: Callable[[float], float]
+) -> list[tuple[bytes, bytes]]:
+    """Return what storing messages writes; those with equal ``body_id`` are marked as sharing it.
+
+    Args:
+        messages: The messages, their bodies in memory.
+        wall_of: Turns due times into wall time.
+    """
+    uses = Counter(message.body_id for message in messages) if len(messages) > 1 else {}
+    operations: list[tuple[bytes, bytes]] = []
+    bodies: set[bytes] = set()
+    for message in messages:
+        if uses.get(message.body_id, 0) > 1:
+            message.flags |= FLAG_SHARED_BODY
+        if message.body_id not in bodies:
+            bodies.add(message.body_id)
+            assert message.data is not None
+            operations.append((b"b" + message.body_id, message.data))
+        if message.flags & FLAG_SHARED_BODY:
+            operations.append((b"r" + message.body_id + message.spool_id, b""))
+        envelope = encode_envelope(message, wall_of(message.due_mono))
+        operations.append((b"m" + message.spool_id, envelope))
+    return operations
 
 
 def batches_of(commits: Iterable[PendingCommit]) -> Iterator[tuple[WriteBatch, int]]:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
+from types import SimpleNamespace
+
 import pytest
 
-from engine.spool.database import batch_of, is_corruption, is_stall, open_database
+from engine.spool.database import (
+    batch_of,
+    is_corruption,
+    is_short_of_space,
+    is_stall,
+    open_database,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,4 +41,44 @@ def test_a_batch_puts_and_deletes(tmp_path):
     database.put(b"gone", b"x")
     database.write(batch_of({b"gone": None, b"new": b"1", b"empty": b""}))
     assert dict(database.items()) == {b"new": b"1", b"empty": b""}
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("total_gb", "free_gb", "short"),
+    [(1, 0.3, False), (1, 0.2, True), (1000, 9, False), (1000, 7, True)],
+)
+def test_space_is_short_below_a_quarter_and_never_above_a_few_gigabytes(
+    tmp_path, monkeypatch, total_gb, free_gb, short
+):
+    block = 4096
+    state = SimpleNamespace(
+        f_frsize=block,
+        f_blocks=int(total_gb * 2**30 / block),
+        f_bavail=int(free_gb * 2**30 / block),
+    )
+    monkeypatch.setattr(os, "statvfs", lambda path: state)
+    assert is_short_of_space(tmp_path) == short
+
+
+@pytest.mark.slow
+def test_deleted_mail_gives_its_space_back_once_its_deletion_is_written(tmp_path):
+    folder = tmp_path / "db"
+    database = open_database(folder)
+
+    def size() -> int:
+        return sum(table.stat().st_size for table in folder.glob("*.sst"))
+
+    for number in range(200):
+        database.put(b"b%016d" % number, os.urandom(20_000))
+    database.flush()
+    assert size() > 4_000_000
+    for number in range(200):
+        database.delete(b"b%016d" % number)
+    database.flush()
+
+    deadline = time.monotonic() + 20
+    while size() > 100_000 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert size() <= 100_000
     database.close()

@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from engine.model.errors import SpoolUnavailableError
-from engine.spool.pending_commit import WRITE_BYTES, PendingCommit, batches_of
+from engine.model.message import FLAG_SHARED_BODY
+from engine.spool.pending_commit import WRITE_BYTES, PendingCommit, batches_of, operations_of
+from tests.fakes.faulty_disk import make_message, make_shared
 
 
 def commit(*sizes: int) -> PendingCommit:
@@ -55,3 +57,20 @@ async def test_a_caller_that_is_gone_is_left_alone():
     gone.resolve()
     gone.refuse("full")
     assert gone.done.cancelled()
+
+
+def kinds(messages) -> list[bytes]:
+    """Return the kinds of keys that storing messages writes."""
+    return [key[:1] for key, _ in operations_of(messages, float)]
+
+
+def test_a_message_is_a_body_and_an_envelope():
+    message = make_message()
+    assert kinds([message]) == [b"b", b"m"]
+    assert not message.flags & FLAG_SHARED_BODY
+
+
+def test_a_shared_body_is_written_once_with_a_reference_from_each():
+    messages = [*make_shared(2), make_message()]
+    assert kinds(messages) == [b"b", b"r", b"m", b"r", b"m", b"b", b"m"]
+    assert [bool(one.flags & FLAG_SHARED_BODY) for one in messages] == [True, True, False]
