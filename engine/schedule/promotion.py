@@ -51,8 +51,6 @@ log = logging.getLogger("cirrus.schedule")
 RETRY_S = 60.0
 #: How soon a spool that cannot be used is tried again, seconds.
 SPOOL_RETRY_S = 1.0
-#: The queue of messages whose queue name is none.
-UNROUTABLE = "unroutable.invalid"
 _ROOM = "ready queue full"
 _THROTTLED = InsertReason.THROTTLED_BY_THROTTLE_INSERT_READY_QUEUE
 
@@ -119,7 +117,10 @@ class Promotion:
             self._insert(message)
         except Exception:  # boundary: supervisor
             log.exception("inserting %s failed; it is tried again in a minute", message.id)
-            self._wait(self._home_of(message), message, RETRY_S)
+            queue = self._queues.get(message.queue_name, self._clock.mono())
+            message.due_mono = self._clock.mono() + RETRY_S
+            self._ports.store.update(message)
+            self._keep(queue, message)
 
     def _insert(self, message: Message) -> None:
         now = self._clock.mono()
@@ -137,24 +138,12 @@ class Promotion:
             queue.add(entry)
             self._append(queue, entry)
 
-    def _home_of(self, message: Message) -> ScheduledQueue:
-        now = self._clock.mono()
-        try:
-            return self._queues.get(message.queue_name, now)
-        except ValueError:
-            return self._queues.get(UNROUTABLE, now)
-
     def add_waiting(self, spool_id: SpoolId, queue_name: str, due_mono: float) -> None:
         """Take a message found on disk into its queue, to come out at its due time."""
         queue = self._queues.get(queue_name, self._clock.mono())
         entry = Waiting(spool_id, due_mono, queue, InsertReason.ENUMERATED)
         queue.add(entry)
         self._due_times.add(entry)
-
-    def _wait(self, queue: ScheduledQueue, message: Message, delay_s: float) -> None:
-        message.due_mono = self._clock.mono() + delay_s
-        self._ports.store.update(message)
-        self._keep(queue, message)
 
     def _keep(self, queue: ScheduledQueue, message: Message) -> None:
         entry = Waiting(message.spool_id, message.due_mono, queue, message.context)

@@ -36,11 +36,7 @@ class ScheduledRegistry:
         return self._queues.get(name)
 
     def get(self, name: str, now_mono: float) -> ScheduledQueue:
-        """Return the queue of this name, made if need be.
-
-        Raises:
-            ValueError: The text is no queue name.
-        """
+        """Return the queue of this name, made if need be."""
         queue = self._queues.get(name)
         if queue is None:
             queue = ScheduledQueue(name, parse_queue_name(name), now_mono)

@@ -27,6 +27,7 @@ from engine.model.insert_reason import InsertReason, reason_names
 from engine.model.log_record import RecordKind
 from engine.model.message import FLAG_HELD, Message
 from engine.model.queue_config import QueueConfig
+from engine.model.queue_name import parse_queue_name
 from engine.model.reply import SmtpReply, make_reply
 from engine.model.retry_schedule import RetrySchedule, is_expired, next_delay_s
 from engine.model.schedule_window import adjust_due
@@ -270,7 +271,9 @@ class Settlement:
         self, message: Message, reply: SmtpReply, *, counted: bool, delay_s: float
     ) -> bool:
         """Fire message_requeued; return whether it moved or failed the message."""
-        before = message.queue_name
+        # Not the name of the queue it is in: that may stand on a recipient who is done by now.
+        before = queue_name_of(message)
+        meta = dict(message.meta)
         view = MessageView(message, self._store.load_body, self._clock)
         reasons = list(reason_names(message.context))
         try:
@@ -278,11 +281,15 @@ class Settlement:
                 "message_requeued", view, reply.one_line(), reasons, counted, delay_s
             )
             name = queue_name_of(message)
+            if not parse_queue_name(name).domain:
+                raise ValueError(f"the queue {name!r} names no domain")
         except SmtpRefusal as refusal:
             await self.fail(message, refusal.reply)
             return True
         except (HookFailedError, ValueError) as error:
             log.error("message_requeued failed for %s: %s", message.id, error)
+            # What it did by then must not name another queue after a restart.
+            message.meta = meta
             return False
         if name == before:
             return False

@@ -93,6 +93,7 @@ class QueueWorld:
         gate: Dispatchers carry mail while it is set.
         reply_of: What the far side says to a message.
         carry_s: How long a dispatcher is at a message.
+        told: What scripts said with ``mta.tell``; ``mta.pause`` has them wait.
         carried: Each message that a dispatcher took to its end: when, from which ready queue, id.
     """
 
@@ -123,7 +124,9 @@ class QueueWorld:
         self.api = ScriptApi(self.limiter.take_nowait)
         namespace = ScriptNamespace()
         self.api.expose(namespace, version="test")
+        self.told: list[str] = []
         namespace.expose("pause", asyncio.sleep)
+        namespace.expose("tell", self.told.append)
         self.runtime = PolicyRuntime(HOOKS, namespace, mono=self.clock.mono)
         self._check = DryCheck(self.runtime, self.api)
         self._path = folder / "init.py"

@@ -78,17 +78,6 @@ async def test_nothing_overtakes_the_backlog(tmp_path):
         assert [key for _, _, key in world.carried] == [one.id for one in first + last]
 
 
-async def test_insertion_survives_a_name_that_is_none(tmp_path):
-    async with queue_world(tmp_path) as world:
-        world.promotion.stopping = True
-        (message,) = world.submit()
-        world.promotion.stopping = False
-        message.queue_name = "t:@"
-        world.promotion.insert(message)
-
-        world.assert_each_in_one_place()
-
-
 async def test_a_defect_at_insertion_keeps_the_message_in_its_own_queue(tmp_path):
     async with queue_world(tmp_path) as world:
         delayed, world.settlement.delayed = world.settlement.delayed, None
