@@ -6,6 +6,7 @@ keeps the one it began with.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from policy.hook_registry import Handler, PolicyFinding
 
 #: Where the globals of a script hold the epoch they belong to.
 EPOCH_NAME = "@epoch"
+#: Says nothing about a file: the process or the machine is out of descriptors.
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Epoch:
@@ -64,10 +67,16 @@ class Epoch:
 
 
 def digest_of(path: Path) -> str | None:
-    """Return the digest of a file's content, or None when it cannot be read."""
+    """Return the digest of a file's content, or None when it cannot be read.
+
+    Raises:
+        OSError: The process has no descriptor left to look at it.
+    """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+    except OSError as error:
+        if error.errno in _NO_DESCRIPTOR:
+            raise
         return None
 
 

@@ -117,9 +117,25 @@ class PolicyRuntime:
     def reload_if_changed(self, *, rehash: bool = True) -> Epoch | None:
         """Load and swap if the content of any file changed; return the new epoch.
 
+        Whatever goes wrong, the running epoch stays; it never raises.
+
         Args:
             rehash: whether to read files even if size and times look unchanged.
         """
+        before, stamps = dict(self._seen), dict(self._stamps)
+        try:
+            return self._reload_if_changed(rehash=rehash)
+        except OSError:
+            # No descriptor is left to look at the files: that is no change, and what did
+            # change is still to be loaded.
+            self._seen, self._stamps = before, stamps
+            return None
+        except Exception as error:  # noqa: BLE001 - supervisor: the watch must not end
+            facts = {"file": str(self._path), "message": f"cannot be loaded: {error!r}"}
+            self._report("policy_rejected", facts)
+            return None
+
+    def _reload_if_changed(self, *, rehash: bool) -> Epoch | None:
         if self._path is None or not self._has_changed(rehash=rehash):
             return None
         before = dict(self._seen)

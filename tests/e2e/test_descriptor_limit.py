@@ -28,6 +28,12 @@ def test_running_out_of_descriptors_is_survived(make_node, sink):
         clients = [connect(node) for _ in range(LIMIT + 30)]
         greeted = [c for c in clients if c is not None and is_greeted(c)]
         before_s = cpu_s(node.process.pid)
+        # The script is edited while nobody can read it: that is made up for.
+        node.write("""
+            @on("message_received")
+            def message_received(msg):
+                msg.prepend_header("X-Edited", "yes")
+        """)
         wait_for(2.0)
         used_s = cpu_s(node.process.pid) - before_s
         for client in clients:
@@ -36,11 +42,16 @@ def test_running_out_of_descriptors_is_survived(make_node, sink):
         wait_until("a client that is served", lambda: serves(node))
         node.wait_records("Delivery", 2)
         wait_until("liveness", node.is_live)
+        node.wait_log("policy loaded", 2)
+        node.send("edited")
+        wait_until("it", lambda: sink.subjects()["edited"])
 
     assert 10 < len(greeted) < LIMIT
     assert used_s < 0.7, f"{used_s} s of CPU in two seconds of having nothing to do"
     assert sink.subjects()["before"] == 1
     assert sink.subjects()["after"] >= 1
+    assert b"X-Edited: yes" in sink.taken[-1].content
+    assert "Traceback" not in node.log_text()
 
 
 def connect(node):

@@ -5,10 +5,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from policy.epoch import Epoch
 from policy.errors import HookFailedError, PolicyLoadError, ScriptRefusal
 from policy.handler_call import Pending
 from policy.hook import Hook
@@ -275,6 +280,58 @@ def test_nothing_changes_without_a_change_of_content(tmp_path: Path) -> None:
     script.path.touch()
 
     assert script.runtime.reload_if_changed() is None
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Leave this process without a free descriptor."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as last:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 1, hard))
+        taken = []
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(os.dup(last.fileno()))
+            yield
+        finally:
+            for descriptor in taken:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+ANSWER = "@on('text')\ndef f(a): return '{}'\n"
+
+
+def test_a_reload_without_a_descriptor_to_read_by_is_made_up_for(tmp_path: Path) -> None:
+    script = _load(tmp_path, ANSWER.format("one"))
+    script.rewrite("from mta import on\n" + ANSWER.format("two"))
+
+    with no_descriptors():
+        assert script.runtime.reload_if_changed() is None
+        assert script.runtime.fire_nowait("text", "") == "one"
+    script.runtime.reload_if_changed(rehash=False)
+
+    assert script.runtime.fire_nowait("text", "") == "two"
+    assert script.reported("policy_rejected") == []
+
+
+def test_a_defect_while_reloading_is_reported_and_the_running_epoch_stays(tmp_path: Path) -> None:
+    broken: list[bool] = []
+
+    def check(_epoch: Epoch) -> list[PolicyFinding]:
+        return [][0] if broken else []
+
+    source = "from mta import on\n" + ANSWER
+    script = LoadedScript(tmp_path, source.format("one"), HOOKS, dry_check=check)
+    broken.append(True)
+    script.rewrite(source.format("two"))
+    assert script.runtime.reload_if_changed() is None
+
+    assert script.runtime.fire_nowait("text", "") == "one"
+    (rejected,) = script.reported("policy_rejected")
+    assert rejected["file"] == str(script.path)
+    assert "IndexError" in rejected["message"]
 
 
 def test_data_files_are_part_of_the_epoch(tmp_path: Path) -> None:
