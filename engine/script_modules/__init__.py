@@ -1,0 +1,1 @@
+"""What scripts may import beside the events: the modules below ``mta``."""
