@@ -87,6 +87,7 @@ async def obey_mail(session: SmtpSession, argument: str, line: str) -> None:
     ):
         return
     session.sender = sender
+    session.began_mono = session.loop.time()
     session.forget_errors()
     session.smtputf8 = "SMTPUTF8" in parameters or not sender.email.isascii()
     await session.answer(SENDER_OK, line)
@@ -194,6 +195,7 @@ async def obey_data(session: SmtpSession, argument: str, line: str) -> None:
     if session.is_ending:
         return
     dropped_for: SmtpReply | None = None
+    began_mono = session.loop.time()
     reader = DataReader(session.options.max_message_size_bytes)
     rest = reader.feed(session.take_input()) if session.has_input else None
     while rest is None:
@@ -212,6 +214,7 @@ async def obey_data(session: SmtpSession, argument: str, line: str) -> None:
             session.is_ending = True
             return
     session.give_back(rest)
+    session.listener.read_data_duration.observe(session.loop.time() - began_mono)
     if dropped_for is not None or reader.too_big:
         await _refuse_content(session, dropped_for or data_reader.TOO_BIG)
         return
@@ -301,7 +304,11 @@ async def _finish(session: SmtpSession, content: bytes, *, is_dotless: bool) -> 
     incoming = _make_incoming(session, content)
     incoming.is_wire_ready = is_dotless and judged.has_only_crlf and content.endswith(b"\r\n")
     session.messages += 1
+    read_mono = session.loop.time()
     admitted = await _wait_admitted(session, incoming)
+    done_mono = session.loop.time()
+    session.listener.process_data_duration.observe(done_mono - read_mono)
+    session.listener.transaction_duration.observe(done_mono - session.began_mono)
     session.line = "."
     if admitted is None:
         await session.answer(make_reply(451, f"{SPENT} ({incoming.phase.value})"), ".")
