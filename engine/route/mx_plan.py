@@ -5,6 +5,7 @@ for the plan before it connects.
 
 Invariants:
     * A prohibited or skipped address is never a candidate.
+    * A plan is bounded, whatever a domain publishes.
     * Hosts are tried by preference; addresses of one preference in random order; the order of a
       list that an operator wrote is kept.
 
@@ -28,6 +29,11 @@ from engine.model.errors import DnsFailureError, RouteNotFoundError
 from engine.model.queue_config import MxListEntry, parse_mx_entry, split_port
 from engine.model.site_name import site_name
 from engine.route.dns_resolver import DnsResolver
+
+#: Hosts that are looked up, and addresses that are tried, at most: each may take a whole timeout,
+#: and who runs a domain decides how many it has.
+HOSTS_MAX = 32
+CANDIDATES_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +179,7 @@ async def plan_connections(
     """
     candidates: list[Candidate] = []
     seen = _Gathered()
-    for _, group in groupby(route.hosts, key=attrgetter("pref")):
+    for _, group in groupby(route.hosts[:HOSTS_MAX], key=attrgetter("pref")):
         found: list[Candidate] = []
         is_given = True
         for host in group:
@@ -186,7 +192,7 @@ async def plan_connections(
         raise DnsFailureError(str(seen.failure)) from seen.failure
     skipped_all = not candidates and seen.skipped > 0 and not seen.prohibited
     empty = not candidates and not seen.prohibited and not skipped_all
-    return ConnectionPlan(tuple(candidates), seen.prohibited, skipped_all, empty)
+    return ConnectionPlan(tuple(candidates[:CANDIDATES_MAX]), seen.prohibited, skipped_all, empty)
 
 
 async def _candidates_of(

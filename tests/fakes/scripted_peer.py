@@ -86,6 +86,7 @@ class Peer:
     """A host and what it saw.
 
     Attributes:
+        by_octet: Each octet of its replies comes in a segment of its own.
         commands: Every command line, of all connections, in order.
         mails: What it answered 2xx to the end of.
         connections: How many connections it took.
@@ -95,6 +96,7 @@ class Peer:
     extensions: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 50000000")
     tls: ssl.SSLContext | None = None
     lmtp: bool = False
+    by_octet: bool = False
     commands: list[str] = field(default_factory=list)
     mails: list[Mail] = field(default_factory=list)
     connections: int = 0
@@ -183,7 +185,13 @@ class _Connection:
                 assert action is NOTHING, action
 
     async def send(self, octets: bytes) -> None:
-        self.writer.write(octets)
+        for one in (octets[i : i + 1] for i in range(len(octets))) if self.peer.by_octet else ():
+            self.writer.write(one)
+            # The client runs on this loop: it reads the octet before the next is written.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        if not self.peer.by_octet:
+            self.writer.write(octets)
         await self.writer.drain()
 
     async def serve(self) -> None:

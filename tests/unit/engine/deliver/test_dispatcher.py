@@ -217,6 +217,25 @@ async def test_an_answer_to_data_that_was_not_sent_yet_delivers_nothing():
     assert world.dispositions(message) == {"b@y.test": Disposition.DEFERRED}
 
 
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_replies_may_come_octet_by_octet(pipelining):
+    playbook = {
+        "RCPT": ["250-2.1.5 a\n250 2.1.5 b", "550-5.1.1 who\n550 5.1.1 is that", "250 ok"],
+        "dot": ["250 2.0.0 taken", "451-4.3.0 not\n451 4.3.0 now"],
+    }
+    options = {"by_octet": True}
+    async with world_of(playbook, peer_options=options, enable_pipelining=pipelining) as (world, _):
+        world.add("a@y.test", "b@y.test")
+        world.add("c@y.test")
+        await run(world)
+
+    assert world.lines == [
+        "b@y.test FAILED 550 5.1.1 who is that",
+        "a@y.test DELIVERED 250 2.0.0 taken",
+        "c@y.test DEFERRED 451 4.3.0 not now",
+    ]
+
+
 # -- 421 and lost connections ---------------------------------------------------------------------
 
 

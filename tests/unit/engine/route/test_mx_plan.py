@@ -8,7 +8,7 @@ from engine.model.egress import make_egress_path, make_egress_source
 from engine.model.errors import DnsFailureError, RouteNotFoundError
 from engine.model.queue_config import MxListEntry
 from engine.route.dns_resolver import DnsResolver
-from engine.route.mx_plan import Candidate, plan_connections, resolve_route
+from engine.route.mx_plan import CANDIDATES_MAX, Candidate, plan_connections, resolve_route
 
 ZONE = """
 $ORIGIN example.com.
@@ -202,3 +202,15 @@ async def test_no_address_at_all_is_an_empty_plan(resolver, domain):
 
     assert found.empty
     assert found.candidates == ()
+
+
+async def test_a_domain_cannot_have_us_try_for_ever():
+    hosts = "".join(f"@ MX {n} h{n}\n" for n in range(500))
+    addresses_ = "".join(f"h{n} A 127.0.{n % 250}.{k}\n" for n in range(500) for k in range(4))
+    many = DnsResolver(clock=lambda: 0.0, zones=[f"$ORIGIN many.test.\n{hosts}{addresses_}"])
+
+    found = await plan(many, "many.test")
+
+    assert len(found.candidates) == CANDIDATES_MAX
+    assert found.candidates[0].host_name == "h0.many.test"
+    assert many.snapshot()["cached"] < 100
