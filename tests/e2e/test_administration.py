@@ -101,6 +101,22 @@ def test_bounced_mail_ends_on_record_whether_it_waits_or_comes_later(make_node, 
     assert node.summary()["AdminBounce"] == 4
 
 
+def test_mail_in_a_ready_queue_is_bounced_when_its_turn_comes(make_node, sink):
+    node = make_node(path="connection_limit=1")
+    sink.gate.clear()
+
+    with node.running():
+        for index in range(5):
+            node.send(f"m{index}", f"u{index}@y.test")
+        wait_until("a delivery under way", lambda: sink.tried)
+        node.json(BOUNCE, {"reason": "stop it", "domain": "y.test"})
+        sink.gate.set()
+        node.wait_records("AdminBounce", 4)
+        node.wait_records("Delivery", 1)
+
+    assert sink.subjects() == {"m0": 1}
+
+
 def test_bounced_mail_does_not_come_back_after_a_restart(make_node, sink):
     sink.judge = lambda stage, address: "451 4.3.2 later" if not restarted else None
     restarted: list[bool] = []
