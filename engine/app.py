@@ -330,10 +330,8 @@ class Node:
             await self.settlement.defer_whole(message, reply, where)
 
     def _load_for_records(self, message: Message) -> bytes | None:
-        if message.data is not None:
-            return message.prefix + message.data
         try:
-            return message.prefix + self.store.load_body(message.body_id)
+            return self.store.load_body(message.body_id)
         except Exception:  # boundary: record sink
             log.exception("headers of %s cannot be read for its record", message.id)
             return None
@@ -381,6 +379,7 @@ class Node:
             self._give_back_suspended()
         if self._sweeps % REAP_EVERY == 0:
             self.ready.reap(now)
+            self.settlement.forget_series(lambda name: self.ready.find(name) is None)
 
     def _save_memory(self) -> None:
         """Let bodies go that are on disk, and the memory with them."""

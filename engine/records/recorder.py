@@ -40,7 +40,7 @@ from engine.records.record_selection import HEADER_SECTION_MAX, RecordSelection
 
 log = logging.getLogger("cirrus.records")
 
-#: Port: return the data of a message whose body is not in memory, or None when it cannot be had.
+#: Port: return the body of a message that is not in memory, or None when it cannot be had.
 LoadHeaders = Callable[[Message], bytes | None]
 
 
@@ -171,6 +171,14 @@ class Recorder:
             if sink.must_wait:
                 await sink.wait_capacity()
 
+    def keep_headers(self, kind: RecordKind, message: Message) -> None:
+        """Have the body in memory that a record will want, before the spool lets it go."""
+        if message.data is None and any(s.selection.wants_headers for s in self._by_kind[kind]):
+            message.data = self._load(message)
+
+    def _load(self, message: Message) -> bytes | None:
+        return self.load_headers(message) if self.load_headers is not None else None
+
     def record(
         self,
         kind: RecordKind,
@@ -258,15 +266,15 @@ class Recorder:
             num_attempts=_attempts(message, num_attempts),
             bounce_classification=bounce_classification,
             egress_pool=egress_pool,
-            egress_source=egress_source,
+            egress_source=egress_source or None,
             source_address=source_address,
             feedback_report=feedback_report,
-            delivery_protocol=delivery_protocol,
+            delivery_protocol=delivery_protocol or None,
             reception_protocol=reception_protocol or meta.get("reception_protocol"),
             nodeid=self._node_id,
             tls_cipher=tls[0] if tls is not None else UNSET,
             tls_protocol_version=tls[1] if tls is not None else UNSET,
-            tls_peer_subject_name=tls[2] if tls is not None else UNSET,
+            tls_peer_subject_name=tls[2] if tls is not None and tls[2] else UNSET,
             provider_name=provider_name if provider_name is not None else UNSET,
             session_id=session_id if session_id is not None else UNSET,
         )
@@ -291,9 +299,7 @@ class Recorder:
         meta = selection.select_meta(message.meta) if selection.wants_meta else {}
         headers = {}
         if selection.wants_headers:
-            data = message.data
-            if data is None and self.load_headers is not None:
-                data = self.load_headers(message)
+            data = message.data if message.data is not None else self._load(message)
             if data is not None:
                 headers = selection.select_headers(message.prefix + data[:HEADER_SECTION_MAX])
         if not (meta or headers):

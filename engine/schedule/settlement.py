@@ -16,10 +16,11 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from engine.base.clock import Clock
-from engine.base.metrics import Metrics
+from engine.base.metrics import Counter, Metrics
 from engine.deliver.attempt import RecipientOutcome
 from engine.deliver.work import Circumstances
 from engine.model.disposition import Disposition
@@ -52,7 +53,17 @@ _KINDS = {
     Disposition.DEFERRED: RecordKind.TRANSIENT_FAILURE,
     Disposition.FAILED: RecordKind.BOUNCE,
 }
-_ADMIN = Circumstances("localhost", "", "", "")
+_METRICS = {
+    Disposition.DELIVERED: "delivered",
+    Disposition.DEFERRED: "transfail",
+    Disposition.FAILED: "fail",
+}
+_SERVICES = {"Script": "script", "Maildir": "maildir"}
+
+
+def _nowhere(message: Message) -> Circumstances:
+    """Return the circumstances of a message that no host was asked to take."""
+    return Circumstances("", parse_queue_name(message.queue_name).domain, "", "")
 
 
 class Settlement:
@@ -77,20 +88,15 @@ class Settlement:
         self._config_of = config_of
         self._requeue = requeue
         self._rng = rng
-        delivered = metrics.counter("total_messages_delivered")
-        deferred = metrics.counter("total_messages_transfail")
-        failed = metrics.counter("total_messages_fail")
-        self._by_disposition = {
-            Disposition.DELIVERED: delivered,
-            Disposition.DEFERRED: deferred,
-            Disposition.FAILED: failed,
+        self._families = {
+            disposition: (
+                metrics.counter(f"total_messages_{name}"),
+                metrics.counter(f"total_messages_{name}_by_provider"),
+                metrics.counter(f"total_messages_{name}_by_provider_and_source"),
+            )
+            for disposition, name in _METRICS.items()
         }
-        self._by_provider = {
-            Disposition.DELIVERED: metrics.counter("total_messages_delivered_by_provider"),
-            Disposition.DEFERRED: metrics.counter("total_messages_transfail_by_provider"),
-            Disposition.FAILED: metrics.counter("total_messages_fail_by_provider"),
-        }
-        self._children: dict[Any, Any] = {}
+        self._children: dict[Any, list[Counter]] = {}
 
     # -- after an attempt ---------------------------------------------------------------------
 
@@ -118,6 +124,10 @@ class Settlement:
             remaining = [one for one in message.recipients if one not in done]
         attempts = message.attempts
         if not remaining:
+            for one in outcomes:
+                self._recorder.keep_headers(
+                    _KINDS[one.disposition or Disposition.DEFERRED], message
+                )
             self._store.remove(message)
             self._emit(message, outcomes, circumstances, attempts)
             return
@@ -163,7 +173,11 @@ class Settlement:
         attempts: int,
     ) -> None:
         disposition = outcome.disposition or Disposition.DEFERRED
-        self._count(disposition, where)
+        if where.provider_name is None:
+            config = self._config_of(message.queue_name)
+            if config is not None and config.provider_name is not None:
+                where = replace(where, provider_name=config.provider_name)
+        self._count(disposition, where, message.pool)
         self._recorder.record(
             _KINDS[disposition],
             message,
@@ -183,21 +197,33 @@ class Settlement:
             num_attempts=attempts,
         )
 
-    def _count(self, disposition: Disposition, where: Circumstances) -> None:
-        key = (disposition, where.delivery_protocol, where.provider_name or where.site_name)
+    def _count(self, disposition: Disposition, where: Circumstances, pool: str | None) -> None:
+        provider = where.provider_name or where.site_name
+        key = (disposition, where.delivery_protocol, provider, where.ready_queue, pool)
         children = self._children.get(key)
         if children is None:
-            service = {"Script": "script", "Maildir": "maildir"}.get(
-                where.delivery_protocol, "smtp_client"
-            )
             if len(self._children) > 50_000:
                 self._children.clear()
-            children = self._children[key] = (
-                self._by_disposition[disposition].labels(service),
-                self._by_provider[disposition].labels(key[2]),
-            )
+            children = self._children[key] = self._counters_of(disposition, where, provider, pool)
         for child in children:
             child.inc()
+
+    def _counters_of(
+        self, disposition: Disposition, where: Circumstances, provider: str, pool: str | None
+    ) -> list[Counter]:
+        service = _SERVICES.get(where.delivery_protocol, "smtp_client")
+        total, by_provider, by_source = self._families[disposition]
+        counters = [total.labels(service), by_provider.labels(provider)]
+        if where.ready_queue:
+            counters.append(total.labels(f"{service}:{where.ready_queue}"))
+            counters.append(by_source.labels(provider, where.egress_source, pool or ""))
+        return counters
+
+    def forget_series(self, is_gone: Callable[[str], bool]) -> None:
+        """Forget the counters of ready queues that are gone."""
+        for total, _, _ in self._families.values():
+            total.prune(lambda labels: ":" in labels[0] and is_gone(labels[0].partition(":")[2]))
+        self._children.clear()
 
     # -- going back ---------------------------------------------------------------------------
 
@@ -312,12 +338,14 @@ class Settlement:
 
     def expire(self, message: Message, due_mono: float) -> None:
         """Give a message up because of its age."""
+        self._recorder.keep_headers(RecordKind.EXPIRATION, message)
         self._store.remove(message)
         late_s = max(0.0, due_mono - self._clock.mono())
         text = f"5.4.7 expired: the next attempt in {late_s:.0f} s is beyond the maximum age"
         self._recorder.record(
             RecordKind.EXPIRATION, message, reply=make_reply(551, text), egress_pool=message.pool
         )
+        self._count(Disposition.FAILED, _nowhere(message), message.pool)
 
     async def fail(
         self, message: Message, reply: SmtpReply, where: Circumstances | None = None
@@ -327,7 +355,7 @@ class Settlement:
             RecipientOutcome(recipient, reply, "", Disposition.FAILED)
             for recipient in message.recipients
         ]
-        await self.settle(message, outcomes, where or _ADMIN, True)
+        await self.settle(message, outcomes, where or _nowhere(message), True)
 
     async def defer_whole(
         self, message: Message, reply: SmtpReply, where: Circumstances, command: str = ""
@@ -341,11 +369,13 @@ class Settlement:
 
     def bounce(self, message: Message, directive: Directive) -> None:
         """Fail a message because an operator or the TSA said so."""
+        self._recorder.keep_headers(RecordKind.ADMIN_BOUNCE, message)
         self._store.remove(message)
         text = f"5.7.1 Administrator bounced with reason: {directive.reason}"
         self._recorder.record(
             RecordKind.ADMIN_BOUNCE, message, reply=make_reply(551, text), site="localhost"
         )
+        self._count(Disposition.FAILED, _nowhere(message), message.pool)
 
     def drop_damaged(self, message: Message, why: str) -> None:
         """Give up a message whose content cannot be read; its envelope is set aside."""

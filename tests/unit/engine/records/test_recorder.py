@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from engine.base.clock import Clock
-from engine.model.log_record import RecordKind
+from engine.model.log_record import RecordKind, encode_record
 from engine.model.message import FLAG_LOG_RECORD, Message, new_spool_id
 from engine.model.reply import make_reply
 from engine.records.record_selection import make_selection
@@ -179,3 +181,22 @@ async def test_producers_wait_for_the_sink_that_is_full():
 
     assert not recorder.must_wait
     assert (full.waited, free.waited) == (1, 0)
+
+
+def test_what_is_not_known_is_null_or_left_out():
+    sink = ListSink()
+    recorder = make_recorder(sink)
+
+    recorder.record(
+        RecordKind.TRANSIENT_FAILURE,
+        make_message(),
+        reply=OK,
+        egress_source="",
+        delivery_protocol="",
+        tls=("AES", "TLSv1.3", []),
+    )
+
+    line = msgspec.json.decode(encode_record(sink.records[0]))
+    assert (line["egress_source"], line["delivery_protocol"]) == (None, None)
+    assert line["tls_cipher"] == "AES"
+    assert "tls_peer_subject_name" not in line

@@ -11,6 +11,8 @@ from engine.model.insert_reason import InsertReason
 from engine.model.log_record import RecordKind
 from engine.model.reply import make_reply
 from engine.model.schedule_window import parse_schedule
+from engine.model.suspension import Criteria
+from engine.records.record_selection import make_selection
 from engine.schedule.settlement import MOVE_PAUSE_S, MOVES_AT_ONCE, SPREAD_S
 from tests.fakes.queue_world import policy, queue_world
 
@@ -319,3 +321,63 @@ async def test_a_damaged_message_is_recorded_and_set_aside(tmp_path):
 
         assert world.records(RecordKind.BOUNCE)[0].response.code == 554
         assert not world.store.envelopes
+
+
+# -- what records and metrics say
+
+
+@pytest.mark.parametrize("end", ["delivered", "expired", "bounced"])
+async def test_headers_are_in_the_last_record_of_a_message_that_was_only_on_disk(tmp_path, end):
+    async with queue_world(tmp_path) as world:
+        world.sink.selection = make_selection(headers=["X-*", "Subject"])
+        world.recorder.load_headers = lambda message: world.store.load_body(message.body_id)
+        message = in_hand(world)
+        message.data = None
+        message.prefix = b"X-Prefix: once\r\n"
+
+        if end == "delivered":
+            await world.settlement.settle(message, [outcome("r@a.test", OK)], WHERE, True)
+        elif end == "expired":
+            world.settlement.expire(message, world.clock.mono())
+        else:
+            directive = world.bounces.add(Criteria(), "asked to", "me", 60.0)
+            world.settlement.bounce(message, directive)
+
+        headers = world.sink.records[-1].headers
+        assert headers["X-Prefix"] == "once"
+        assert "Subject" in headers
+
+
+async def test_the_queue_names_the_provider_where_the_path_does_not(tmp_path):
+    async with queue_world(tmp_path, policy(config='provider_name="big"')) as world:
+        (message,) = world.submit()
+        await asyncio.sleep(1)
+
+        assert world.records(RecordKind.DELIVERY)[0].provider_name == "big"
+
+
+async def test_outcomes_are_counted_by_service_provider_and_source(tmp_path):
+    async with queue_world(tmp_path) as world:
+        message = in_hand(world)
+        message.pool = "p1"
+        await world.settlement.settle(message, [outcome("r@a.test", OK)], WHERE, True)
+        counter = world.metrics.counter
+
+        assert counter("total_messages_delivered").labels("smtp_client").value == 1
+        by_queue = counter("total_messages_delivered").labels("smtp_client:s1->mx@smtp_client")
+        assert by_queue.value == 1
+        by_source = counter("total_messages_delivered_by_provider_and_source")
+        assert by_source.labels("mx", "s1", "p1").value == 1
+
+        world.settlement.forget_series(lambda name: name == "s1->mx@smtp_client")
+        text = "".join(world.metrics.iter_text())
+        assert 'total_messages_delivered{service="smtp_client"} 1' in text
+        assert "s1->mx@smtp_client" not in text
+
+
+async def test_mail_given_up_counts_as_failed(tmp_path):
+    async with queue_world(tmp_path) as world:
+        world.settlement.expire(in_hand(world), world.clock.mono())
+
+        failed = world.metrics.counter("total_messages_fail").labels("smtp_client")
+        assert failed.value == 1
