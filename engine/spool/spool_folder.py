@@ -24,6 +24,7 @@ from rocksdict import Rdict
 
 from engine.model.errors import ConfigurationError, SpoolLockedError
 from engine.spool.database import batch_of, is_corruption, open_database
+from engine.spool.mending import replay
 from engine.spool.refused_note import RefusedNote
 from engine.spool.shared_bodies import free_unreferenced
 
@@ -137,6 +138,7 @@ class SpoolFolder:
         Raises:
             Exception: It cannot be opened or written.
         """
+        replay(self.path / "db")
         database = self._opener(self.path / "db")
         try:
             self._forget_refused(database)

@@ -211,13 +211,16 @@ def test_no_message_is_taken_before_its_flush_and_the_loop_goes_on(make_node, si
     assert node.stop() == 0
 
 
+@pytest.mark.parametrize(
+    ("octets", "count"), [(100, 50), (100_000, 300)], ids=["short-log", "long-log"]
+)
 def test_a_flush_that_fails_once_loses_nothing_and_delivers_nothing_refused(
-    make_node, sink, tmp_path
+    make_node, sink, tmp_path, octets, count
 ):
     node = make_node()
-    traffic, pulse = Traffic(node), Pulse(node)
+    traffic, pulse = Traffic(node, body="x" * octets), Pulse(node)
     with traffic.flowing(), pulse.beating():
-        traffic.wait_taken(50)
+        traffic.wait_taken(count)
         with failing(node.process.pid, EIO_ONCE, tmp_path):
             node.wait_log("the spool can be written again")
         traffic.wait_taken(50)
