@@ -49,7 +49,7 @@ MEANINGS = {
 }
 
 
-@click.command()
+@click.command(short_help="Show a node at work on loopback.")
 @click.option(
     "--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C, and say where."
 )

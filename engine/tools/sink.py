@@ -321,8 +321,13 @@ def _switches(command: Any) -> Any:
 )
 @click.option("--starttls", is_flag=True, help="Offer STARTTLS; self-signed without a certificate.")
 @click.option("--tls-from-first-byte", is_flag=True, help="Begin each connection with TLS.")
-@click.option("--tls-certificate", default="", metavar="FILE", help="PEM chain.")
-@click.option("--tls-private-key", default="", metavar="FILE", help="PEM key.")
+@click.option("--tls-certificate", default="", metavar="FILE", help="PEM chain to show.")
+@click.option(
+    "--tls-private-key",
+    default="",
+    metavar="FILE",
+    help="Its PEM key, if it is not in the same file.",
+)
 @click.option("--require-tls", is_flag=True, help="Answer MAIL with 530 without TLS.")
 @click.option(
     "--auth", "accounts", multiple=True, metavar="USER:PASSWORD", help="Offer AUTH PLAIN and LOGIN."
@@ -337,8 +342,20 @@ def _switches(command: Any) -> Any:
     metavar="BYTES",
     help="Answer longer messages with 552.",
 )
-@click.option("--max-recipients", type=click.IntRange(1), default=1000, show_default=True)
-@click.option("--max-connections", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option(
+    "--max-recipients",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Answer further ones of a message with 452.",
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    help="Answer further ones at the same time with 421.",
+)
 @click.option(
     "--max-messages-per-connection",
     type=click.IntRange(0),

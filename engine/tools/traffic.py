@@ -46,8 +46,8 @@ A live line goes to standard error, the summary to standard output. Ctrl-C ends 
 messages under way; a second Ctrl-C ends it at once.
 
 Exit status: 0, or 1 when a message was refused (5xx; not with --allow-refusals) or lost, or a
-session could not reach the server five times in a row (neither with --keep-going, as long as
-anything was answered at all).
+session could not reach the server five times in a row or within --timeout (neither with
+--keep-going, as long as anything was answered at all).
 """
 
 _SIZES = Parsed("bytes", parse_sizes)
@@ -200,7 +200,11 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
-@click.command(help=_MANUAL, context_settings={"max_content_width": 100})
+@click.command(
+    help=_MANUAL,
+    short_help="Send generated mail, and say how it was taken.",
+    context_settings={"max_content_width": 100},
+)
 @click.option("--target", type=LISTEN, required=True, help="The server, such as 127.0.0.1:2525.")
 @click.option(
     "--protocol",

@@ -24,7 +24,7 @@ from engine.tools.traffic_http import HttpInjector
 from engine.tools.traffic_options import TrafficOptions, TrafficProtocol
 from engine.tools.traffic_tally import Tally, TrafficSummary
 
-#: A session gives up after so many failures to connect in a row.
+#: A session gives up after so many failures to connect in a row, or after the time for a reply.
 MAX_FAILURES = 5
 #: How much of the schedule is made up for after all sessions were busy, seconds.
 MAX_LAG_S = 0.5
@@ -144,8 +144,11 @@ class TrafficRun:
     async def _smtp_session(self) -> None:
         failures = 0
         number: int | None = None
+        reached_mono = self._clock.mono()
         while number is not None or not self._is_over:
             connection = TrafficConnection(self._options, self.tally)
+            if not failures:
+                reached_mono = self._clock.mono()
             try:
                 if not await self._is_opened(connection):
                     return
@@ -153,7 +156,9 @@ class TrafficRun:
                 failures += 1
                 self.tally.connect_failures += 1
                 self.tally.trouble = str(error)
-                if failures >= MAX_FAILURES and not self._options.keep_going:
+                # A server that says nothing is given up after one timeout, not after five.
+                is_silent = self._clock.mono() - reached_mono >= self._options.timeout_s
+                if (failures >= MAX_FAILURES or is_silent) and not self._options.keep_going:
                     self.tally.gave_up = True
                     return
                 pause_s = min(_FIRST_PAUSE_S * 2 ** min(failures - 1, 10), _LONGEST_PAUSE_S)

@@ -151,6 +151,14 @@ async def test_a_server_that_is_down_is_given_up_soon():
     assert (summary.gave_up, "refused" in summary.trouble.lower()) == (True, True)
 
 
+async def test_a_server_that_says_nothing_is_given_up_after_one_timeout():
+    async with Sink(SinkOptions(stage_delays_s={Stage.CONNECT: 1e6})) as sink:
+        began = now()
+        summary = await send(sink.port, count=10, sessions=2, timeout_s=60.0)
+        assert (summary.gave_up, summary.trouble) == (True, "no reply in 60 s")
+        assert now() - began < 70.0
+
+
 async def test_a_server_that_comes_back_is_used_again_when_asked_to_keep_going():
     port = free_port()
     sink = Sink()
