@@ -8,8 +8,11 @@ Invariants:
     * Once ``ending`` is set, no script code survives: handlers of exceptions raise it
       again, and the caller looks at it after the return.
     * The clock is the thread's own CPU time: a busy host does not fail good handlers.
+    * Few checks read the clock while rounds are short; once something large was made, or
+      rounds turned out long, each check does, so that no run of slow operations adds up.
 
-Known limit: the clock is first read at the 64th check, so what runs before it is free.
+Known limit: one operation in C is not interrupted. Guards bound what each may cost, but for
+comparing and hashing, which ``guards`` names.
 """
 
 from __future__ import annotations
@@ -17,20 +20,29 @@ from __future__ import annotations
 import sys
 from asyncio import CancelledError
 from collections.abc import Callable
-from itertools import cycle
+from itertools import chain, repeat
 from operator import call
 from time import thread_time_ns
 from typing import Any
 
 from policy.errors import BudgetSpentError, LimitExceededError, ScriptRefusal
 
-TICKS_PER_CLOCK_READ = 64
+TICKS_PER_CLOCK_READ = 32
+# Rounds that take longer on average are checked one by one.
+LONG_ROUNDS_NS = 1_000_000
 MAX_CALL_BYTES = 128 * 1024 * 1024
 MAX_LOAD_BYTES = 512 * 1024 * 1024
 MAX_ITEMS = 1_000_000
 MAX_TEXT_BYTES = 16 * 1024 * 1024
-# Below this, an object costs less than the bookkeeping.
+# Below this, an object is not worth reading the clock; below the second, not even counting.
 LARGE_ITEMS = 4_096
+SMALL_ITEMS = 256
+# After something this large, the next operations on it may be slow.
+DENSE_BYTES = 65_536
+# CPU time of script code that runs between calls.
+OUTSIDE_NS = 50_000_000
+# An operation expected to cost less is not asked for in advance.
+CHEAP_NS = 500_000
 
 _ENDINGS = (ScriptRefusal, BudgetSpentError, CancelledError)
 
@@ -42,6 +54,9 @@ class Budget:
     """What the current call may still use."""
 
     __slots__ = (
+        "_is_dense",
+        "_read_ns",
+        "_stops",
         "allocated_bytes",
         "budget_ns",
         "deadline_ns",
@@ -55,8 +70,7 @@ class Budget:
 
     def __init__(self) -> None:
         self.budget_ns = 50_000_000
-        # 0: the clock has not been read in this call yet.
-        self.deadline_ns = 0
+        self.deadline_ns = -2 * OUTSIDE_NS
         self.depth = 0
         self.ending: BaseException | None = None
         self.allocated_bytes = 0
@@ -64,10 +78,14 @@ class Budget:
         self.outer: BaseException | None = None
         # Calls not awaited yet, where the call under way may wait at all.
         self.waits: Waits | None = None
-        # A check is one call into C, except each 64th. ``map`` survives an exception of
+        self._is_dense = False
+        self._read_ns = 0
+        # A check is one call into C, except each 32nd. ``map`` survives an exception of
         # what it calls, so the ticker goes on after a spent budget.
-        stops = (bool,) * (TICKS_PER_CLOCK_READ - 1) + (self.check,)
-        self.tick: Callable[[], object] = map(call, cycle(stops)).__next__
+        self._stops: list[Callable[[], object]] = [bool] * TICKS_PER_CLOCK_READ
+        self._stops[-1] = self.check
+        rounds = chain.from_iterable(repeat(self._stops))
+        self.tick: Callable[[], object] = map(call, rounds).__next__
 
     def enter(self, budget_ns: int, waits: Waits | None = None) -> Saved:
         """Begin a call and return what ``leave`` needs to resume an outer one."""
@@ -82,7 +100,8 @@ class Budget:
         )
         self.depth += 1
         self.budget_ns = budget_ns
-        self.deadline_ns = 0
+        self._read_ns = now_ns = thread_time_ns()
+        self.deadline_ns = now_ns + budget_ns
         self.ending = None
         self.allocated_bytes = 0
         self.outer = sys.exception()
@@ -92,6 +111,9 @@ class Budget:
     def leave(self, saved: Saved) -> None:
         """End a call."""
         self.depth -= 1
+        if self._is_dense:
+            self._is_dense = False
+            self._stops[:-1] = [bool] * (TICKS_PER_CLOCK_READ - 1)
         (
             self.budget_ns,
             self.deadline_ns,
@@ -106,17 +128,44 @@ class Budget:
         """Read the clock.
 
         Raises:
-            BudgetSpentError: the call has used its CPU time.
+            BudgetSpentError: the call has used its CPU time or memory.
         """
         now_ns = thread_time_ns()
-        if self.deadline_ns == 0:
-            self.deadline_ns = now_ns + self.budget_ns
-        elif now_ns > self.deadline_ns:
-            self._spend(f"used more than its {self.budget_ns / 1e6:.0f} ms of CPU")
+        if self.allocated_bytes > self.max_bytes:
+            self._spend(f"took more than {self.max_bytes >> 20} MiB of memory")
+        if now_ns > self.deadline_ns:
+            if self.depth:
+                self._spend(f"used more than its {self.budget_ns / 1e6:.0f} ms of CPU")
+            self._check_outside(now_ns)
+        if now_ns - self._read_ns > LONG_ROUNDS_NS and not self._is_dense:
+            self._watch_closely()
+        self._read_ns = now_ns
+
+    def _check_outside(self, now_ns: int) -> None:
+        """Bound code that the collector runs between calls, such as ``finally`` of a generator."""
+        if now_ns - self.deadline_ns <= OUTSIDE_NS:
+            raise BudgetSpentError("ran on after its call had ended")
+        self.deadline_ns = now_ns + OUTSIDE_NS
+
+    def _watch_closely(self) -> None:
+        if self.depth:
+            self._is_dense = True
+            self._stops[:] = [self.check] * TICKS_PER_CLOCK_READ
 
     def left_ns(self) -> int:
         """Return the CPU time left, for a call that pauses here."""
-        return self.budget_ns if self.deadline_ns == 0 else self.deadline_ns - thread_time_ns()
+        return self.deadline_ns - thread_time_ns()
+
+    def afford(self, cost_ns: int) -> None:
+        """Refuse an operation in C that is expected to take longer than what is left.
+
+        Raises:
+            BudgetSpentError: there is not that much time left.
+        """
+        if cost_ns > CHEAP_NS:
+            self.check()
+            if cost_ns > self.left_ns():
+                self._spend(f"would use more than its {self.budget_ns / 1e6:.0f} ms of CPU")
 
     def account(self, size_bytes: int) -> None:
         """Count memory about to be taken, and read the clock.
@@ -125,8 +174,8 @@ class Budget:
             BudgetSpentError: the call has used its CPU time or memory.
         """
         self.allocated_bytes += size_bytes
-        if self.allocated_bytes > self.max_bytes:
-            self._spend(f"took more than {self.max_bytes >> 20} MiB of memory")
+        if size_bytes >= DENSE_BYTES and not self._is_dense:
+            self._watch_closely()
         self.check()
 
     def account_text(self, size_bytes: int) -> None:
@@ -137,6 +186,8 @@ class Budget:
                     f"a string of {size_bytes} bytes is more than the {MAX_TEXT_BYTES} allowed"
                 )
             self.account(size_bytes)
+        elif size_bytes >= SMALL_ITEMS:
+            self.allocated_bytes += size_bytes
 
     def account_items(self, count: int) -> None:
         """Count a collection about to be made or walked; refuse an outsized one."""
@@ -146,6 +197,8 @@ class Budget:
                     f"a collection of {count} items is more than the {MAX_ITEMS} allowed"
                 )
             self.account(count * 8)
+        elif count >= SMALL_ITEMS:
+            self.allocated_bytes += count * 8
 
     def caught(self) -> None:
         """Stand first in each ``except`` block: raise again what no script may catch."""

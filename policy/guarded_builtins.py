@@ -3,8 +3,8 @@
 Place in flow: ``script_loader`` puts them under ``__builtins__`` of each script of an epoch.
 
 Invariants:
-    * Types stay the real types, so that ``isinstance``, annotations and class patterns
-      work; ``bytes`` alone is a proxy class, because ``bytes(n)`` takes n bytes.
+    * Types stay the real types, so that ``isinstance``, annotations and class patterns work;
+      for ``int`` and ``bytes``, which make much of little, ``guarded_types`` has others.
     * What can iterate for ever or for very long counts its items.
 """
 
@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from policy.budget import MAX_ITEMS
+from policy.budget import LARGE_ITEMS, MAX_ITEMS
 from policy.errors import ConfinementError, LimitExceededError
 from policy.guarded_methods import check_sortable
 from policy.guards import Guards, is_script_class
@@ -30,7 +30,6 @@ _PLAIN = [
     "abs",
     "all",
     "any",
-    "ascii",
     "bin",
     "bool",
     "callable",
@@ -40,17 +39,13 @@ _PLAIN = [
     "dict",
     "divmod",
     "enumerate",
-    "filter",
     "float",
     "frozenset",
     "hex",
-    "int",
     "isinstance",
     "issubclass",
     "len",
     "list",
-    "max",
-    "min",
     "next",
     "object",
     "oct",
@@ -67,6 +62,7 @@ _PLAIN = [
     "AssertionError",
     "AttributeError",
     "BaseException",
+    "BrokenPipeError",
     "EOFError",
     "Exception",
     "FloatingPointError",
@@ -95,13 +91,19 @@ _PLAIN = [
     "DeprecationWarning",
     "ZeroDivisionError",
     "ConnectionError",
+    "ConnectionAbortedError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+    "EnvironmentError",
+    "IOError",
+    "RuntimeWarning",
     "PermissionError",
     "FileNotFoundError",
     "ModuleNotFoundError",
 ]
 _GUARDED = (
-    "bytes delattr format getattr hasattr iter map pow print range repr round setattr sorted "
-    "sum type"
+    "ascii bytes delattr filter format getattr hasattr hash int iter map max min pow print range "
+    "repr round setattr sorted sum type"
 )
 
 AVAILABLE = frozenset(_PLAIN) | frozenset(_GUARDED.split())
@@ -113,46 +115,6 @@ _DATA_TYPES = frozenset(
 )
 
 
-class _BytesType(type):
-    """Makes ``bytes`` of scripts answer ``isinstance`` as the real one does."""
-
-    def __instancecheck__(cls, value: Any) -> bool:
-        return isinstance(value, builtins.bytes)
-
-    def __subclasscheck__(cls, kind: type) -> bool:
-        return issubclass(kind, builtins.bytes)
-
-    def __call__(cls, source: Any = b"", *args: Any) -> bytes:
-        if isinstance(source, int):
-            if source > MAX_ITEMS:
-                raise LimitExceededError(f"{source} bytes are more than the {MAX_ITEMS} allowed")
-            return builtins.bytes(source)
-        return builtins.bytes(source, *args)
-
-    def __or__(cls, other: Any) -> Any:
-        return builtins.bytes | other
-
-    def __ror__(cls, other: Any) -> Any:
-        return other | builtins.bytes
-
-    def __eq__(cls, other: object) -> bool:
-        return other is cls or other is builtins.bytes
-
-    def __hash__(cls) -> int:
-        return hash(builtins.bytes)
-
-
-class GuardedBytes(metaclass=_BytesType):
-    """The ``bytes`` of scripts."""
-
-    fromhex = staticmethod(builtins.bytes.fromhex)
-    decode = staticmethod(builtins.bytes.decode)
-    maketrans = staticmethod(builtins.bytes.maketrans)
-
-
-GuardedBytes.__name__ = "bytes"
-
-
 def build_builtins(
     guards: Guards, write_line: Callable[[str], None], import_module: Callable[..., Any]
 ) -> dict[str, Any]:
@@ -162,22 +124,28 @@ def build_builtins(
         {
             "__build_class__": _build_class,
             "__import__": import_module,
-            "bytes": GuardedBytes,
+            "ascii": _bind(_shown, guards, builtins.ascii),
+            "bytes": guards.types[builtins.bytes],
             "delattr": guards.delattr,
+            "filter": lambda function, items: filter(function, guards.counted(items)),
             "format": guards.format,
             "getattr": guards.getattr,
             "hasattr": guards.hasattr,
+            "hash": _bind(_shown, guards, builtins.hash),
+            "int": guards.types[builtins.int],
             "iter": _bind(_iter, guards),
-            "map": lambda function, *items: guards.counted(map(function, *items)),
+            "map": _bind(_map, guards),
+            "max": _bind(_extreme, guards, builtins.max),
+            "min": _bind(_extreme, guards, builtins.min),
             "pow": guards.pow,
             "print": _bind(_print, guards, write_line),
-            "range": _range,
-            "repr": _bind(_repr, guards),
+            "range": _bind(_range, guards),
+            "repr": _bind(_shown, guards, builtins.repr),
             "round": _round,
             "setattr": guards.setattr,
             "sorted": _bind(_sorted, guards),
             "sum": _bind(_sum, guards),
-            "type": _type,
+            "type": _bind(_type, guards),
         }
     )
     return names
@@ -217,17 +185,34 @@ def _iter(guards: Guards, source: Any, *sentinel: Any) -> Iterator[Any]:
     return iter(source)
 
 
-def _range(*bounds: int) -> range:
+def _map(guards: Guards, function: Any, *items: Any) -> Iterator[Any]:
+    if function is str:
+        function = _bind(_shown, guards, str)
+    return guards.counted(map(function, *items))
+
+
+def _extreme(guards: Guards, find: Callable[..., Any], *items: Any, **options: Any) -> Any:
+    # A key function may add to what is gone through.
+    if len(items) == 1 and "key" in options:
+        items = (guards.counted(items[0]),)
+    return find(*items, **options)
+
+
+def _range(guards: Guards, *bounds: int) -> range:
     made = range(*bounds)
     count = (made.stop - made.start) // made.step
     if count > MAX_ITEMS:
         raise LimitExceededError(f"a range of {count} items is more than the {MAX_ITEMS} allowed")
+    if count >= LARGE_ITEMS:
+        # What takes it in whole, such as ``dict.fromkeys``, takes long.
+        guards.budget.account(count)
     return made
 
 
-def _repr(guards: Guards, value: Any) -> str:
-    guards.shown_size(value)
-    return repr(value)
+def _shown(guards: Guards, show: Callable[..., Any], *value: Any, **options: Any) -> Any:
+    for each in value[:1]:
+        guards.shown_size(each)
+    return show(*value, **options)
 
 
 def _round(number: Any, ndigits: int | None = None) -> Any:
@@ -238,7 +223,7 @@ def _round(number: Any, ndigits: int | None = None) -> Any:
 
 def _sorted(guards: Guards, items: Any, *, key: Any = None, reverse: bool = False) -> list[Any]:
     found: list[Any] = list(items)
-    check_sortable(guards, len(found))
+    check_sortable(guards, found)
     found.sort(key=key, reverse=reverse)
     return found
 
@@ -255,16 +240,23 @@ def _sum(guards: Guards, items: Any, start: Any = 0) -> Any:
     return total
 
 
-def _type(value: Any, *rest: Any) -> Any:
+def _type(guards: Guards, value: Any, *rest: Any) -> Any:
     kind = type(value)
     if rest or not (kind in _DATA_TYPES or is_script_class(kind) or issubclass(kind, Exception)):
         raise ConfinementError("type() is available for plain values and a script's own objects")
-    return GuardedBytes if kind is builtins.bytes else kind
+    return guards.types.get(kind, kind)
 
 
-def _print(guards: Guards, write_line: Callable[[str], None], *values: Any, **options: Any) -> None:
+def _print(
+    guards: Guards,
+    write_line: Callable[[str], None],
+    *values: Any,
+    sep: str | None = None,
+    end: str | None = None,
+    flush: bool = False,
+) -> None:
+    del end, flush  # one line each, written at once
     for value in values:
         guards.shown_size(value)
-    separator = options.get("sep")
-    text = (" " if separator is None else str(separator)).join(map(str, values))
-    write_line(text[:MAX_PRINTED_CHARACTERS])
+    separator = " " if sep is None else sep
+    write_line(guards.methods[str, "join"](separator, map(str, values))[:MAX_PRINTED_CHARACTERS])

@@ -9,31 +9,38 @@ Invariants:
     * Nothing a guard returns is larger than ``budget.MAX_TEXT_BYTES`` or ``MAX_ITEMS``.
     * A guard never returns the thing it guards.
 
-Known limits: a nested tuple of exponential size is counted when shown or formatted, not
-when hashed or compared.
+Known limits: a nested value of exponential size is counted when shown or formatted, not when
+hashed, compared, or shown by ``str`` under another name; nor are comparisons of many long
+texts, or of keys made to collide, in one call of C.
 """
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Callable, Iterator
-from types import FunctionType, ModuleType
+from types import CoroutineType, FunctionType, ModuleType
 from typing import Any
 
-from policy.budget import LARGE_ITEMS, MAX_TEXT_BYTES, Budget
+from policy.budget import LARGE_ITEMS, SMALL_ITEMS, Budget
 from policy.errors import ConfinementError, LimitExceededError
-from policy.guarded_methods import build_methods
+from policy.guarded_methods import CLASS_METHODS, build_methods
+from policy.guarded_types import build_types
 from policy.sandbox_names import (
     GUARDED_ATTRIBUTES,
     NAMED_TUPLE_METHODS,
     check_format_spec,
     refusal_of_name,
 )
+from policy.shown_size import measure
 
 MAX_INT_BITS = 16_384
-MAX_SHOWN_NODES = 100_000
+MAX_PERCENT_FIELDS = 10_000
+MAX_SHORT_CHARACTERS = 4_096
 _SCALARS = frozenset({int, float, bool, type(None), complex})
 _SHOWN_AT_ONCE = frozenset({str, int, float, bool, type(None), bytes})
-_CONTAINERS = (list, tuple, dict, set, frozenset)
+_CONTAINERS = (list, tuple, dict, set, frozenset, deque)
+_WIDTH = re.compile(r"\d{1,4}")
 _MISSING = object()
 
 
@@ -48,6 +55,7 @@ class Guards:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.methods = build_methods(self)
+        self.types = build_types(self)
         # Modules of scripts: their private names are open to the scripts beside them.
         self.script_modules: set[ModuleType] = set()
 
@@ -63,15 +71,18 @@ class Guards:
             "@attribute": self.attribute,
             "@bounded": self.bounded,
             "@formatted": self.formatted,
+            "@grown": self._build_grown(),
             "@key": self._build_key(),
             "@lshift": self.lshift,
             "@mod": self.mod,
             "@mul": self.mul,
+            "@parent": self.parent,
             "@pow": self.pow,
             "@private": self.private,
             "@searched": self._build_searched(),
             "@shown": self._build_shown(),
             "@sized": self.sized,
+            "@short": self.short,
             "@write": self.write,
         }
 
@@ -86,11 +97,13 @@ class Guards:
                 return lambda *args, **kwargs: method(owner, *args, **kwargs)
         if name == "obj" and isinstance(owner, BaseException):
             raise ConfinementError("the attribute 'obj' of an exception is not available")
-        if isinstance(owner, type):
-            for base in owner.__mro__:
-                method = self.methods.get((base, name))
-                if method is not None:
-                    return method
+        if name in {"send", "throw"} and isinstance(owner, CoroutineType):
+            # Whoever drives a coroutine gets what it waits for: a future, and with it the loop.
+            raise ConfinementError(f"a coroutine has no {name!r} for scripts; await it")
+        for base in owner.__mro__ if isinstance(owner, type) else kind.__mro__:
+            method = CLASS_METHODS.get((base, name)) or self.methods.get((base, name))
+            if method is not None:
+                return method
         if name in {"mro", "register"} and (
             isinstance(owner, type) or hasattr(owner, "__origin__")
         ):
@@ -102,13 +115,19 @@ class Guards:
         kind = type(owner)
         if (
             is_script_class(kind)
-            or kind is super
+            or _is_script_super(owner)
             or (isinstance(owner, type) and is_script_class(owner))
             or (kind is ModuleType and owner in self.script_modules)
             or (name in NAMED_TUPLE_METHODS and _is_tuple(owner))
         ):
             return getattr(owner, name)
         raise ConfinementError(f"{kind.__name__} has no attribute {name!r} for scripts")
+
+    def parent(self, found: Any) -> Any:
+        """Return what ``super()`` gave, if it is what it looks like."""
+        if _is_script_super(found):
+            return found
+        raise ConfinementError("super() is for the classes of a script")
 
     def write(self, owner: Any, name: str) -> Any:
         """Return the owner of an attribute about to be set or deleted, if a script may."""
@@ -166,13 +185,29 @@ class Guards:
             if kind in _SCALARS:
                 return value
             if kind is str or kind is bytes:
-                if len(value) >= LARGE_ITEMS:
+                if len(value) >= SMALL_ITEMS:
                     account_text(len(value))
-            elif isinstance(value, _CONTAINERS) and len(value) >= LARGE_ITEMS:
+            elif isinstance(value, _CONTAINERS) and len(value) >= SMALL_ITEMS:
                 account_items(len(value))
             return value
 
         return added
+
+    def _build_grown(self) -> Callable[[Any], Any]:
+        added = self._build_added()
+
+        def grown(value: Any) -> Any:
+            """Bound the right side of ``+=``: a list takes in any iterable, itself included."""
+            if (
+                type(value) in _SCALARS
+                or isinstance(value, (str, bytes, *_CONTAINERS))
+                or not hasattr(type(value), "__iter__")
+                or (hasattr(type(value), "__radd__") and is_script_class(type(value)))
+            ):
+                return added(value)
+            return self.bounded(value)
+
+        return grown
 
     def _build_searched(self) -> Callable[[Any], Any]:
         budget = self.budget
@@ -218,11 +253,11 @@ class Guards:
         return left * right
 
     def _check_repetition(self, value: Any, times: int) -> None:
-        if times <= 1 or not hasattr(value, "__len__"):
+        if times <= 1:
             return
         if isinstance(value, (str, bytes)):
             self.budget.account_text(len(value) * times)
-        else:
+        elif isinstance(value, _CONTAINERS):
             self.budget.account_items(len(value) * times)
 
     def pow(self, base: Any, exponent: Any, inplace: Any = None) -> Any:
@@ -250,11 +285,15 @@ class Guards:
             text = left if isinstance(left, str) else left.decode("latin-1")
             if "*" in text:
                 raise LimitExceededError("a * width is not allowed in a % format")
+            if text.count("%") > MAX_PERCENT_FIELDS:
+                raise LimitExceededError(f"more than {MAX_PERCENT_FIELDS} fields in a % format")
             for spec in text.split("%")[1:]:
                 refusal = check_format_spec(spec[:32])
                 if refusal:
                     raise LimitExceededError(refusal)
-            self.budget.account_text(len(text) + text.count("%") * self.shown_size(right))
+            widths = sum(map(int, _WIDTH.findall(text))) if len(text) >= SMALL_ITEMS else 0
+            shown = text.count("%") * self.shown_size(right)
+            self.budget.account_text(len(text) + widths + shown)
         if inplace:
             left %= right
             return left
@@ -277,29 +316,19 @@ class Guards:
         Raises:
             LimitExceededError: it has too many parts, as nested sharing makes quickly.
         """
-        size = nodes = 0
-        stack = [value]
-        while stack:
-            item = stack.pop()
-            nodes += 1
-            if isinstance(item, (str, bytes)):
-                size += len(item)
-            elif isinstance(item, dict):
-                stack.extend(item.keys())
-                stack.extend(item.values())
-            elif isinstance(item, (list, tuple, set, frozenset)):
-                stack.extend(item)
-            else:
-                size += item.bit_length() // 3 if isinstance(item, int) else 24
-            if nodes + len(stack) > MAX_SHOWN_NODES or size > MAX_TEXT_BYTES:
-                raise LimitExceededError("a value is too large, or too deep, to be shown as text")
-            if nodes % LARGE_ITEMS == 0:
-                self.budget.check()
-        return size
+        return measure(value, self.budget)
+
+    def short(self, text: Any) -> Any:
+        """Bound what a method would go through once for each character, or slower than that."""
+        if isinstance(text, (str, bytes)) and len(text) > MAX_SHORT_CHARACTERS:
+            raise LimitExceededError(
+                f"{len(text)} characters are more than the {MAX_SHORT_CHARACTERS} allowed here"
+            )
+        return text
 
     def sized(self, text: str) -> str:
         """Bound a string made of several."""
-        if len(text) >= LARGE_ITEMS:
+        if len(text) >= SMALL_ITEMS:
             self.budget.account_text(len(text))
         return text
 
@@ -332,6 +361,10 @@ class Guards:
 
 
 _MISSING_VALUE = object()
+
+
+def _is_script_super(owner: Any) -> bool:
+    return type(owner) is super and is_script_class(owner.__self_class__)  # type: ignore[attr-defined]
 
 
 def _is_tuple(owner: Any) -> bool:

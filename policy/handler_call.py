@@ -242,7 +242,6 @@ class _Driven:
                 budget = call._budget
                 saved = budget.enter(left_ns, self._waits)
                 budget.ending = ending
-                budget.check()
                 try:
                     waits_for = step()
                 except StopIteration as stop:
@@ -253,13 +252,27 @@ class _Driven:
                     ending = budget.ending
                     left_ns = max(1, budget.left_ns())
                     budget.leave(saved)
+                if ending is not None:
+                    # Cleaning up may not wait again: its time is over.
+                    raise ending
                 try:
                     sent = yield waits_for
                     step = _bind(coroutine.send, sent)
                 except BaseException as error:  # noqa: BLE001 - hook call: passed on into it
                     step = _bind(coroutine.throw, error)
         finally:
+            self._close(coroutine, left_ns)
+
+    def _close(self, coroutine: Coroutine[Any, Any, Any], left_ns: int) -> None:
+        """Unwind what a handler leaves behind: its ``finally`` blocks are still its own code."""
+        budget = self._call._budget
+        saved = budget.enter(left_ns)
+        try:
             coroutine.close()
+        except BaseException:  # noqa: BLE001, S110 - hook call: it has already failed
+            pass
+        finally:
+            budget.leave(saved)
 
 
 def _bind(function: Callable[[Any], Any], value: Any) -> Callable[[], Any]:

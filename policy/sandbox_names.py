@@ -12,8 +12,11 @@ from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
 # Doors into the interpreter that carry no underscore.
 FORBIDDEN_ATTRIBUTES = INSPECT_ATTRIBUTES | {
+    "aclose",
     "ag_code",
     "ag_frame",
+    "asend",
+    "athrow",
     "co_consts",
     "cr_suspended",
     "f_lasti",
@@ -30,11 +33,15 @@ FORBIDDEN_ATTRIBUTES = INSPECT_ATTRIBUTES | {
 GUARDED_ATTRIBUTES = frozenset(
     {
         "center",
+        "decode",
         "elements",
+        "encode",
         "expandtabs",
         "extend",
+        "extendleft",
         "format",
         "format_map",
+        "from_bytes",
         "join",
         "ljust",
         "mro",
@@ -43,49 +50,69 @@ GUARDED_ATTRIBUTES = frozenset(
         "replace",
         "rjust",
         "rsplit",
+        "send",
         "sort",
         "split",
         "splitlines",
         "strftime",
+        "strptime",
+        "throw",
         "to_bytes",
         "translate",
         "zfill",
     }
 )
 
+_BINARY = "add sub mul truediv floordiv mod divmod pow matmul and or xor lshift rshift"
+
+# Not among them: what replaces attribute access or the making of classes and objects, what
+# runs when nothing calls (``__del__``), and what passes for an integer (``__index__``).
 ALLOWED_DUNDER_METHODS = frozenset(
+    {f"__{prefix}{name}__" for name in _BINARY.split() for prefix in ("", "r", "i")}
+) | frozenset(
     {
-        "__add__",
+        "__abs__",
         "__bool__",
+        "__bytes__",
         "__call__",
+        "__ceil__",
         "__contains__",
         "__delitem__",
         "__enter__",
         "__eq__",
         "__exit__",
         "__float__",
+        "__floor__",
+        "__format__",
         "__ge__",
         "__getitem__",
         "__gt__",
         "__hash__",
         "__init__",
         "__int__",
+        "__invert__",
         "__iter__",
         "__le__",
         "__len__",
         "__lt__",
         "__ne__",
+        "__neg__",
         "__next__",
+        "__pos__",
         "__post_init__",
-        "__radd__",
         "__repr__",
+        "__reversed__",
+        "__round__",
         "__setitem__",
         "__str__",
-        "__sub__",
+        "__trunc__",
     }
 )
 
 ALLOWED_DUNDER_CLASS_VARIABLES = frozenset({"__hash__", "__match_args__", "__slots__"})
+
+# Names a module may give itself; nothing reads them.
+ALLOWED_DUNDER_VARIABLES = frozenset({"__all__", "__author__", "__version__"})
 
 # What a named tuple offers behind an underscore is its public interface.
 NAMED_TUPLE_METHODS = frozenset({"_asdict", "_field_defaults", "_fields", "_make", "_replace"})

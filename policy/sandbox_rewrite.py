@@ -27,6 +27,7 @@ from typing import Any
 from policy.sandbox_names import (
     ALLOWED_DUNDER_CLASS_VARIABLES,
     ALLOWED_DUNDER_METHODS,
+    ALLOWED_DUNDER_VARIABLES,
     GUARDED_ATTRIBUTES,
     check_format_spec,
     refusal_of_name,
@@ -41,7 +42,25 @@ from policy.sandbox_tree import (
     located,
 )
 
+MAX_CONSTANT_BITS = 16_384
+_STRIPPING = frozenset({"strip", "lstrip", "rstrip"})
+_FAST = frozenset({"utf-8", "utf8", "ascii", "latin-1", "latin1"})
 _GROWING = {ast.Mult: "@mul", ast.Pow: "@pow", ast.LShift: "@lshift", ast.Mod: "@mod"}
+
+
+def _guard_of_argument(node: ast.Call) -> str | None:
+    """Return the guard of the first argument of ``str(x)``, ``str(x, codec)``, ``x.strip(y)``."""
+    if not node.args:
+        return None
+    if isinstance(node.func, ast.Attribute):
+        return "@short" if node.func.attr in _STRIPPING else None
+    if not (isinstance(node.func, ast.Name) and node.func.id == "str"):
+        return None
+    codecs = [*node.args[1:2], *(item.value for item in node.keywords if item.arg == "encoding")]
+    if not (codecs or node.keywords):
+        return "@shown"
+    plain = all(isinstance(codec, ast.Constant) and codec.value in _FAST for codec in codecs)
+    return None if codecs and plain else "@short"
 
 
 class ScriptTransformer(PatternTransformer):
@@ -60,8 +79,15 @@ class ScriptTransformer(PatternTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         """Check a variable."""
-        if not (node.id == "__name__" and isinstance(node.ctx, ast.Load)):
+        load = isinstance(node.ctx, ast.Load)
+        if not (node.id == "__name__" if load else node.id in ALLOWED_DUNDER_VARIABLES):
             self.check_name(node, node.id)
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        """Refuse an integer that scripts could not compute either."""
+        if isinstance(node.value, int) and node.value.bit_length() > MAX_CONSTANT_BITS:
+            self.error(node, f"an integer of more than {MAX_CONSTANT_BITS} bits is not allowed")
         return node
 
     def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
@@ -97,6 +123,8 @@ class ScriptTransformer(PatternTransformer):
         node.value = self.visit(node.value)
         load = isinstance(node.ctx, ast.Load)
         if on_super and load and node.attr in ALLOWED_DUNDER_METHODS:
+            # ``super`` may be a name of the script.
+            node.value = guard_call("@parent", node.value, at=node)
             return node
         refusal = refusal_of_name(node.attr)
         if refusal and not (load and node.attr == "__name__"):
@@ -144,7 +172,8 @@ class ScriptTransformer(PatternTransformer):
             node.target = self.visit(node.target)
             value = self.visit(node.value)
             if isinstance(node.op, (ast.Add, ast.BitOr)) and not isinstance(value, ast.Constant):
-                value = guard_call("@added", value, at=node)
+                name = "@grown" if isinstance(node.op, ast.Add) else "@added"
+                value = guard_call(name, value, at=node)
             node.value = value
             return node
         return self._spelled_out(node, guard)
@@ -212,12 +241,10 @@ class ScriptTransformer(PatternTransformer):
         """Allow calls; sources of endless iteration are guarded where they come from."""
         for keyword in node.keywords:
             self.check_name(node, keyword.arg)
-        shown = (
-            isinstance(node.func, ast.Name) and node.func.id in {"str", "repr"} and len(node.args)
-        )
+        guard = _guard_of_argument(node)
         node = self.node_contents_visit(node)
-        if shown and not isinstance(node.args[0], (ast.Constant, ast.Starred)):
-            node.args[0] = guard_call("@shown", node.args[0], at=node)
+        if guard and not isinstance(node.args[0], (ast.Constant, ast.Starred)):
+            node.args[0] = guard_call(guard, node.args[0], at=node)
         return node
 
     def visit_Starred(self, node: ast.Starred) -> ast.AST:
@@ -375,7 +402,7 @@ class ScriptTransformer(PatternTransformer):
             text = name.value if isinstance(name, ast.Constant) else None
             if not isinstance(text, str):
                 self.error(target, f"{target.id} must be a literal tuple of names")
-            elif is_unfit_for_pattern(text):
+            elif is_unfit_for_pattern(text.removeprefix("_")):
                 self.error(target, f"{text!r} is not allowed in {target.id}")
         return True
 

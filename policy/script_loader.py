@@ -13,8 +13,10 @@ its way up still fails the load.
 
 from __future__ import annotations
 
+import _strptime  # type: ignore[import-not-found]
 import hashlib
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +35,10 @@ from policy.stand_in_regex import RegexEngine
 from policy.stand_ins import MODULE_NAMES, build_stand_ins
 
 LOAD_BUDGET_S = 2.0
+
+# What ``datetime`` imports where it is called, by way of the ``__import__`` of the script.
+_FOR_C = {module.__name__ for module in (time, _strptime)}
+_NO_MODULE = ModuleType("nothing")
 
 
 class ScriptLoader:
@@ -164,6 +170,9 @@ class ScriptLoader:
             fromlist: Any = (),
             _level: int = 0,
         ) -> ModuleType:
+            if type(fromlist) is list and name in _FOR_C:
+                # Code in C that a script called, such as ``strftime``: takes it from ``sys``.
+                return _NO_MODULE
             place = _caller()
             found = self._find(name, place)
             for wanted in fromlist or ():

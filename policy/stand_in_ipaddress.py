@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from policy.guards import Guards
 
 MAX_ADDRESSES = 65_536
+MAX_SUBNETS_BITS = 12
+MAX_COLLAPSED = 4_096
 
 
 class _Bounded:
@@ -41,8 +43,8 @@ class _Bounded:
     def subnets(self, prefixlen_diff: int = 1, new_prefix: int | None = None) -> Iterator[Any]:
         """Return the networks of a longer prefix."""
         steps = prefixlen_diff if new_prefix is None else new_prefix - self.prefixlen  # type: ignore[attr-defined]
-        if steps > 16:
-            raise LimitExceededError("more than 65536 subnets cannot be walked")
+        if steps > MAX_SUBNETS_BITS:
+            raise LimitExceededError(f"more than {1 << MAX_SUBNETS_BITS} subnets cannot be walked")
         return super().subnets(prefixlen_diff, new_prefix)  # type: ignore[misc,no-any-return]
 
 
@@ -72,8 +74,8 @@ def ipaddress_names(guards: Guards) -> dict[str, Any]:
 
     def collapse_addresses(addresses: Any) -> Iterator[Any]:
         found = list(guards.counted(addresses))
-        if len(found) > MAX_ADDRESSES:
-            raise LimitExceededError(f"more than {MAX_ADDRESSES} networks cannot be collapsed")
+        if len(found) > MAX_COLLAPSED:
+            raise LimitExceededError(f"more than {MAX_COLLAPSED} networks cannot be collapsed")
         return (ip_network(str(network)) for network in ipaddress.collapse_addresses(found))
 
     return {

@@ -18,18 +18,9 @@ if TYPE_CHECKING:
 
 MAX_REPEATED = 32
 MAX_POOL = 10_000
-_PLAIN = [
-    "compress",
-    "dropwhile",
-    "filterfalse",
-    "groupby",
-    "islice",
-    "pairwise",
-    "starmap",
-    "takewhile",
-    "tee",
-    "zip_longest",
-]
+_PLAIN = ["compress", "islice", "pairwise", "tee", "zip_longest"]
+# Their function may add to what they go through.
+_CALLING = ["dropwhile", "filterfalse", "starmap", "takewhile"]
 
 
 def itertools_names(guards: Guards) -> dict[str, Any]:
@@ -63,13 +54,20 @@ def itertools_names(guards: Guards) -> dict[str, Any]:
     def _added(left: Any, right: Any) -> Any:
         return operator.add(bound(left), bound(right))
 
+    def calling(make: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        return lambda function, items: make(function, guards.counted(items))
+
+    def groupby(iterable: Any, key: Any = None) -> Iterator[Any]:
+        return itertools.groupby(guards.counted(iterable), key)
+
     chain = counted(itertools.chain)
     chain.from_iterable = counted(itertools.chain.from_iterable)  # type: ignore[attr-defined]
     names: dict[str, Any] = {name: getattr(itertools, name) for name in _PLAIN}
     names.update({name: counted(getattr(itertools, name)) for name in ("count", "cycle", "repeat")})
+    names.update({name: calling(getattr(itertools, name)) for name in _CALLING})
     for name in ("permutations", "combinations", "combinations_with_replacement"):
         names[name] = combined(getattr(itertools, name))
-    names.update(accumulate=accumulate, chain=chain, product=product)
+    names.update(accumulate=accumulate, chain=chain, groupby=groupby, product=product)
     return names
 
 

@@ -106,13 +106,28 @@ class Pattern:
 
     def _run(self, method: str, string: Any, pos: int) -> Match | None:
         self._budget.account_text(len(string))
-        found = getattr(self._compiled, method)(string, pos, **self._options)
+        if self._options:
+            return self._run_slowly(method, string, pos)
+        found = getattr(self._compiled, method)(string, pos)
         return None if found is None else Match(found)
+
+    def _run_slowly(self, method: str, string: Any, pos: int) -> Match | None:
+        try:
+            found = getattr(self._compiled, method)(string, pos, timeout=self._patience_s())
+        finally:
+            # Whoever catches the ``TimeoutError`` has still used the time.
+            self._budget.check()
+        return None if found is None else Match(found)
+
+    def _patience_s(self) -> float:
+        self._budget.check()
+        return min(FALLBACK_TIMEOUT_S, max(0.001, self._budget.left_ns() / 1e9))
 
     def finditer(self, string: Any, pos: int = 0) -> Iterator[Match]:
         """Yield each match."""
         self._budget.account_text(len(string))
-        for found in self._compiled.finditer(string, pos, **self._options):
+        options = {"timeout": self._patience_s()} if self._options else {}
+        for found in self._compiled.finditer(string, pos, **options):
             self._budget.tick()
             yield Match(found)
 

@@ -28,7 +28,7 @@ from types import FunctionType
 from typing import Any
 
 from policy import script_types
-from policy.budget import Budget
+from policy.budget import LARGE_ITEMS, Budget
 from policy.errors import ConfinementError, LimitExceededError
 from policy.guards import Guards, is_script_class, is_script_function
 from policy.stand_in_ipaddress import ipaddress_names
@@ -60,9 +60,15 @@ MODULE_NAMES = frozenset(
 )
 
 MAX_JSON_CHARACTERS = 8 * 1024 * 1024
+NS_PER_JSON_CHARACTER = 4
+NS_PER_JSON_VALUE = 100
+BYTES_PER_JSON_VALUE = 64
 MAX_WRAPPED_CHARACTERS = 200_000
+NS_PER_WRAPPED_CHARACTER = 100
+MAX_WRAPPED_COLUMNS = 10_000
 MAX_JSON_INDENT = 16
 MAX_RANDOM_ITEMS = 100_000
+NS_PER_RANDOM_ITEM = 400
 MAX_CACHE_SIZE = 65_536
 
 
@@ -71,12 +77,7 @@ def build_stand_ins(guards: Guards, engine: RegexEngine) -> dict[str, dict[str, 
     budget = guards.budget
     return {
         "__future__": {"annotations": None},
-        "base64": _named(
-            base64,
-            "b64encode b64decode standard_b64encode standard_b64decode urlsafe_b64encode "
-            "urlsafe_b64decode b32encode b32decode b32hexencode b32hexdecode b16encode b16decode "
-            "a85encode a85decode b85encode b85decode encodebytes decodebytes",
-        ),
+        "base64": _base64(budget),
         "collections": _collections(guards),
         "collections.abc": _named(
             collections.abc,
@@ -92,7 +93,7 @@ def build_stand_ins(guards: Guards, engine: RegexEngine) -> dict[str, dict[str, 
         "itertools": itertools_names(guards),
         "json": _json(guards),
         "math": math_names(guards),
-        "random": _random(),
+        "random": _random(budget),
         "re": engine.names(),
         "string": _named(
             string,
@@ -104,7 +105,7 @@ def build_stand_ins(guards: Guards, engine: RegexEngine) -> dict[str, dict[str, 
                 map(str.capitalize, text.split(sep))
             )
         },
-        "textwrap": _textwrap(),
+        "textwrap": _textwrap(budget),
         "typing": _typing(),
         "uuid": _named(
             uuid,
@@ -115,6 +116,49 @@ def build_stand_ins(guards: Guards, engine: RegexEngine) -> dict[str, dict[str, 
 
 def _named(module: Any, names: str) -> dict[str, Any]:
     return {name: getattr(module, name) for name in names.split()}
+
+
+def _base64(budget: Budget) -> dict[str, Any]:
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def code(data: Any, *args: Any, **options: Any) -> Any:
+            # The most a byte becomes: four, in base85.
+            budget.account_text(4 * len(data))
+            return function(data, *args, **options)
+
+        return code
+
+    names = (
+        "b64encode b64decode standard_b64encode standard_b64decode urlsafe_b64encode "
+        "urlsafe_b64decode b32encode b32decode b32hexencode b32hexdecode b16encode b16decode "
+        "a85encode a85decode b85encode b85decode encodebytes decodebytes"
+    )
+    return {name: counted(function) for name, function in _named(base64, names).items()}
+
+
+class Counter(collections.Counter[Any]):
+    """A counter of numbers: what adds in C would let lists and texts grow unseen."""
+
+    def update(self, iterable: Any = None, /, **counts: Any) -> None:
+        """Add counts."""
+        super().update(_numbers(iterable), **_numbers(counts))
+
+    def subtract(self, iterable: Any = None, /, **counts: Any) -> None:
+        """Take counts away."""
+        super().subtract(_numbers(iterable), **_numbers(counts))
+
+    def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]
+        return super().__iadd__(_numbers(other))
+
+    def __isub__(self, other: Any) -> Any:  # type: ignore[misc]
+        return super().__isub__(_numbers(other))
+
+
+def _numbers(counts: Any) -> Any:
+    if isinstance(counts, dict) and not all(
+        isinstance(count, (int, float)) for count in counts.values()
+    ):
+        raise ConfinementError("a Counter counts in numbers")
+    return counts
 
 
 def _collections(guards: Guards) -> dict[str, Any]:
@@ -132,7 +176,8 @@ def _collections(guards: Guards) -> dict[str, Any]:
         )
 
     return {
-        **_named(collections, "ChainMap Counter OrderedDict defaultdict deque"),
+        **_named(collections, "ChainMap OrderedDict defaultdict deque"),
+        "Counter": Counter,
         "namedtuple": namedtuple,
     }
 
@@ -157,21 +202,39 @@ def _of_script(function: Callable[..., Any], *, kind: str) -> Callable[..., Any]
 
 
 def _dataclasses(guards: Guards) -> dict[str, Any]:
-    def shown(function: Callable[..., Any]) -> Callable[..., Any]:
-        def convert(value: Any, **options: Any) -> Any:
-            if not is_script_class(type(value)):
-                raise ConfinementError("only an instance of a script's dataclass can be converted")
-            guards.budget.check()
-            return function(value, **options)
+    def converted(value: Any, make: Callable[[list[tuple[str, Any]]], Any]) -> Any:
+        # Not the library's: it copies leaves deeply, and counts nothing.
+        guards.budget.tick()
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names = [field.name for field in dataclasses.fields(value)]
+            return make([(name, converted(getattr(value, name), make)) for name in names])
+        if isinstance(value, dict):
+            return {converted(key, make): converted(item, make) for key, item in dict.items(value)}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*[converted(item, make) for item in value])
+        if type(value) in (list, tuple, set, frozenset):
+            return type(value)([converted(item, make) for item in value])
+        return value
 
-        return convert
+    def checked(value: Any) -> Any:
+        if not (dataclasses.is_dataclass(value) and is_script_class(type(value))):
+            raise ConfinementError("only an instance of a script's dataclass can be converted")
+        return value
+
+    def asdict(obj: Any, *, dict_factory: Callable[[list[tuple[str, Any]]], Any] = dict) -> Any:
+        return converted(checked(obj), dict_factory)
+
+    def astuple(obj: Any, *, tuple_factory: Callable[[list[Any]], Any] = tuple) -> Any:
+        return converted(
+            checked(obj), lambda pairs: tuple_factory([value for _name, value in pairs])
+        )
 
     return {
         **_named(
             dataclasses, "field fields is_dataclass replace KW_ONLY InitVar FrozenInstanceError"
         ),
-        "asdict": shown(dataclasses.asdict),
-        "astuple": shown(dataclasses.astuple),
+        "asdict": asdict,
+        "astuple": astuple,
         "dataclass": _of_script(dataclasses.dataclass, kind="dataclass"),
     }
 
@@ -252,6 +315,12 @@ def _json(guards: Guards) -> dict[str, Any]:
         if isinstance(indent, int) and indent > MAX_JSON_INDENT:
             raise LimitExceededError(f"an indent of more than {MAX_JSON_INDENT} is not allowed")
         guards.shown_size(obj)
+
+        def shown(value: Any) -> Any:
+            made = default(value)
+            guards.shown_size(made)
+            return made
+
         return guards.sized(
             json.dumps(
                 obj,
@@ -259,7 +328,7 @@ def _json(guards: Guards) -> dict[str, Any]:
                 sort_keys=sort_keys,
                 ensure_ascii=ensure_ascii,
                 separators=separators,
-                default=default,
+                default=None if default is None else shown,
                 allow_nan=allow_nan,
             )
         )
@@ -268,12 +337,17 @@ def _json(guards: Guards) -> dict[str, Any]:
         if len(text) > MAX_JSON_CHARACTERS:
             raise LimitExceededError("this JSON text is too large for a policy script")
         guards.budget.account_text(len(text))
+        if len(text) >= LARGE_ITEMS:
+            marks = ("[", "{", ",") if isinstance(text, str) else (b"[", b"{", b",")
+            values = sum(text.count(mark) for mark in marks)
+            guards.budget.account(values * BYTES_PER_JSON_VALUE)
+            guards.budget.afford(len(text) * NS_PER_JSON_CHARACTER + values * NS_PER_JSON_VALUE)
         return json.loads(text, object_hook=object_hook, object_pairs_hook=object_pairs_hook)
 
     return {"dumps": dumps, "loads": loads, "JSONDecodeError": json.JSONDecodeError}
 
 
-def _random() -> dict[str, Any]:
+def _random(budget: Budget) -> dict[str, Any]:
     # Its own generator: a script that seeds must not make the node's jitter predictable.
     source = random.Random()  # noqa: S311 - policy scripts sample mail with it
 
@@ -291,8 +365,20 @@ def _random() -> dict[str, Any]:
         _check_amount(n)
         return source.randbytes(n)
 
+    def shuffle(x: list[Any]) -> None:
+        budget.afford(len(x) * NS_PER_RANDOM_ITEM)
+        source.shuffle(x)
+
+    def sample(population: Any, k: int, *, counts: Any = None) -> list[Any]:
+        _check_amount(k)
+        budget.afford(k * NS_PER_RANDOM_ITEM)
+        if counts is not None:
+            counts = list(counts)
+            _check_amount(sum(counts))
+        return source.sample(population, k, counts=counts)
+
     names = (
-        "random uniform randint randrange choice shuffle sample seed gauss triangular "
+        "random uniform randint randrange choice seed gauss triangular "
         "expovariate betavariate normalvariate"
     )
     return {
@@ -300,6 +386,8 @@ def _random() -> dict[str, Any]:
         "choices": choices,
         "getrandbits": getrandbits,
         "randbytes": randbytes,
+        "sample": sample,
+        "shuffle": shuffle,
     }
 
 
@@ -308,18 +396,27 @@ def _check_amount(count: int) -> None:
         raise LimitExceededError(f"{count} random values are more than {MAX_RANDOM_ITEMS}")
 
 
-def _textwrap() -> dict[str, Any]:
-    def bounded(function: Callable[..., Any]) -> Callable[..., Any]:
+def _textwrap(budget: Budget) -> dict[str, Any]:
+    def bounded(function: Callable[..., Any], columns: int) -> Callable[..., Any]:
         def run(text: str, *args: Any, **options: Any) -> Any:
-            prefixes = [value for value in (*args, *options.values()) if isinstance(value, str)]
-            if len(text) > MAX_WRAPPED_CHARACTERS or any(len(value) > 200 for value in prefixes):
-                raise LimitExceededError("this text is too long for textwrap in a policy script")
+            given = [*args, *options.values()]
+            prefixes = [value for value in given if isinstance(value, str)]
+            widths = [value for value in given if isinstance(value, int)]
+            if (
+                len(text) > MAX_WRAPPED_CHARACTERS
+                or any(len(value) > 200 for value in prefixes)
+                or any(value > MAX_WRAPPED_COLUMNS for value in widths)
+            ):
+                raise LimitExceededError("this text is too long or wide for textwrap in a script")
+            # A long word is cut from its front, once for each line.
+            width = max(1, min(widths, default=columns))
+            budget.afford(len(text) * NS_PER_WRAPPED_CHARACTER + len(text) ** 2 // width // 32)
             return function(text, *args, **options)
 
         return run
 
     return {
-        name: bounded(getattr(textwrap, name))
+        name: bounded(getattr(textwrap, name), columns=70)
         for name in ("wrap", "fill", "shorten", "dedent", "indent")
     }
 

@@ -13,7 +13,9 @@ from policy.guards import Guards
 
 @pytest.fixture
 def guards() -> Guards:
-    return Guards(Budget())
+    budget = Budget()
+    budget.enter(10_000_000_000)
+    return Guards(budget)
 
 
 @pytest.mark.parametrize(

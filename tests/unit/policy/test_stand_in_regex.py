@@ -12,7 +12,7 @@ from policy.stand_in_regex import RegexEngine
 
 def _engine() -> tuple[RegexEngine, dict[str, object]]:
     budget = Budget()
-    budget.budget_ns = 10**12
+    budget.enter(10**12)
     engine = RegexEngine(budget)
     return engine, engine.names()
 
