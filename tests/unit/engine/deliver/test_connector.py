@@ -23,10 +23,10 @@ async def connect(address, port, *, local=None, timeout_s=5.0):
 async def failure_of(monkeypatch, number, **options):
     """Return what a connection attempt that ends with this error number raises."""
 
-    async def refuse(*_args):
+    def refuse(*_args):
         raise OSError(number, "refused by the test")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
     with pytest.raises(ConnectFailedError) as caught:
         await connect("127.0.0.1", 25, **options)
     return caught.value
@@ -109,12 +109,20 @@ async def test_running_out_of_descriptors_is_told_apart(monkeypatch):
         await connect("127.0.0.1", 25)
 
 
-async def test_a_silent_network_ends_at_its_time(monkeypatch):
-    async def wait_for_ever(*_args):
-        await asyncio.get_running_loop().create_future()
+def silence(monkeypatch):
+    """Have connections never come about."""
 
+    def pending(*_args):
+        raise BlockingIOError(errno.EINPROGRESS, "in progress")
+
+    monkeypatch.setattr(socket.socket, "connect", pending)
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(loop, "sock_connect", wait_for_ever)
+    monkeypatch.setattr(loop, "add_writer", lambda *_args: None)
+    return loop
+
+
+async def test_a_silent_network_ends_at_its_time(monkeypatch):
+    loop = silence(monkeypatch)
     started = loop.time()
     with pytest.raises(PeerTimeoutError, match="no connection within 30 s"):
         await connect("127.0.0.1", 25, timeout_s=30)
@@ -130,14 +138,34 @@ async def test_a_socket_that_is_not_handed_over_is_closed(monkeypatch):
         made.append(real(*args))
         return made[-1]
 
-    async def wait_for_ever(*_args):
-        await asyncio.get_running_loop().create_future()
-
+    silence(monkeypatch)
     monkeypatch.setattr(socket, "socket", make)
-    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", wait_for_ever)
     task = asyncio.ensure_future(connect("127.0.0.1", 25))
     await asyncio.sleep(1)
     task.cancel()
     await asyncio.wait([task])
 
     assert [link.fileno() for link in made] == [-1]
+
+
+async def test_a_host_that_answers_late_is_connected(monkeypatch):
+    real = socket.socket.connect
+
+    def late(link, target):
+        real(link, target)
+        raise BlockingIOError(errno.EINPROGRESS, "in progress")
+
+    monkeypatch.setattr(socket.socket, "connect", late)
+    async with scripted_peer() as peer:
+        transport, _ = await connect("127.0.0.1", peer.port)
+        transport.abort()
+
+
+async def test_a_host_that_refuses_late_says_so(monkeypatch):
+    def late(link, _target):
+        raise BlockingIOError(errno.EINPROGRESS, "in progress")
+
+    monkeypatch.setattr(socket.socket, "connect", late)
+    monkeypatch.setattr(socket.socket, "getsockopt", lambda *_args: errno.ECONNREFUSED)
+    with pytest.raises(ConnectFailedError, match="ECONNREFUSED"):
+        await connect("127.0.0.1", 25)

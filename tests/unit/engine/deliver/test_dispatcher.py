@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import socket
 
 import pytest
 
@@ -599,11 +601,11 @@ async def test_a_source_that_is_not_on_this_machine_is_a_failed_connection():
 
 
 async def test_what_this_machine_lacks_costs_no_attempt(monkeypatch):
-    async def refuse(*_args):
-        raise OSError(24, "Too many open files")
+    def refuse(*_args):
+        raise OSError(errno.EADDRNOTAVAIL, "no port is left")
 
     async with world_of() as (world, _):
-        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", refuse)
+        monkeypatch.setattr(socket.socket, "connect", refuse)
         messages = [world.add() for _ in range(3)]
         await run(world)
 
