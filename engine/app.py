@@ -121,6 +121,7 @@ class Node:
         self.relief = MemoryRelief(self.clock.mono)
         self.rng = random.Random()  # noqa: S311 - spreading load, not secrets
         self.hostname = socket.gethostname()
+        self.version = version()
         self.node_id = ""
         self.relaxed = False
         self.stopping = False
@@ -136,7 +137,7 @@ class Node:
         self.script_api.check_local_logs = check_local_logs
         self.script_api.check_hook_records = parse_hook_records
         self.namespace = ScriptNamespace()
-        self.script_api.expose(self.namespace, version=version())
+        self.script_api.expose(self.namespace, version=self.version)
         report = PolicyReport(self.metrics, self._policy_loaded)
         self.runtime = PolicyRuntime(HOOKS, self.namespace, mono=self.clock.mono, report=report)
         self.dry_check = DryCheck(self.runtime, self.script_api)
@@ -179,7 +180,7 @@ class Node:
         watcher = Watcher(self.runtime, self.settings.reload_interval_s)
         self.supervisor.start(watcher.run(asyncio.sleep), "policy-watcher")
         self._tune_collector()
-        log.info("node %s is up, version %s", self.node_id, version())
+        log.info("node %s is up, version %s", self.node_id, self.version)
 
     def _open_spool(self, declarations: Declarations) -> None:
         spool = declarations.spool

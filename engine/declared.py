@@ -48,6 +48,7 @@ class DeclaredPorts(ListenerPorts, Protocol):
     memory: MemoryGuard
     store: SpoolStore
     hostname: str
+    version: str
 
     def liveness(self) -> str | None:
         """Return why the node takes no mail, with the cause."""
@@ -246,6 +247,7 @@ class Declared:
             authenticate=self._authenticate,
             liveness=node.liveness,
             title="Cirrus node",
+            version=node.version,
         )
         self.injection.add_to(service)
         node.admin.add_to(service)
@@ -291,7 +293,7 @@ class Declared:
             conn_meta=message.meta,
             epoch=node.runtime.epoch,
             trace=message.trace,
-            hostname=node.hostname,
+            hostname=str(message.meta.get("hostname") or node.hostname),
             client=domain,
             peer_ip=str(message.meta.get("received_from", "")),
             own_ip=str(message.meta.get("received_via", "")),

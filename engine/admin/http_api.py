@@ -5,6 +5,7 @@ Place in flow: routes of ``engine.base.http_service``; writes ``engine.control``
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -123,8 +124,6 @@ class AdminApi:
 
     def _duration(self, request: Any) -> float:
         if request.expires is not None:
-            from datetime import datetime  # noqa: PLC0415 - cold path
-
             try:
                 instant = datetime.fromisoformat(request.expires)
             except ValueError:
@@ -156,6 +155,7 @@ class AdminApi:
             request.reason,
             call.identity,
             self._duration(request),
+            suppress_logging=request.suppress_logging,
         )
         return {"id": directive.id, "bounced": {}, "total_bounced": 0}
 
@@ -192,7 +192,13 @@ class AdminApi:
 
     async def _list_ready(self, _call: HttpCall) -> Any:
         return [
-            {"id": one.id, "name": one.name, "reason": one.reason, "duration": self._left(one)}
+            {
+                "id": one.id,
+                "name": one.name,
+                "reason": one.reason,
+                "duration": self._left(one),
+                "expires": self._ends(one),
+            }
             for one in self._node.suspensions.list_ready()
         ]
 
@@ -203,6 +209,10 @@ class AdminApi:
 
     def _left(self, directive: Any) -> str:
         return f"{max(0.0, directive.expires_mono - self._node.clock.mono()):.0f}s"
+
+    def _ends(self, directive: Any) -> str:
+        instant = datetime.fromtimestamp(self._node.clock.wall_of(directive.expires_mono), UTC)
+        return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
 
     def _describe(self, directive: Any) -> dict[str, Any]:
         criteria = directive.criteria
@@ -255,7 +265,7 @@ class AdminApi:
         queue = self._node.queues.find(name)
         if queue is None:
             raise HttpRefusalError(404, "no such queue")
-        limit = int(call.request.query.get("limit", "100"))
+        limit = _whole("limit", call.request.query.get("limit", "100"))
         clock = self._node.clock
         rows = [
             {"id": entry.spool_id.hex(), "due": clock.wall_of(entry.due_mono)}
@@ -282,3 +292,10 @@ class AdminApi:
             for queue in self._node.ready
         }
         return {"states_by_ready_queue": states}
+
+
+def _whole(name: str, text: str) -> int:
+    """Return a number of the query."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise HttpRefusalError(422, f"{name} wants a whole number", name)
+    return int(text)

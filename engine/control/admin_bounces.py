@@ -40,9 +40,19 @@ class AdminBounceRegistry:
         """Return a number that grows with each change."""
         return self._directives.generation
 
-    def add(self, criteria: Criteria, reason: str, author: str, duration_s: float) -> Directive:
+    def add(
+        self,
+        criteria: Criteria,
+        reason: str,
+        author: str,
+        duration_s: float,
+        *,
+        suppress_logging: bool = False,
+    ) -> Directive:
         """Return the new bounce, which replaces one of the same criteria."""
-        return self._directives.add(criteria, reason, author, duration_s)
+        return self._directives.add(
+            criteria, reason, author, duration_s, suppress_logging=suppress_logging
+        )
 
     def find(self, queue_name: str) -> Directive | None:
         """Return the bounce that covers a scheduled queue now."""

@@ -43,10 +43,21 @@ class DirectiveSet:
         self.is_empty = True
         self.generation = 0
 
-    def add(self, criteria: Criteria, reason: str, author: str, duration_s: float) -> Directive:
+    def add(
+        self,
+        criteria: Criteria,
+        reason: str,
+        author: str,
+        duration_s: float,
+        *,
+        suppress_logging: bool = False,
+    ) -> Directive:
         """Return the new directive, which replaces one of the same criteria."""
         now = self._mono()
-        made = Directive(str(uuid.uuid4()), criteria, reason, author, now + duration_s, now)
+        directive_id, expires_mono = str(uuid.uuid4()), now + duration_s
+        made = Directive(
+            directive_id, criteria, reason, author, expires_mono, now, suppress_logging
+        )
         self._by_criteria[criteria] = made
         self._changed()
         return made

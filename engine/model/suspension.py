@@ -84,6 +84,7 @@ class Directive:
         author: Who asked for it.
         expires_mono: The monotonic instant at which it ends.
         created_mono: The monotonic instant at which it was made.
+        suppress_logging: A bounce that makes no records.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Directive:
     author: str
     expires_mono: float
     created_mono: float
+    suppress_logging: bool = False
 
 
 @dataclass(frozen=True, slots=True)

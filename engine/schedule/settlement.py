@@ -369,12 +369,12 @@ class Settlement:
 
     def bounce(self, message: Message, directive: Directive) -> None:
         """Fail a message because an operator or the TSA said so."""
-        self._recorder.keep_headers(RecordKind.ADMIN_BOUNCE, message)
+        if not directive.suppress_logging:
+            self._recorder.keep_headers(RecordKind.ADMIN_BOUNCE, message)
         self._store.remove(message)
-        text = f"5.7.1 Administrator bounced with reason: {directive.reason}"
-        self._recorder.record(
-            RecordKind.ADMIN_BOUNCE, message, reply=make_reply(551, text), site="localhost"
-        )
+        if not directive.suppress_logging:
+            reply = make_reply(551, f"5.7.1 Administrator bounced with reason: {directive.reason}")
+            self._recorder.record(RecordKind.ADMIN_BOUNCE, message, reply=reply, site="localhost")
         self._count(Disposition.FAILED, _nowhere(message), message.pool)
 
     def drop_damaged(self, message: Message, why: str) -> None:

@@ -26,6 +26,7 @@ class DeclaringNode:
         )
         self.admin = SimpleNamespace(add_to=lambda service: None)
         self.hostname = "mx.test"
+        self.version = "1.2.3"
         self.liveness = lambda: None
         self._node = node
 
