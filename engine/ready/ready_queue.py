@@ -178,9 +178,17 @@ class ReadyQueue:
             message = messages.popleft()
             if self.waiters and len(messages) <= self.path.max_ready * (1 - ROOM_SHARE):
                 self._call_waiters()
-            if self._ports.examine(message):
+            if self._may_go(message):
                 return message
         return None
+
+    def _may_go(self, message: Message) -> bool:
+        try:
+            return self._ports.examine(message)
+        except Exception:  # boundary: dispatcher
+            log.exception("%s could not be judged; tried again later", message.id)
+            self._ports.requeue(message, InsertReason.DISPATCHER_DROP, None)
+            return False
 
     def _call_waiters(self) -> None:
         # Nothing left: none of those called before had anything to push, so all are asked.
@@ -305,7 +313,8 @@ class ReadyQueue:
         messages, self.messages = self.messages, deque()
         try:
             while messages:
-                self._ports.requeue(messages.popleft(), reason, delay_s)
+                self._ports.requeue(messages[0], reason, delay_s)
+                messages.popleft()
         finally:
             self.messages.extend(messages)
         if self.waiters:
@@ -315,7 +324,8 @@ class ReadyQueue:
         """Give back what is beyond a lowered ``max_ready``."""
         reason = InsertReason.MAX_READY_WAS_REDUCED_BY_CONFIG_UPDATE
         while len(self.messages) > self.path.max_ready:
-            self._ports.requeue(self.messages.pop(), reason, 0.0)
+            self._ports.requeue(self.messages[-1], reason, 0.0)
+            self.messages.pop()
 
     def drop_bodies(self) -> None:
         """Let the bodies go that the spool has: dispatchers load them again."""

@@ -1,6 +1,7 @@
 """From insertion to the ready queue."""
 
 import asyncio
+import tracemalloc
 
 import pytest
 
@@ -483,6 +484,48 @@ async def test_a_raised_max_ready_lets_those_in_at_once_that_wait(tmp_path):
         assert len(world.only_ready().messages) == 31
         world.gate.set()
         await world.settle_down()
+
+
+# -- many at once
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("queues", [1, 1500])
+async def test_many_that_fall_due_at_once_let_others_have_their_turns(tmp_path, queues):
+    async with queue_world(tmp_path, policy(path="max_ready=10000, connection_limit=1")) as world:
+        world.gate.clear()
+        for number in range(queues):
+            world.submit(tenant=f"t{number}", count=3000 // queues, due_in_s=30)
+        await asyncio.sleep(29.5)
+        turns, worst = 0, 0
+        while len(world.only_ready().messages if len(world.ready) else ()) < 3000:
+            before = world.store.loads
+            await asyncio.sleep(0)
+            turns += bool(world.store.loads)
+            worst = max(worst, world.store.loads - before)
+
+        # A slice of 5 ms is some hundreds of messages; all at once would be thousands.
+        assert turns >= 5
+        assert worst <= 1500
+        world.gate.set()
+        await world.settle_down()
+
+
+@pytest.mark.slow
+async def test_a_waiting_message_takes_little_memory(tmp_path):
+    async with queue_world(tmp_path) as world:
+        ids = [number.to_bytes(16, "big") for number in range(30_000)]
+        due_mono = world.clock.mono() + 86400.0
+        tracemalloc.start()
+        for number, key in enumerate(ids):
+            world.promotion.add_waiting(key, f"t{number % 300}@a.test", due_mono + number)
+        used, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        # The id itself (49 octets) belongs to the caller here.
+        assert used / len(ids) < 300
+        for queue in world.queues:
+            queue.entries.clear()
 
 
 # -- reaping
