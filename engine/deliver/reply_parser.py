@@ -14,6 +14,7 @@ Standard: RFC 5321 section 4.2; a bare LF ends a line too, a missing blank is to
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from engine.model.errors import PeerProtocolError
 from engine.model.reply import SmtpReply, make_reply
@@ -35,7 +36,7 @@ class ReplyParser:
         # What lies before ``_at`` was taken, what lies before ``_searched`` holds no line end.
         self._at = 0
         self._searched = 0
-        self._code = ""
+        self._code = 0
         self._lines: list[str] = []
         self._size = 0
 
@@ -77,23 +78,35 @@ class ReplyParser:
                 return reply
 
     def _take_line(self, raw: bytes) -> SmtpReply | None:
-        code = raw[:3]
-        if len(raw) > LINE_MAX or not code.isdigit() or len(code) != 3 or not 50 <= code[0] <= 53:
-            raise PeerProtocolError(f"not a reply: {_text(raw[:80])!r}")
-        separator = raw[3:4]
-        text = _text(raw[4:] if separator in (b"", b" ", b"-") else raw[3:])
-        name = code.decode()
-        if self._lines and name != self._code:
+        is_last = raw[3:4] != b"-"
+        if is_last and not self._lines:
+            return _single(raw)
+        code, text = _split(raw)
+        if self._lines and code != self._code:
             raise PeerProtocolError("the lines of the peer's reply have different codes")
-        self._code = name
+        self._code = code
         self._lines.append(text)
         self._size += len(raw)
         if self._size > REPLY_MAX or len(self._lines) > LINES_MAX:
             raise PeerProtocolError("the peer's reply is too long")
-        if separator == b"-":
+        if not is_last:
             return None
         whole, self._lines, self._size = "\n".join(self._lines), [], 0
-        return make_reply(int(name), whole)
+        return make_reply(code, whole)
+
+
+@lru_cache(maxsize=1024)
+def _single(raw: bytes) -> SmtpReply:
+    """Return the reply that is one line; hosts say the same ones again and again."""
+    code, text = _split(raw)
+    return make_reply(code, text)
+
+
+def _split(raw: bytes) -> tuple[int, str]:
+    code = raw[:3]
+    if len(raw) > LINE_MAX or not code.isdigit() or len(code) != 3 or not 50 <= code[0] <= 53:
+        raise PeerProtocolError(f"not a reply: {_text(raw[:80])!r}")
+    return int(code), _text(raw[4:] if raw[3:4] in (b"", b" ", b"-") else raw[3:])
 
 
 def _text(raw: bytes) -> str:
