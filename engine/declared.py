@@ -114,30 +114,38 @@ class Declared:
     # -- logs ---------------------------------------------------------------------------------
 
     async def _reconcile_logs(self, declarations: Declarations) -> None:
-        """Open what is new before what is gone is closed: no record falls between the two."""
-        recorder = self._node.recorder
+        """Open what is new before what is gone is closed: no record falls between the two.
+
+        Raises:
+            EngineError: A folder cannot be had; all logs stay as they were.
+        """
+        node = self._node
         wanted = {
             name: parse_local_log_options(**options)
             for name, options in declarations.local_logs.items()
         }
-        going = [
-            (name, sink)
+        kept = {
+            name: sink
             for name, sink in self.log_sinks.items()
-            if name not in wanted or not sink.adopt(wanted[name])
-        ]
-        for name, sink in going:
-            del self.log_sinks[name]
-            if name not in wanted:
-                recorder.remove_sink(sink)
-        for name, options in wanted.items():
-            if name not in self.log_sinks:
-                node = self._node
-                sink = LocalLogSink(options, node.clock, node.metrics, self._make_filter)
+            if name in wanted and sink.adopt(wanted[name])
+        }
+        opened: dict[str, LocalLogSink] = {}
+        try:
+            for name in wanted.keys() - kept.keys():
+                sink = LocalLogSink(wanted[name], node.clock, node.metrics, self._make_filter)
                 sink.start()
-                self.log_sinks[name] = sink
-                recorder.add_sink(sink)
-        for _, sink in going:
-            recorder.remove_sink(sink)
+                opened[name] = sink
+        except (EngineError, OSError):
+            for sink in opened.values():
+                await sink.close(CLOSE_S)
+            raise
+        gone = [sink for name, sink in self.log_sinks.items() if name not in kept]
+        self.log_sinks = kept | opened
+        for sink in opened.values():
+            node.recorder.add_sink(sink)
+        for sink in gone:
+            node.recorder.remove_sink(sink)
+        for sink in gone:
             await sink.close(CLOSE_S)
 
     def _make_filter(self, function: Any) -> FilterEvent:
@@ -201,31 +209,55 @@ class Declared:
                 del self.listeners[address]
                 self._leaving = [one for one in self._leaving if one.sessions]
                 self._leaving.append(listener)
+        failures: list[EngineError] = []
         for address, options in declarations.listeners.items():
             known = self.listeners.get(address)
             if known is not None:
                 known.options = options
                 continue
             listener = SmtpListener(options, self._node)
-            await listener.start()
-            self.listeners[address] = listener
+            try:
+                await listener.start()
+            except EngineError as error:
+                failures.append(error)
+            else:
+                self.listeners[address] = listener
+        _raise_all(failures)
 
     async def _reconcile_http(self, declarations: Declarations) -> None:
-        for address, (declared, service) in list(self.http.items()):
-            if declarations.http_listeners.get(address) != declared:
-                del self.http[address]
-                await service.stop(CLOSE_S)
+        for address in self.http.keys() - declarations.http_listeners.keys():
+            _, service = self.http.pop(address)
+            await service.stop(CLOSE_S)
+        failures: list[EngineError] = []
         for address, declared in declarations.http_listeners.items():
-            if address not in self.http:
-                service = self._make_http(declared)
-                try:
-                    await service.start()
-                except OSError as error:
-                    host, port = address
-                    reason = error.strerror or error
-                    raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from error
-                self.http[address] = (declared, service)
-                log.info("HTTP listener on %s:%s", address[0], service.port)
+            if address in self.http and self.http[address][0] == declared:
+                continue
+            try:
+                await self._replace_http(address, declared)
+            except EngineError as error:
+                failures.append(error)
+        _raise_all(failures)
+
+    async def _replace_http(
+        self, address: tuple[str, int], declared: HttpListenerDeclaration
+    ) -> None:
+        """Open a listener; one that has the address already goes on if the new one is no good.
+
+        Raises:
+            EngineError: It cannot be made or opened.
+        """
+        service = self._make_http(declared)
+        if address in self.http:
+            _, old = self.http.pop(address)
+            await old.stop(CLOSE_S)
+        try:
+            await service.start()
+        except OSError as error:
+            host, port = address
+            reason = error.strerror or error
+            raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from error
+        self.http[address] = (declared, service)
+        log.info("HTTP listener on %s:%s", address[0], service.port)
 
     def _make_http(self, declared: HttpListenerDeclaration) -> HttpService:
         node = self._node
@@ -322,6 +354,12 @@ class Declared:
             lost = await log_sink.close(CLOSE_S)
             if lost:
                 log.error("%d log records could not be written", lost)
+
+
+def _raise_all(failures: list[EngineError]) -> None:
+    """Raise what went wrong, if anything did, as one error."""
+    if failures:
+        raise ConfigurationError("; ".join(str(error) for error in failures))
 
 
 def _as_engine_error(error: Exception) -> EngineError:

@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 
 from engine.declared import Declared
+from engine.model.cidr import CidrSet
 from engine.model.errors import EngineError
 from engine.model.listener_options import ListenerOptions
-from engine.script_declarations import Declarations, SpoolDeclaration
+from engine.script_declarations import (
+    Declarations,
+    HttpListenerDeclaration,
+    SpoolDeclaration,
+)
 from tests.fakes.smtp_node import smtp_node
 
 
@@ -105,6 +110,41 @@ async def test_a_listener_that_cannot_be_had_stops_the_first_start_only(declared
     assert "cannot be carried out in full" in caplog.text
 
 
+async def test_one_bad_listener_does_not_keep_the_others_from_opening(declared, caplog):
+    old, good = free_port(), free_port()
+    await declared.carry_out(declarations(old))
+    with socket.socket() as taken, socket.socket() as too:
+        for one in (taken, too):
+            one.bind(("127.0.0.1", 0))
+            one.listen()
+        bad, worse = taken.getsockname()[1], too.getsockname()[1]
+
+        await declared.carry_out(declarations(bad, old, worse, good))
+
+    assert await banner_of(old) == await banner_of(good) == "220 mx.test Cirrus"
+    assert f"127.0.0.1:{bad}" in caplog.text
+    assert f"127.0.0.1:{worse}" in caplog.text
+
+
+async def test_an_http_listener_stays_when_the_changed_one_is_no_good(declared, caplog):
+    address = ("127.0.0.1", free_port())
+    made = declarations()
+    made.http_listeners[address] = HttpListenerDeclaration(
+        address, "mx.test", CidrSet(["127.0.0.1"])
+    )
+    await declared.carry_out(made)
+    worse = declarations()
+    worse.http_listeners[address] = HttpListenerDeclaration(
+        address, "mx.test", CidrSet([]), use_tls=True, tls_certificate="/nowhere/cert.pem"
+    )
+
+    await declared.carry_out(worse)
+
+    _, writer = await asyncio.open_connection(*address)
+    writer.close()
+    assert "/nowhere/cert.pem" in caplog.text
+
+
 async def test_a_changed_spool_needs_a_restart_and_says_so(declared, caplog):
     await declared.carry_out(declarations())
     await declared.carry_out(declarations())
@@ -169,3 +209,26 @@ async def test_a_reload_that_changes_no_log_keeps_its_segment(declared, tmp_path
     assert changed is not sink
     assert declared._node.recorder.sinks.count(changed) == 1
     assert sink not in declared._node.recorder.sinks
+
+
+@pytest.mark.real_time
+async def test_logs_stay_as_they_were_when_a_new_one_cannot_be_had(declared, tmp_path, caplog):
+    (tmp_path / "file").write_text("no folder")
+
+    def logging_to(*names: str) -> Declarations:
+        made = declarations()
+        for name in names:
+            made.local_logs[name] = {"log_dir": str(tmp_path / name)}
+        return made
+
+    await declared.carry_out(logging_to("one", "two"))
+    before = dict(declared.log_sinks)
+    await declared.carry_out(logging_to("one", "three", "file/logs", "four"))
+
+    assert declared.log_sinks == before
+    assert set(before.values()) <= set(declared._node.recorder.sinks)
+    assert "cannot be carried out in full" in caplog.text
+
+    await declared.carry_out(logging_to("one", "three"))
+    assert declared.log_sinks.keys() == {"one", "three"}
+    assert before["two"] not in declared._node.recorder.sinks
