@@ -456,7 +456,10 @@ class Promotion:
     ) -> None:
         queue.cleared_id = None
         message.pool = plan.pool
-        message.flags &= ~FLAG_HELD
+        if message.flags & FLAG_HELD:
+            message.flags &= ~FLAG_HELD
+            # Stored, or a hold after a restart would be taken for this one and go unrecorded.
+            self._ports.store.update(message)
         # The reasons told why it waited here; when it comes back it has others.
         message.context = 0
         ready.push(message)

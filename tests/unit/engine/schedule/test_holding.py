@@ -3,6 +3,7 @@
 import pytest
 
 from engine.model.log_record import RecordKind
+from engine.model.message import FLAG_HELD
 from engine.schedule.holding import RELEASE_S
 from tests.fakes.queue_world import policy, queue_world
 
@@ -56,6 +57,21 @@ async def test_a_restart_forgets_no_record(tmp_path):
         await world.sleep(5)
 
         assert len(world.records(RecordKind.TRANSIENT_FAILURE)) == 1
+
+
+async def test_the_spool_knows_that_a_message_is_no_longer_held(tmp_path):
+    async with queue_world(tmp_path) as world:
+        world.gate.clear()
+        suspension = world.suspend(domain="a.test")
+        (message,) = world.submit()
+        await world.settle_down()
+        assert world.stored(message).flags & FLAG_HELD
+        world.suspensions.cancel(suspension.id)
+        await world.sleep(1)
+
+        assert not world.stored(message).flags & FLAG_HELD
+        world.gate.set()
+        await world.settle_down()
 
 
 async def test_one_message_leaves_at_once(tmp_path):
