@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import enum
 import ipaddress
 import socket
 import ssl
@@ -54,16 +55,26 @@ class Flood:
     limit: int
 
 
+class Deed(enum.Enum):
+    """What a peer does instead of a reply; the name is what a test's id shows."""
+
+    SILENCE = enum.auto()
+    CLOSE = enum.auto()
+    RESET = enum.auto()
+    NOTHING = enum.auto()
+    STOP_READING = enum.auto()
+
+
 #: Say nothing more, and read nothing more.
-SILENCE = object()
+SILENCE = Deed.SILENCE
 #: Close the connection in good order.
-CLOSE = object()
+CLOSE = Deed.CLOSE
 #: Reset the connection.
-RESET = object()
+RESET = Deed.RESET
 #: Go on without an answer.
-NOTHING = object()
+NOTHING = Deed.NOTHING
 #: Answer 354 and then read no further.
-STOP_READING = object()
+STOP_READING = Deed.STOP_READING
 
 
 @dataclass
