@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,19 +69,8 @@ def failing(pid: int, fault: str, folder: Path) -> Iterator[Fault]:
     """Make the syncs of a node slow or fail while the context lasts."""
     log = folder / "strace.log"
     log.unlink(missing_ok=True)
-    threads = [argument for thread in flushing_threads(pid) for argument in ("-p", thread)]
-    tracer = subprocess.Popen(
-        [
-            *find_strace(),
-            *("-o", str(log), "-e", f"trace={fault.partition(':')[0]}"),
-            *("-e", f"inject={fault}", *threads),
-        ],
-        stderr=subprocess.DEVNULL,
-    )
+    tracer = _attach(pid, fault, log)
     try:
-        wait_until("strace", lambda: _is_traced(pid) or tracer.poll() is not None)
-        if tracer.poll() is not None:
-            pytest.skip("strace may not attach to processes here")
         yield Fault(log)
     finally:
         if tracer.poll() is None:
@@ -88,12 +78,37 @@ def failing(pid: int, fault: str, folder: Path) -> Iterator[Fault]:
         tracer.wait(20)
 
 
-def _is_traced(pid: int) -> bool:
-    states = [
-        (Path(f"/proc/{pid}/task") / thread / "status").read_text()
-        for thread in flushing_threads(pid)
-    ]
-    return all("TracerPid:\t0\n" not in state for state in states)
+def _attach(pid: int, fault: str, log: Path) -> subprocess.Popen[bytes]:
+    """Return strace at work on the threads of a process."""
+    calls = fault.partition(":")[0]
+    command = [*find_strace(), "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={fault}"]
+    said = log.with_suffix(".err")
+    for _ in range(10):
+        threads = flushing_threads(pid)
+        with said.open("wb") as errors:
+            tracer = subprocess.Popen(
+                [*command, *(argument for thread in threads for argument in ("-p", thread))],
+                stderr=errors,
+            )
+
+        def is_settled(tracer: Any = tracer, threads: Any = threads) -> bool:
+            return tracer.poll() is not None or all(_is_traced(pid, one) for one in threads)
+
+        wait_until("strace", is_settled)
+        if tracer.poll() is None:
+            return tracer
+        # A thread may end between the look and the attachment.
+        if "No such process" not in said.read_text():
+            break
+    pytest.skip(f"strace may not attach to processes here: {said.read_text().strip()}")
+
+
+def _is_traced(pid: int, thread: str) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+    except FileNotFoundError:
+        return True
+    return "TracerPid:\t0\n" not in status
 
 
 @contextlib.contextmanager

@@ -172,11 +172,15 @@ class Pulse:
                 self.waits_s.append(time.monotonic() - began)
 
     def check(self) -> None:
-        """Assert that the loop was never held; the machine itself may be busy now and then."""
+        """Assert that no flush held the loop.
+
+        One that does takes 300 ms each time. This process and the machine have more to do than to
+        ask, so a few answers may be late.
+        """
         waits_s = sorted(self.waits_s)
         assert len(waits_s) > 100
-        assert waits_s[int(len(waits_s) * 0.98)] < 0.02, waits_s[-50:]
-        assert waits_s[-1] < 0.2, waits_s[-20:]
+        assert waits_s[int(len(waits_s) * 0.9)] < 0.02, waits_s[-50:]
+        assert waits_s[-1] < 0.25, waits_s[-20:]
 
 
 def check_mail(traffic: Traffic, sink: LoopbackSink) -> None:
