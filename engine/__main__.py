@@ -41,7 +41,8 @@ async def serve(settings: Settings) -> None:
 def _reload(node: Node) -> None:
     try:
         node.reload_policy()
-    except PolicyLoadError as error:
+    except (PolicyLoadError, OSError) as error:
+        # OSError: no descriptor was left to read it by.
         log.error("policy rejected, the running one stays: %s", error)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def test_running_out_of_descriptors_is_survived(make_node, sink):
             def message_received(msg):
                 msg.prepend_header("X-Edited", "yes")
         """)
+        node.signal(signal.SIGHUP)
         wait_for(2.0)
         used_s = cpu_s(node.process.pid) - before_s
         for client in clients:
