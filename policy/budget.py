@@ -27,7 +27,7 @@ from typing import Any
 
 from policy.errors import BudgetSpentError, LimitExceededError, ScriptRefusal
 
-TICKS_PER_CLOCK_READ = 32
+TICKS_PER_CLOCK_READ = 16
 # Rounds that take longer on average are checked one by one.
 LONG_ROUNDS_NS = 1_000_000
 MAX_CALL_BYTES = 128 * 1024 * 1024
@@ -47,6 +47,12 @@ CHEAP_NS = 500_000
 _ENDINGS = (ScriptRefusal, BudgetSpentError, CancelledError)
 
 Waits = dict[int, Any]
+
+
+class Rehearsal(dict[int, Any]):
+    """The calls of a handler that is only tried: what waits is not begun."""
+
+
 Saved = tuple[int, int, BaseException | None, int, BaseException | None, Waits | None, int]
 
 
@@ -80,7 +86,7 @@ class Budget:
         self.waits: Waits | None = None
         self._is_dense = False
         self._read_ns = 0
-        # A check is one call into C, except each 32nd. ``map`` survives an exception of
+        # A check is one call into C, except each 16th. ``map`` survives an exception of
         # what it calls, so the ticker goes on after a spent budget.
         self._stops: list[Callable[[], object]] = [bool] * TICKS_PER_CLOCK_READ
         self._stops[-1] = self.check

@@ -17,6 +17,7 @@ from inspect import iscoroutine
 from typing import Any, NoReturn
 
 from policy.breaker import Breaker
+from policy.budget import Rehearsal
 from policy.epoch import Epoch
 from policy.errors import BudgetSpentError, HookFailedError, ScriptRefusal
 from policy.failure import describe, place_of
@@ -126,7 +127,7 @@ class HandlerCall:
         """Run an ``async def`` handler to its answer, within its waiting time if that counts."""
         if self._breaker.is_open:
             self._ask_breaker()
-        waits: dict[int, Any] = {}
+        waits: dict[int, Any] = {} if is_timed else Rehearsal()
         try:
             if is_timed:
                 async with asyncio.timeout(self.handler.hook.wait_budget_s):
@@ -236,12 +237,13 @@ class _Driven:
         call = self._call
         coroutine = call.handler.function(*self._args)
         step: Callable[[], Any] = lambda: coroutine.send(None)  # noqa: E731
-        left_ns, ending = call._cpu_ns, None
+        left_ns, ending, allocated_bytes = call._cpu_ns, None, 0
         try:
             while True:
                 budget = call._budget
                 saved = budget.enter(left_ns, self._waits)
                 budget.ending = ending
+                budget.allocated_bytes = allocated_bytes
                 try:
                     waits_for = step()
                 except StopIteration as stop:
@@ -250,6 +252,7 @@ class _Driven:
                     return stop.value
                 finally:
                     ending = budget.ending
+                    allocated_bytes = budget.allocated_bytes
                     left_ns = max(1, budget.left_ns())
                     budget.leave(saved)
                 if ending is not None:
@@ -269,7 +272,7 @@ class _Driven:
         saved = budget.enter(left_ns)
         try:
             coroutine.close()
-        except BaseException:  # noqa: BLE001, S110 - hook call: it has already failed
+        except BaseException:  # noqa: S110, BLE001 - hook call: it has already failed
             pass
         finally:
             budget.leave(saved)

@@ -6,7 +6,8 @@ modules afresh for each epoch.
 Invariants:
     * A facade holds the names exposed and nothing else; scripts cannot set them, and each
       epoch has its own.
-    * What waits cannot be called from a ``def`` handler, nor left without ``await``.
+    * What waits cannot be called from a ``def`` handler, nor left without ``await``; where a
+      handler is only tried, it does not begin.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from policy.budget import Budget
+from policy.budget import Budget, Rehearsal
 from policy.errors import ConfinementError
 from policy.stand_ins import MODULE_NAMES
 
@@ -43,11 +44,19 @@ class Waiting:
 
     def __await__(self) -> Generator[Any, Any, Any]:
         self._unawaited.pop(id(self), None)
+        if type(self._unawaited) is Rehearsal:
+            return _wait_in_vain()
         awaitable: Awaitable[Any] = self._function(*self._args, **self._kwargs)
         return awaitable.__await__()
 
     def __repr__(self) -> str:
         return f"<{self._what}() without await>"
+
+
+def _wait_in_vain() -> Generator[Any, Any, Any]:
+    """Stand for what waits where a handler is only tried: it is closed here."""
+    yield
+    raise RuntimeError("a handler that is only tried went on")
 
 
 class ScriptNamespace:

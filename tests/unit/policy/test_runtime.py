@@ -15,7 +15,7 @@ import pytest
 
 from policy.epoch import Epoch
 from policy.errors import HookFailedError, PolicyLoadError, ScriptRefusal
-from policy.handler_call import Pending
+from policy.handler_call import Pending, WouldWaitError
 from policy.hook import Hook
 from policy.hook_registry import PolicyFinding
 from policy.script_api import ScriptNamespace
@@ -361,3 +361,34 @@ def test_print_is_reported(tmp_path: Path) -> None:
     script = _load(tmp_path, "print('hello', 1)\n")
 
     assert script.reported("script_print") == [{"text": "hello 1"}]
+
+
+async def test_a_handler_that_is_only_tried_begins_nothing_that_waits(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    async def ask(name: str) -> str:
+        begun.append(name)
+        return name
+
+    namespace = ScriptNamespace()
+    namespace.expose("ask", ask, waits=True)
+    source = (
+        "import mta\nfrom mta import on\n@on('slow')\nasync def f(): return await mta.ask('x')\n"
+    )
+    runtime = LoadedScript(tmp_path, source, HOOKS, namespace).runtime
+
+    with pytest.raises(WouldWaitError):
+        runtime.fire_nowait("slow").finish_nowait()
+
+    assert begun == []
+
+
+async def test_memory_of_an_async_handler_counts_across_its_waits(tmp_path: Path) -> None:
+    runtime = _load(
+        tmp_path,
+        "@on('slow')\nasync def f():\n    for i in range(20):\n        await mta.pause(0)\n"
+        "        x = 'x' * 12_000_000\n",
+    ).runtime
+
+    with pytest.raises(HookFailedError, match="more than 128 MiB"):
+        await runtime.fire("slow")
