@@ -20,6 +20,7 @@ import random
 import resource
 import socket
 import uuid
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ class Node:
         self.leases = MemoryLeases(self.clock.mono)
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
+        self._attempt_latency = self.metrics.histogram("deliver_message_latency_rollup")
         self.memory = MemoryGuard()
         self.relief = MemoryRelief(self.clock.mono)
         self.rng = random.Random()  # noqa: S311 - spreading load, not secrets
@@ -139,7 +141,13 @@ class Node:
         self.namespace = ScriptNamespace()
         self.script_api.expose(self.namespace, version=self.version)
         report = PolicyReport(self.metrics, self._policy_loaded)
-        self.runtime = PolicyRuntime(HOOKS, self.namespace, mono=self.clock.mono, report=report)
+        self.runtime = PolicyRuntime(
+            HOOKS,
+            self.namespace,
+            mono=self.clock.mono,
+            report=report,
+            watch=self._watch_handlers,
+        )
         self.dry_check = DryCheck(self.runtime, self.script_api)
 
         self.store: SpoolStore
@@ -219,9 +227,9 @@ class Node:
             broken_tls=BrokenTlsMemory(self.clock.mono),
             rng=self.rng,
             sleep=asyncio.sleep,
-            fail_whole=self.settlement.fail,
-            defer_whole=self.settlement.defer_whole,
             drop_damaged=self.settlement.drop_damaged,
+            note_attempt=self._note_attempt,
+            note_unbound=self.metrics.counter("bind_failures").labels().inc,
         )
         self.admission = Admission(self, self.promotion.insert)
         self.suspensions.on_change.append(self._control_changed)
@@ -319,6 +327,9 @@ class Node:
         task.add_done_callback(lambda done: self.dispatchers.pop(done, None))
         return task
 
+    def _note_attempt(self, service: str, seconds: float) -> None:
+        self._attempt_latency.labels(service).observe(seconds)
+
     def report_failures(self, queue: ReadyQueue) -> None:
         """Defer a whole ready queue after too many connection failures in a row."""
         self.supervisor.start(self._defer_queue(queue), "defer-unreachable")
@@ -408,6 +419,11 @@ class Node:
     def _spool_changed(self, trouble: str | None) -> None:
         if trouble is None:
             self.ready.maintain_all()
+
+    def _watch_handlers(self, event: str) -> tuple[Callable[[], None], Callable[[float], None]]:
+        started = self.metrics.counter("lua_event_started").labels(event)
+        latency = self.metrics.histogram("lua_event_latency").labels(event)
+        return started.inc, latency.observe
 
     def _policy_loaded(self) -> None:
         if hasattr(self, "declared"):

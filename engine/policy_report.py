@@ -60,3 +60,4 @@ class PolicyReport:
 
     def _count_reload(self, outcome: str) -> None:
         self._metrics.counter("policy_reload_total").labels(outcome).inc()
+        self._metrics.counter("lua_load_count").labels().inc()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from policy.breaker import Breaker
@@ -31,6 +32,8 @@ from policy.script_loader import ScriptLoader
 FUNCTION_CPU_S = 0.05
 FUNCTION_WAIT_S = 60.0
 
+#: Port: for an event, what is told that a call began, and how many seconds one took.
+Watch = Callable[[str], tuple[Callable[[], None], Callable[[float], None]]]
 DryCheck = Callable[[Epoch], Sequence[PolicyFinding]]
 _Stamp = tuple[int, int, int]
 
@@ -49,11 +52,22 @@ class PolicyRuntime:
         *,
         mono: Callable[[], float],
         report: Report = _say_nothing,
+        watch: Watch | None = None,
     ) -> None:
+        """Own the scripts of a program.
+
+        Args:
+            hooks: the events it fires.
+            namespace: what its scripts may import.
+            mono: monotonic time.
+            report: told what happens to the policy.
+            watch: asked once for each event that has handlers, in each epoch.
+        """
         self._table = HookTable(hooks)
         self._namespace = namespace
         self._mono = mono
         self._report = report
+        self._watch = watch
         self._serial = 0
         self._epoch = Epoch(0, Budget())
         self._loading: Epoch | None = None
@@ -170,10 +184,9 @@ class PolicyRuntime:
                 for handler in handlers
             ]
             answered = handlers[0].hook.result is not None
-            if len(runners) == 1 and answered:
-                epoch.runners[event] = runners[0]
-            else:
-                epoch.runners[event] = _in_turn(runners, answered=answered)
+            alone = len(runners) == 1 and answered
+            run = runners[0] if alone else _in_turn(runners, answered=answered)
+            epoch.runners[event] = _watched(run, *self._watch(event)) if self._watch else run
 
     def _report_print(self, line: str) -> None:
         self._report("script_print", {"text": line})
@@ -258,6 +271,33 @@ class PolicyRuntime:
     def regex_fallback_uses(self) -> int:
         """Return how many patterns of the current epoch needed the slower engine."""
         return self._epoch.regex_fallback_uses()
+
+
+def _watched(
+    run: Callable[..., Any], started: Callable[[], None], took: Callable[[float], None]
+) -> Callable[..., Any]:
+    """Return a runner whose calls are counted and timed, waiting included."""
+
+    async def finish(pending: Pending, began_s: float, is_timed: bool) -> Any:
+        try:
+            return await pending.finish(is_timed=is_timed)
+        finally:
+            took(perf_counter() - began_s)
+
+    def watched(*args: Any) -> Any:
+        started()
+        began_s = perf_counter()
+        try:
+            answer = run(*args)
+        except BaseException:
+            took(perf_counter() - began_s)
+            raise
+        if type(answer) is Pending:
+            return Pending(partial(finish, answer, began_s))
+        took(perf_counter() - began_s)
+        return answer
+
+    return watched
 
 
 def _stamp_of(path: Path) -> _Stamp:

@@ -38,6 +38,10 @@ class LocalResourceError(ConnectFailedError):
     """This machine has no descriptor, port or memory left for a connection."""
 
 
+class SourceUnplumbedError(ConnectFailedError):
+    """The source's address is not on this machine."""
+
+
 async def open_connection(
     candidate: Candidate,
     source: EgressSource,
@@ -48,7 +52,8 @@ async def open_connection(
 
     Raises:
         LocalResourceError: This machine is at its limits.
-        ConnectFailedError: It was refused, or the source cannot be bound.
+        SourceUnplumbedError: The source's address cannot be bound.
+        ConnectFailedError: It was refused.
         PeerTimeoutError: It took longer than the time given.
     """
     link: socket.socket | None = None
@@ -84,7 +89,7 @@ def _bind(link: socket.socket, family: int, address: str) -> None:
         link.bind((address, 0))
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
-            raise ConnectFailedError(f"{UNPLUMBED}: {address}") from error
+            raise SourceUnplumbedError(f"{UNPLUMBED}: {address}") from error
         raise
 
 

@@ -23,7 +23,7 @@ import uuid
 from collections import deque
 
 from engine.deliver.attempt import RecipientOutcome, TransactionResult
-from engine.deliver.connector import LocalResourceError
+from engine.deliver.connector import LocalResourceError, SourceUnplumbedError
 from engine.deliver.dot_stuffing import ready_content
 from engine.deliver.hand import Hand
 from engine.deliver.rate_gate import RateGate
@@ -244,6 +244,7 @@ class SmtpDispatcher:
         where = self._circumstances()
         while True:
             self._enter("DeliveringMessage")
+            began_mono = self._entered_mono
             result = await client.deliver(
                 message.sender,
                 delivery.batch(path.max_recipients_per_batch),
@@ -258,6 +259,7 @@ class SmtpDispatcher:
                 self._gate.return_turn()
                 return False
             self._gate.use_turn()
+            self._services.note_attempt("smtp_client", self._entered_mono - began_mono)
             self._delivered += 1
             delivery.take(result)
             outcomes = await self._judged(delivery, result.outcomes)
@@ -401,6 +403,8 @@ class SmtpDispatcher:
             log.warning("%s: %s", self._work.name, error)
             await self._return_all(InsertReason.DISPATCHER_DROP, None)
         except EngineError as error:
+            if isinstance(error, SourceUnplumbedError):
+                self._services.note_unbound()
             self._trouble.append(f"{candidate.host_name}/{candidate.address}: {error}")
         return None
 

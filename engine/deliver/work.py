@@ -19,7 +19,6 @@ from engine.deliver.tls_policy import BrokenTlsMemory
 from engine.model.egress import EgressPath, EgressSource
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
-from engine.model.reply import SmtpReply
 from engine.route.dns_resolver import DnsResolver
 from engine.route.mx_plan import Route
 from engine.spool.spool_store import SpoolStore
@@ -96,6 +95,7 @@ class Services:
     broken_tls: BrokenTlsMemory
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]]
-    fail_whole: Callable[[Message, SmtpReply, Circumstances], Awaitable[None]]
-    defer_whole: Callable[[Message, SmtpReply, Circumstances], Awaitable[None]]
     drop_damaged: Callable[[Message, str], None]
+    #: Ports: note how long an attempt took (service, seconds), and a source that cannot be bound.
+    note_attempt: Callable[[str, float], None] = lambda _service, _seconds: None
+    note_unbound: Callable[[], None] = lambda: None

@@ -98,6 +98,8 @@ class Promotion:
         self.stopping = False
         metrics = ports.metrics
         self._count_full = metrics.counter("delayed_due_to_ready_queue_full")
+        self._count_ready_full = metrics.counter("ready_full")
+        self._tardiness = metrics.histogram("timeq_reinsert_tardiness").labels()
         self._count_rate = metrics.counter("delayed_due_to_message_rate_throttle")
         self._count_throttle = metrics.counter("delayed_due_to_throttle_insert_ready")
 
@@ -398,6 +400,7 @@ class Promotion:
     ) -> _Step:
         self._delayed_once(queue, message, InsertReason.READY_QUEUE_WAS_FULL, 0.0)
         self._count_full.labels(queue.name).inc()
+        self._count_ready_full.labels("smtp_client").inc()
         for ready in plan.queues.values():
             ready.waiters[queue] = self._resume_from_room
         # Should no room ever be announced, look again by the clock.
@@ -439,6 +442,7 @@ class Promotion:
                 again_s = min(again_s, wait_s)
                 continue
             plan.selector.chosen(name)
+            self._tardiness.observe(now - message.due_mono)
             self._push(queue, ready, message, plan)
             return _Step.GONE
         if full:

@@ -120,8 +120,6 @@ class DispatchWorld:
             broken_tls=BrokenTlsMemory(clock.mono),
             rng=random.Random(1),
             sleep=asyncio.sleep,
-            fail_whole=self._unused,
-            defer_whole=self._unused,
             drop_damaged=lambda message, _why: self.damaged.append(message),
         )
 
@@ -228,9 +226,6 @@ class DispatchWorld:
     def _give_back(self, message: Message, reason: InsertReason, delay_s: float | None) -> None:
         back = GivenBack(message, reason, delay_s, list(message.recipients))
         self.given_back.append(back)
-
-    async def _unused(self, *_args: Any) -> None:
-        raise AssertionError("dispatchers settle through one port")
 
 
 class DamagedStore(MemoryStore):

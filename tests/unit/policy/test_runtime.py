@@ -18,6 +18,7 @@ from policy.errors import HookFailedError, PolicyLoadError, ScriptRefusal
 from policy.handler_call import Pending, WouldWaitError
 from policy.hook import Hook
 from policy.hook_registry import PolicyFinding
+from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
 from policy.testing import LoadedScript
 
@@ -392,3 +393,32 @@ async def test_memory_of_an_async_handler_counts_across_its_waits(tmp_path: Path
 
     with pytest.raises(HookFailedError, match="more than 128 MiB"):
         await runtime.fire("slow")
+
+
+async def test_calls_are_counted_and_timed_waiting_included(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+
+    def watch(event: str):  # noqa: ANN202 - as the port has it
+        return (
+            lambda: told.append((event, "began")),
+            lambda seconds: told.append((event, "took" if seconds >= 0 else "no time")),
+        )
+
+    path = tmp_path / "init.py"
+    path.write_text(
+        "from mta import on\n"
+        "@on('value')\ndef value(x):\n    return x\n"
+        "@on('later')\nasync def later(x):\n    return x\n"
+    )
+    hooks = [Hook("value", ("x",), result=(int,)), Hook("later", ("x",), result=(int,))]
+    runtime = PolicyRuntime(hooks, ScriptNamespace(), mono=lambda: 0.0, watch=watch)
+    runtime.swap(runtime.load(path))
+
+    assert runtime.fire_nowait("value", 3) == 3
+    pending = runtime.fire_nowait("later", 4)
+    assert told == [("value", "began"), ("value", "took"), ("later", "began")]
+    assert await pending == 4
+    with pytest.raises(HookFailedError):
+        runtime.fire_nowait("value", "text")
+
+    assert told[3:] == [("later", "took"), ("value", "began"), ("value", "took")]
