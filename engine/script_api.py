@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol
 
+from engine.base.clock import Clock
 from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, parse_floor
 from engine.base.dkim_signer import SignerRegistry
 from engine.model.cidr import CidrSet
@@ -38,6 +39,7 @@ from engine.script_declarations import (
     SpoolDeclaration,
 )
 from engine.script_dkim import expose_dkim
+from engine.script_mime import expose_mimepart
 from engine.script_refusals import disconnect, reject
 from engine.script_views import MessageView
 from policy.epoch import EPOCH_NAME
@@ -373,6 +375,7 @@ class ScriptApi:
         for resolver in (self.configure_test_resolver, self.configure_resolver):
             namespace.expose(resolver.__name__, _explain(resolver), module="mta.dns")
         expose_dkim(namespace, self._signers)
+        expose_mimepart(namespace, Clock().wall)
 
 
 def _explain(function: Callable[..., Any]) -> Callable[..., Any]:

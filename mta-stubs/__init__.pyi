@@ -21,6 +21,7 @@ from typing import (
 
 from . import dkim as dkim
 from . import dns as dns
+from . import mimepart as mimepart
 
 _Duration: TypeAlias = int | float | str
 _Rate: TypeAlias = str
@@ -58,6 +59,39 @@ class Address:
 
 @final
 @type_check_only
+class AddressEntry:
+    """One address of a header field."""
+
+    @property
+    def user(self) -> str: ...
+    @property
+    def domain(self) -> str:
+        """In lower case."""
+    @property
+    def email(self) -> str: ...
+    @property
+    def name(self) -> str | None:
+        """The display name, or None."""
+
+@final
+@type_check_only
+class AddressHeader:
+    """The addresses of a header field; asked for one, it is an error if there are several."""
+
+    @property
+    def user(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def list(self) -> Sequence[AddressEntry]:
+        """All addresses, in order."""
+
+@final
+@type_check_only
 class Message:
     """The message of an event. Nothing here waits."""
 
@@ -85,6 +119,7 @@ class Message:
     @property
     def num_attempts(self) -> int:
         """The number of delivery attempts made."""
+    def increment_num_attempts(self) -> None: ...
     def set_sender(self, value: Address | str) -> None: ...
     def set_recipient(self, value: Address | str | Sequence[Address | str]) -> None: ...
     def get_meta(self, name: str) -> Any:
@@ -93,15 +128,54 @@ class Message:
         """Set a metadata value. tenant, campaign, routing_domain and queue name the queue."""
     def get_data(self) -> bytes:
         """The whole message: header and body as they will be sent."""
-    def set_data(self, data: bytes | str) -> None: ...
+    def set_data(self, data: bytes | str | mimepart.MimePart) -> None: ...
+    def parse_mime(self) -> mimepart.MimePart:
+        """The message as a tree of parts: a copy, to be given to set_data again."""
+    def append_text_plain(self, text: str) -> bool:
+        """Put text behind the first plain text; False if there is none."""
+    def append_text_html(self, text: str) -> bool:
+        """Put HTML before the last ``</body>``, or at the end; False if there is no HTML."""
+    def check_fix_conformance(
+        self, checks: str, fixes: str, settings: Mapping[str, Any] | None = None
+    ) -> str | None:
+        """What is wrong with the form of the message, by labels joined by ``|``; or mend it.
+
+        The labels: MISSING_COLON_VALUE, NON_CANONICAL_LINE_ENDINGS, NAME_ENDS_WITH_SPACE,
+        LINE_TOO_LONG (over 998 octets), NEEDS_TRANSFER_ENCODING, MISSING_DATE_HEADER,
+        MISSING_MESSAGE_ID_HEADER, MISSING_MIME_VERSION.
+        """
+    def parse_rfc3464(self) -> dict[str, Any] | None:
+        """What a delivery status notification says; None if the message is none."""
+    def parse_rfc5965(self) -> dict[str, Any] | None:
+        """What a feedback report says; None if the message is none."""
+    def save(self) -> None:
+        """Nothing to be done: changes are stored as the event says."""
+    def set_force_sync(self, force_sync: bool) -> None:
+        """Nothing to be done: see durability of define_spool."""
+    def shrink(self) -> None:
+        """Nothing to be done: the node does it when memory is low."""
+    def shrink_data(self) -> None:
+        """Nothing to be done: the node does it when memory is low."""
     def get_first_named_header_value(self, name: str) -> str | None: ...
     def get_all_named_header_values(self, name: str) -> list[str]: ...
     def get_all_headers(self) -> list[list[str]]: ...
+    def from_header(self) -> AddressHeader | None: ...
+    def to_header(self) -> AddressHeader | None: ...
+    def get_address_header(self, name: str) -> AddressHeader | None:
+        """The addresses of the first field of this name, or None."""
+    def add_authentication_results(
+        self,
+        server_id: str,
+        results: Iterable[mimepart.AuthenticationResult | Mapping[str, Any]],
+    ) -> None:
+        """Put Authentication-Results in front of all header fields."""
     def prepend_header(self, name: str, value: str, encode: bool = False) -> None: ...
     def append_header(self, name: str, value: str, encode: bool = False) -> None: ...
     def remove_all_named_headers(self, name: str) -> None: ...
     def remove_x_headers(self, names: Iterable[str] = ()) -> None: ...
     def import_x_headers(self, names: Iterable[str] = ()) -> None: ...
+    def import_headers(self, specs: Iterable[Mapping[str, Any]]) -> None:
+        """Copy header fields into metadata: name, match, transform, target, remove."""
     def dkim_sign(self, signer: dkim.Signer) -> None:
         """Have the message signed, as it is after the last handler of its reception.
 

@@ -25,7 +25,7 @@ from engine.model.header_encoding import clean_value, format_mailbox, format_phr
 
 #: Characters of a field that is taken apart, and mailboxes in it.
 TEXT_MAX = 1 << 18
-MAILBOXES_MAX = 20_000
+MAILBOXES_MAX = 10_000
 _COMMENT_DEPTH_MAX = 50
 _TOKEN = re.compile(
     r"(?P<blank>[ \t\r\n]+)"

@@ -13,7 +13,14 @@ import pytest
 from engine.hooks import HOOKS
 from engine.model import egress, listener_domain, listener_options, queue_config
 from engine.model.address import EnvelopeAddress
+from engine.model.address_header import AddressEntry, AddressHeader
+from engine.model.address_list import AddrSpec, Group, Mailbox
+from engine.model.authentication_results import AuthenticationResult, AuthenticationResults
 from engine.model.egress_options import PATH_OPTIONS
+from engine.model.mime_builder import MessageBuilder
+from engine.model.mime_headers import Header, HeaderMap
+from engine.model.mime_params import MimeParams
+from engine.model.mime_part import Attachment, MimePart, SimpleStructure
 from engine.records.local_log import LocalLogOptions
 from engine.script_api import ScriptApi, ScriptThrottle
 from engine.script_views import ConnectionView, MessageView
@@ -85,7 +92,10 @@ def keywords(node: ast.FunctionDef) -> set[str]:
         ("make_egress_pool", set(egress.POOL_OPTIONS)),
         ("make_queue_config", set(queue_config.OPTIONS)),
         ("make_listener_domain", set(listener_domain.OPTIONS)),
-        ("start_esmtp_listener", set(listener_options._READERS | listener_options._NOT_YET_READERS)),
+        (
+            "start_esmtp_listener",
+            set(listener_options._READERS | listener_options._NOT_YET_READERS),
+        ),
         ("configure_local_logs", set(LocalLogOptions.__struct_fields__)),
     ],
 )
@@ -105,17 +115,36 @@ def test_a_stub_has_the_parameters_of_the_function(name):
 @pytest.mark.parametrize(
     ("name", "real"),
     [
-        ("Message", MessageView),
-        ("Connection", ConnectionView),
-        ("Throttle", ScriptThrottle),
-        ("Address", EnvelopeAddress),
+        ("mta.Message", MessageView),
+        ("mta.Connection", ConnectionView),
+        ("mta.Throttle", ScriptThrottle),
+        ("mta.Address", EnvelopeAddress),
+        ("mta.AddressHeader", AddressHeader),
+        ("mta.AddressEntry", AddressEntry),
+        ("mta.mimepart.AddrSpec", AddrSpec),
+        ("mta.mimepart.Attachment", Attachment),
+        ("mta.mimepart.AuthenticationResult", AuthenticationResult),
+        ("mta.mimepart.AuthenticationResults", AuthenticationResults),
+        ("mta.mimepart.Group", Group),
+        ("mta.mimepart.Header", Header),
+        ("mta.mimepart.HeaderMap", HeaderMap),
+        ("mta.mimepart.Mailbox", Mailbox),
+        ("mta.mimepart.MessageBuilder", MessageBuilder),
+        ("mta.mimepart.MimeParams", MimeParams),
+        ("mta.mimepart.MimePart", MimePart),
+        ("mta.mimepart.SimpleStructure", SimpleStructure),
     ],
 )
 def test_a_class_of_the_stub_has_the_members_of_the_real_one(name, real):
+    module, _, kind = name.rpartition(".")
     (node,) = [
-        node for node in stub("mta").body if isinstance(node, ast.ClassDef) and node.name == name
+        node for node in stub(module).body if isinstance(node, ast.ClassDef) and node.name == kind
     ]
-    members = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+    members = {
+        item.name
+        for item in node.body
+        if isinstance(item, ast.FunctionDef) and not item.name.startswith("_")
+    }
     assert members == {member for member in dir(real) if not member.startswith("_")}
 
 

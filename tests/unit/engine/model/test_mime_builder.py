@@ -48,6 +48,7 @@ def shape(message) -> object:
     return message.get_content_type()
 
 
+@pytest.mark.slow
 @given(
     TEXT,
     st.none() | TEXT,

@@ -183,6 +183,7 @@ def test_appending_works_whatever_the_multipart_is_like(content):
     assert [p.body for p in parse(bytes(root)).parts][count:] == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_a_tree_grows_within_bounds():
     root = new_multipart("multipart/mixed", [new_binary("a/b", b"x" * (1 << 20))], "b0")
     with pytest.raises(ValueError, match="boundary"):

@@ -1,0 +1,93 @@
+"""Metadata of a message as scripts read and set it.
+
+Place in flow: the base of ``engine.script_views.MessageView``.
+
+Invariants:
+    * What a script sets is a copy of plain values: no reference into the script stays.
+    * A change is noted in ``Message.meta_dirty``; who fired the hook stores it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from engine.model.message import Message
+
+#: Marks in ``Message.meta_dirty``: what must be stored again.
+DIRTY_ENVELOPE = 1
+DIRTY_BODY = 2
+#: The most octets of a metadata value that a script sets, and its deepest nesting.
+META_VALUE_MAX = 1 << 20
+META_DEPTH_MAX = 32
+_PLAIN = (str, int, float, bool, type(None))
+_QUEUE_KEYS = frozenset({"queue", "tenant", "campaign", "routing_domain"})
+
+
+def plain_copy(value: Any, depth: int = 0) -> Any:
+    """Return a deep copy made of plain JSON values only.
+
+    Raises:
+        TypeError: The value holds something that JSON does not know.
+        ValueError: It is nested too deeply, or a number is not finite.
+    """
+    if isinstance(value, _PLAIN):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("numbers must be finite")
+        if isinstance(value, str) and len(value) > META_VALUE_MAX:
+            raise ValueError("the value is too large")
+        return value
+    if depth >= META_DEPTH_MAX:
+        raise ValueError("the value is nested too deeply")
+    if isinstance(value, list | tuple):
+        return [plain_copy(item, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("keys must be text")
+        return {key: plain_copy(item, depth + 1) for key, item in value.items()}
+    raise TypeError(f"wants plain values (text, numbers, lists, dicts), not {type(value).__name__}")
+
+
+class MetadataView:
+    """The named values of a message."""
+
+    __slots__ = ()
+    _message: Message
+
+    def _touch(self) -> None:
+        self._message.meta_dirty |= DIRTY_ENVELOPE
+
+    def get_meta(self, name: str) -> Any:
+        """Return a metadata value, or None. Lists and dicts are copies."""
+        value = self._message.meta.get(name)
+        return value if isinstance(value, _PLAIN) else plain_copy(value)
+
+    def set_meta(self, name: str, value: Any) -> None:
+        """Set a metadata value: text, number, bool, None, or a list or dict of these."""
+        if not isinstance(name, str):
+            raise TypeError("the name of a metadata value is text")
+        if name in _QUEUE_KEYS and value is not None and not isinstance(value, str):
+            raise TypeError(f"{name} wants text")
+        self._message.meta[name] = plain_copy(value)
+        self._touch()
+
+
+class ConnectionView:
+    """A client's connection as a handler sees it: named values, kept until it closes."""
+
+    __slots__ = ("_meta",)
+
+    def __init__(self, meta: dict[str, Any]) -> None:
+        self._meta = meta
+
+    def get_meta(self, name: str) -> Any:
+        """Return a value of the connection, or None."""
+        value = self._meta.get(name)
+        return value if isinstance(value, _PLAIN) else plain_copy(value)
+
+    def set_meta(self, name: str, value: Any) -> None:
+        """Set a value; messages received over the connection start with a copy of all values."""
+        if not isinstance(name, str):
+            raise TypeError("the name of a metadata value is text")
+        self._meta[name] = plain_copy(value)
