@@ -57,7 +57,6 @@ _PLAIN = [
     "str",
     "super",
     "tuple",
-    "zip",
     "ArithmeticError",
     "AssertionError",
     "AttributeError",
@@ -103,7 +102,7 @@ _PLAIN = [
 ]
 _GUARDED = (
     "ascii bytes delattr filter format getattr hasattr hash int iter map max min pow print range "
-    "repr round setattr sorted sum type"
+    "repr round setattr sorted sum type zip"
 )
 
 AVAILABLE = frozenset(_PLAIN) | frozenset(_GUARDED.split())
@@ -146,6 +145,7 @@ def build_builtins(
             "sorted": _bind(_sorted, guards),
             "sum": _bind(_sum, guards),
             "type": _bind(_type, guards),
+            "zip": lambda *items, strict=False: guards.counted(zip(*items, strict=strict)),
         }
     )
     return names
@@ -157,14 +157,14 @@ def _bind(function: Callable[..., Any], *bound: Any) -> Callable[..., Any]:
 
 
 def _build_class(body: Any, name: str, /, *bases: Any, **keywords: Any) -> Any:
-    if keywords:
+    if keywords and not (typing.TypedDict in bases and keywords.keys() == {"total"}):
         raise ConfinementError("keyword arguments of a class are not available")
     for base in bases:
         if not _may_be_base(base):
             raise ConfinementError(
                 f"{getattr(base, '__name__', base)} cannot be a base of a script's class"
             )
-    made = builtins.__build_class__(body, name, *bases)
+    made = builtins.__build_class__(body, name, *bases, **keywords)
     made.__script_class__ = True
     return made
 

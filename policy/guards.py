@@ -296,8 +296,9 @@ class Guards:
             self.budget.account_text(len(text) + widths + shown)
         if inplace:
             left %= right
-            return left
-        return left % right
+        else:
+            left = left % right
+        return self.sized(left) if type(left) is str else left
 
     # --- showing
 

@@ -125,10 +125,17 @@ _WIDE_NUMBER = re.compile(rf"\d{{{MAX_WIDTH_DIGITS + 1},}}")
 def refusal_of_name(name: str) -> str | None:
     """Return why a script may not use an attribute of this name at all, or None."""
     if name.startswith("__"):
-        return f"the attribute {name!r} is not available in a policy script"
+        return refusal_of_double(name, "attribute")
     if name in FORBIDDEN_ATTRIBUTES:
         return f"the attribute {name!r} leads into the interpreter and is not available"
     return None
+
+
+def refusal_of_double(name: str, kind: str) -> str:
+    """Return why a name that begins with two underscores is refused."""
+    if not name.endswith("__"):
+        return f"the {kind} {name!r} begins with two underscores; begin private names with one"
+    return f"the {kind} {name!r} is not available in a policy script"
 
 
 def check_format_spec(spec: str) -> str | None:

@@ -16,7 +16,12 @@ from typing import Any
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
-from policy.sandbox_names import ALLOWED_DUNDER_METHODS, FORBIDDEN_ATTRIBUTES, GUARDED_ATTRIBUTES
+from policy.sandbox_names import (
+    ALLOWED_DUNDER_METHODS,
+    FORBIDDEN_ATTRIBUTES,
+    GUARDED_ATTRIBUTES,
+    refusal_of_double,
+)
 
 
 class Located(str):
@@ -46,11 +51,13 @@ class PatternTransformer(RestrictingNodeTransformer):
 
     def visit_AsyncFor(self, node: ast.AST) -> ast.AST:
         """Refuse ``async for``."""
-        return self.generic_visit(node)
+        self.error(node, "async for is not available in a policy script; await each item")
+        return node
 
     def visit_AsyncWith(self, node: ast.AST) -> ast.AST:
         """Refuse ``async with``."""
-        return self.generic_visit(node)
+        self.error(node, "async with is not available in a policy script; await each call")
+        return node
 
     def visit_TemplateStr(self, node: ast.AST) -> ast.AST:
         """Refuse template strings: what they interpolate would not be bounded."""
@@ -61,7 +68,7 @@ class PatternTransformer(RestrictingNodeTransformer):
         if name is None or (allow_magic_methods and name in ALLOWED_DUNDER_METHODS):
             return
         if name.startswith("__"):
-            self.error(node, f"the name {name!r} is not available in a policy script")
+            self.error(node, refusal_of_double(name, "name"))
 
     def visit_Match(self, node: ast.Match) -> ast.AST:
         """Allow ``match``."""

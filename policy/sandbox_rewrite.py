@@ -167,6 +167,9 @@ class ScriptTransformer(PatternTransformer):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
         """Guard the right side of ``+=``; spell out the operators that can grow fast."""
+        if isinstance(node.target, ast.Subscript) and isinstance(node.target.slice, ast.Slice):
+            self.error(node, "a slice can be assigned to with = only")
+            return node
         guard = _GROWING.get(type(node.op))
         if guard is None:
             node.target = self.visit(node.target)
@@ -191,9 +194,6 @@ class ScriptTransformer(PatternTransformer):
             load = ast.Attribute(owner, target.attr, ast.Load())
             store = ast.Attribute(owner, target.attr, ast.Store())
         else:
-            if isinstance(target.slice, ast.Slice):
-                self.error(node, "this operator is not allowed on a slice")
-                return [node]
             owner = self._temporary(before, self.visit(target.value))
             key = self._temporary(before, guard_call("@key", self.visit(target.slice), at=node))
             load = ast.Subscript(owner, key, ast.Load())
@@ -369,8 +369,10 @@ class ScriptTransformer(PatternTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         """Allow a plain class."""
         self.check_name(node, node.name)
-        if node.keywords:
-            self.error(node, "keyword arguments of a class (metaclass among them) are not allowed")
+        for keyword in node.keywords:
+            if keyword.arg != "total" or not isinstance(keyword.value, ast.Constant):
+                text = "keyword arguments of a class (metaclass among them) are not allowed"
+                self.error(node, text)
         node.bases = [self.visit(base) for base in node.bases]
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
         body: list[ast.stmt] = []
@@ -389,6 +391,10 @@ class ScriptTransformer(PatternTransformer):
         target = node.targets[0]
         if len(node.targets) > 1 or not isinstance(target, ast.Name):
             return False
+        if target.id in ALLOWED_DUNDER_METHODS and isinstance(node.value, ast.Name):
+            # One method under two names, such as ``__rmul__ = __mul__``.
+            self.check_name(node, node.value.id, allow_magic_methods=True)
+            return True
         return self._check_class_variable(target, node.value)
 
     def _check_class_variable(self, target: ast.expr, value: ast.expr | None) -> bool:

@@ -23,6 +23,8 @@ MAX_COLLAPSED = 4_096
 class _Bounded:
     """What a bounded network refuses; mixed in before the library's class."""
 
+    __slots__ = ()
+    guards: Guards
     num_addresses: int
 
     def _check_size(self) -> None:
@@ -33,44 +35,41 @@ class _Bounded:
 
     def __iter__(self) -> Iterator[Any]:
         self._check_size()
-        return super().__iter__()  # type: ignore[misc,no-any-return]
+        return self.guards.counted(super().__iter__())  # type: ignore[misc]
 
     def hosts(self) -> Iterator[Any]:
         """Return the usable addresses."""
         self._check_size()
-        return super().hosts()  # type: ignore[misc,no-any-return]
+        return self.guards.counted(super().hosts())  # type: ignore[misc]
 
     def subnets(self, prefixlen_diff: int = 1, new_prefix: int | None = None) -> Iterator[Any]:
         """Return the networks of a longer prefix."""
         steps = prefixlen_diff if new_prefix is None else new_prefix - self.prefixlen  # type: ignore[attr-defined]
         if steps > MAX_SUBNETS_BITS:
             raise LimitExceededError(f"more than {1 << MAX_SUBNETS_BITS} subnets cannot be walked")
-        return super().subnets(prefixlen_diff, new_prefix)  # type: ignore[misc,no-any-return]
-
-
-class IPv4Network(_Bounded, ipaddress.IPv4Network):
-    """An IPv4 network."""
-
-
-class IPv6Network(_Bounded, ipaddress.IPv6Network):
-    """An IPv6 network."""
-
-
-def ip_network(address: Any, strict: bool = True) -> IPv4Network | IPv6Network:
-    """Return the network an address and mask name."""
-    version = ipaddress.ip_network(address, strict).version
-    return IPv4Network(address, strict) if version == 4 else IPv6Network(address, strict)
-
-
-def ip_interface(address: Any) -> Any:
-    """Return an interface; its network is bounded."""
-    interface = ipaddress.ip_interface(address)
-    interface.network = ip_network(str(interface.network))
-    return interface
+        found = super().subnets(prefixlen_diff, new_prefix)  # type: ignore[misc]
+        return self.guards.counted(found)
 
 
 def ipaddress_names(guards: Guards) -> dict[str, Any]:
     """Return what the stand-in offers."""
+
+    class IPv4Network(_Bounded, ipaddress.IPv4Network):
+        """An IPv4 network."""
+
+    class IPv6Network(_Bounded, ipaddress.IPv6Network):
+        """An IPv6 network."""
+
+    IPv4Network.guards = IPv6Network.guards = guards
+
+    def ip_network(address: Any, strict: bool = True) -> Any:
+        version = ipaddress.ip_network(address, strict).version
+        return IPv4Network(address, strict) if version == 4 else IPv6Network(address, strict)
+
+    def ip_interface(address: Any) -> Any:
+        interface = ipaddress.ip_interface(address)
+        interface.network = ip_network(str(interface.network))
+        return interface
 
     def collapse_addresses(addresses: Any) -> Iterator[Any]:
         found = list(guards.counted(addresses))

@@ -12,6 +12,7 @@ Failure: a pattern that runs out of time raises ``TimeoutError`` in the script.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import re2
 import regex
 
-from policy.budget import Budget
+from policy.budget import CHEAP_NS, SMALL_ITEMS, Budget
 from policy.errors import LimitExceededError
 
 IGNORECASE, MULTILINE, DOTALL, VERBOSE, ASCII = 2, 8, 16, 64, 256
@@ -27,6 +28,9 @@ MAX_PATTERN_CHARACTERS = 10_000
 MAX_FALLBACK_CHARACTERS = 1_000
 MAX_CACHED_PATTERNS = 512
 FALLBACK_TIMEOUT_S = 0.04
+# The most one character costs for each instruction of an automaton too large to be cached.
+NS_PER_INSTRUCTION = 12
+FIRST_SAMPLE_CHARACTERS = 256
 _LETTERS = ((IGNORECASE, "i"), (MULTILINE, "m"), (DOTALL, "s"))
 _SPECIAL = frozenset("()[]{}?*+-|^$\\.&~# \t\n\r\v\f")
 
@@ -34,10 +38,11 @@ _SPECIAL = frozenset("()[]{}?*+-|^$\\.&~# \t\n\r\v\f")
 class Match:
     """One match."""
 
-    __slots__ = ("_match",)
+    __slots__ = ("_expand", "_match")
 
-    def __init__(self, match: Any) -> None:
+    def __init__(self, match: Any, expand: Callable[[Any, Match], Any]) -> None:
         self._match = match
+        self._expand = expand
 
     def group(self, *groups: Any) -> Any:
         """Return one group or a tuple of several."""
@@ -74,6 +79,16 @@ class Match:
         index: int | None = self._match.lastindex
         return index
 
+    @property
+    def lastgroup(self) -> str | None:
+        """Name of the last group that matched."""
+        name: str | None = self._match.lastgroup
+        return name
+
+    def expand(self, template: Any) -> Any:
+        """Return a template with its references to groups replaced."""
+        return self._expand(template, self)
+
     def __getitem__(self, group: Any) -> Any:
         return self._match.group(group)
 
@@ -81,7 +96,7 @@ class Match:
 class Pattern:
     """One compiled pattern."""
 
-    __slots__ = ("_budget", "_compiled", "_options", "flags", "pattern")
+    __slots__ = ("_budget", "_compiled", "_cost_ns", "_options", "flags", "pattern")
 
     def __init__(
         self, pattern: Any, flags: int, budget: Budget, compiled: Any, options: Any
@@ -91,6 +106,20 @@ class Pattern:
         self._budget = budget
         self._compiled = compiled
         self._options = options
+        self._cost_ns = 0 if options else compiled.programsize * NS_PER_INSTRUCTION
+
+    @property
+    def groups(self) -> int:
+        """Number of groups."""
+        return int(self._compiled.groups)
+
+    @property
+    def groupindex(self) -> dict[str, int]:
+        """Numbers of the named groups."""
+        return dict(self._compiled.groupindex)
+
+    def _expand(self, template: Any, found: Match) -> Any:
+        return _template(template, self._budget)(found)
 
     def search(self, string: Any, pos: int = 0) -> Match | None:
         """Return the first match anywhere."""
@@ -108,8 +137,10 @@ class Pattern:
         self._budget.account_text(len(string))
         if self._options:
             return self._run_slowly(method, string, pos)
+        if self._cost_ns * len(string) > CHEAP_NS:
+            self._sample(string)
         found = getattr(self._compiled, method)(string, pos)
-        return None if found is None else Match(found)
+        return None if found is None else Match(found, self._expand)
 
     def _run_slowly(self, method: str, string: Any, pos: int) -> Match | None:
         try:
@@ -117,7 +148,24 @@ class Pattern:
         finally:
             # Whoever catches the ``TimeoutError`` has still used the time.
             self._budget.check()
-        return None if found is None else Match(found)
+        return None if found is None else Match(found, self._expand)
+
+    def _sample(self, string: Any) -> None:
+        """Try growing parts of a long text, and give up when the whole would take too long."""
+        # Twice, so that what the engine builds once does not count as a cost of each character.
+        for _ in range(2):
+            idle_ns = self._time_ns(string[:16])
+        size = FIRST_SAMPLE_CHARACTERS
+        while size < len(string) and self._cost_ns * size < self._budget.left_ns():
+            used_ns = self._time_ns(string[:size]) - 2 * idle_ns
+            if used_ns > CHEAP_NS // 2:
+                self._budget.afford(used_ns * len(string) // size)
+            size *= 4
+
+    def _time_ns(self, string: Any) -> int:
+        started_ns = time.thread_time_ns()
+        self._compiled.search(string)
+        return time.thread_time_ns() - started_ns
 
     def _patience_s(self) -> float:
         self._budget.check()
@@ -127,9 +175,11 @@ class Pattern:
         """Yield each match."""
         self._budget.account_text(len(string))
         options = {"timeout": self._patience_s()} if self._options else {}
+        if self._cost_ns * len(string) > CHEAP_NS:
+            self._sample(string)
         for found in self._compiled.finditer(string, pos, **options):
             self._budget.tick()
-            yield Match(found)
+            yield Match(found, self._expand)
 
     def findall(self, string: Any, pos: int = 0) -> list[Any]:
         """Return the text of each match, or its groups."""
@@ -141,7 +191,7 @@ class Pattern:
 
     def subn(self, repl: Any, string: Any, count: int = 0) -> tuple[Any, int]:
         """Return the text with matches replaced, and how many were."""
-        expand = repl if callable(repl) else _template(repl)
+        expand = repl if callable(repl) else _template(repl, self._budget)
         pieces, position, done, size = [], 0, 0, 0
         for found in self.finditer(string):
             piece = expand(found)
@@ -176,18 +226,24 @@ def _texts(found: Match) -> Any:
     return groups[0] if len(groups) == 1 else groups
 
 
-def _template(repl: Any) -> Callable[[Match], Any]:
+def _template(repl: Any, budget: Budget) -> Callable[[Match], Any]:
     backslash: Any = "\\" if isinstance(repl, str) else b"\\"
     if backslash not in repl:
         return lambda _found: repl
+    if len(repl) > MAX_PATTERN_CHARACTERS:
+        raise LimitExceededError("a template of more than 10000 characters is not allowed")
     text = repl if isinstance(repl, str) else repl.decode("latin-1")
     pieces = _parse_template(text)
 
     def expand(found: Match) -> Any:
-        out = []
+        out, size = [], 0
         for piece in pieces:
             if isinstance(piece, tuple):
-                out.append(found.group(piece[0]) or found.string[:0])
+                group = found.group(piece[0]) or found.string[:0]
+                size += len(group)
+                if size >= SMALL_ITEMS:
+                    budget.account_text(len(group))
+                out.append(group)
             else:
                 out.append(piece if isinstance(repl, str) else piece.encode("latin-1"))
         return found.string[:0].join(out)
@@ -279,6 +335,11 @@ class RegexEngine:
         self._budget.check()
         return Pattern(pattern, flags, self._budget, slow, {"timeout": FALLBACK_TIMEOUT_S})
 
+    def escape(self, pattern: Any) -> Any:
+        """Return a pattern that matches a text as it is."""
+        self._budget.account_text(2 * len(pattern))
+        return _escape(pattern)
+
     def names(self) -> dict[str, Any]:
         """Return what the stand-in offers."""
 
@@ -300,7 +361,7 @@ class RegexEngine:
         names: dict[str, Any] = {
             name: direct(name) for name in ("search", "match", "fullmatch", "findall", "finditer")
         }
-        names.update(compile=self.compile, sub=sub, subn=subn, split=split, escape=_escape)
+        names.update(compile=self.compile, sub=sub, subn=subn, split=split, escape=self.escape)
         names.update(Pattern=Pattern, Match=Match, error=re2.error)
         names.update(I=IGNORECASE, IGNORECASE=IGNORECASE, M=MULTILINE, MULTILINE=MULTILINE)
         names.update(S=DOTALL, DOTALL=DOTALL, X=VERBOSE, VERBOSE=VERBOSE, A=ASCII, ASCII=ASCII)

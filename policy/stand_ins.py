@@ -60,6 +60,7 @@ MODULE_NAMES = frozenset(
 )
 
 MAX_JSON_CHARACTERS = 8 * 1024 * 1024
+NS_PER_CODED_BYTE = 80
 NS_PER_JSON_CHARACTER = 4
 NS_PER_JSON_VALUE = 100
 BYTES_PER_JSON_VALUE = 64
@@ -69,6 +70,7 @@ MAX_WRAPPED_COLUMNS = 10_000
 MAX_JSON_INDENT = 16
 MAX_RANDOM_ITEMS = 100_000
 NS_PER_RANDOM_ITEM = 400
+MAX_NAMED_FIELDS = 1_000
 MAX_CACHE_SIZE = 65_536
 
 
@@ -100,11 +102,7 @@ def build_stand_ins(guards: Guards, engine: RegexEngine) -> dict[str, dict[str, 
             "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits octdigits "
             "punctuation printable whitespace",
         )
-        | {
-            "capwords": lambda text, sep=None: (sep or " ").join(
-                map(str.capitalize, text.split(sep))
-            )
-        },
+        | {"capwords": _capwords(guards)},
         "textwrap": _textwrap(budget),
         "typing": _typing(),
         "uuid": _named(
@@ -118,11 +116,21 @@ def _named(module: Any, names: str) -> dict[str, Any]:
     return {name: getattr(module, name) for name in names.split()}
 
 
+def _capwords(guards: Guards) -> Callable[..., str]:
+    def capwords(text: str, sep: str | None = None) -> str:
+        words = guards.methods[str, "split"](text, sep)
+        joined: str = guards.methods[str, "join"](sep or " ", map(str.capitalize, words))
+        return joined
+
+    return capwords
+
+
 def _base64(budget: Budget) -> dict[str, Any]:
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
         def code(data: Any, *args: Any, **options: Any) -> Any:
             # The most a byte becomes: four, in base85.
             budget.account_text(4 * len(data))
+            budget.afford(len(data) * NS_PER_CODED_BYTE)
             return function(data, *args, **options)
 
         return code
@@ -166,6 +174,8 @@ def _collections(guards: Guards) -> dict[str, Any]:
         typename: str, field_names: Any, *, rename: bool = False, defaults: Any = None
     ) -> Any:
         names = field_names if isinstance(field_names, str) else list(field_names)
+        if len(names) > MAX_NAMED_FIELDS * (20 if isinstance(names, str) else 1):
+            raise LimitExceededError(f"more than {MAX_NAMED_FIELDS} fields in a named tuple")
         guards.budget.check()
         return collections.namedtuple(
             typename,
