@@ -1,0 +1,45 @@
+"""Metadata is plain values, and copies both ways."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.model.message import Message, new_spool_id
+from engine.script_metadata import DIRTY_ENVELOPE, ConnectionView
+from engine.script_views import MessageView
+
+
+def make() -> tuple[Message, MessageView]:
+    message = Message(new_spool_id(), "", ["a@b.test"], data=b"", size=0, created_at=0.0)
+    return message, MessageView(message)
+
+
+def test_a_change_is_noted_and_no_reference_stays():
+    message, view = make()
+    given = {"a": [1]}
+
+    view.set_meta("k", given)
+    given["a"].append(2)
+    view.get_meta("k")["a"].append(3)
+
+    assert message.meta == {"k": {"a": [1]}}
+    assert message.meta_dirty == DIRTY_ENVELOPE
+
+
+@pytest.mark.parametrize("name", ["queue", "tenant", "campaign", "routing_domain"])
+def test_what_names_the_queue_is_text(name):
+    message, view = make()
+
+    with pytest.raises(TypeError, match=name):
+        view.set_meta(name, 5)
+    view.set_meta(name, None)
+
+    assert message.meta == {name: None}
+
+
+def test_a_connection_has_names_of_text():
+    view = ConnectionView({})
+    with pytest.raises(TypeError):
+        view.set_meta(1, "x")
+    view.set_meta("k", (1, 2))
+    assert view.get_meta("k") == [1, 2]
