@@ -32,18 +32,23 @@ async def serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, node)
+    loop.add_signal_handler(
+        signal.SIGHUP, lambda: node.supervisor.start(_reload(node), "reload by signal")
+    )
     await node.start()
     await stop.wait()
     await node.stop()
 
 
-def _reload(node: Node) -> None:
+async def _reload(node: Node) -> None:
     try:
-        node.reload_policy()
-    except (PolicyLoadError, OSError) as error:
-        # OSError: no descriptor was left to read it by.
-        log.error("policy rejected, the running one stays: %s", error)
+        await node.reload_policy()
+    except PolicyLoadError:
+        # The runtime's report has it in the log already.
+        return
+    except OSError as error:
+        # No descriptor was left to read it by.
+        log.error("the policy cannot be read, the running one stays: %s", error)
 
 
 @click.command()

@@ -148,6 +148,7 @@ class Node:
             report=report,
             watch=self._watch_handlers,
         )
+        self.watcher = Watcher(self.runtime, interval_s=settings.reload_interval_s)
         self.dry_check = DryCheck(self.runtime, self.script_api)
 
         self.store: SpoolStore
@@ -185,8 +186,7 @@ class Node:
         await self.declared.carry_out(declarations)
         self.supervisor.start(self.recovery.run(), "recovery")
         self.supervisor.start(self._sweep_forever(), "sweep")
-        watcher = Watcher(self.runtime, self.settings.reload_interval_s)
-        self.supervisor.start(watcher.run(asyncio.sleep), "policy-watcher")
+        self.supervisor.start(self.watcher.run(asyncio.sleep), "policy-watcher")
         self._tune_collector()
         log.info("node %s is up, version %s", self.node_id, self.version)
 
@@ -440,14 +440,13 @@ class Node:
             servfail=list(servfail) if servfail is not None else None,
         )
 
-    def reload_policy(self) -> None:
+    async def reload_policy(self) -> None:
         """Load the policy again whether or not it changed; the running one stays if it fails.
 
         Raises:
-            PolicyLoadError: It was rejected; the running one goes on.
+            PolicyLoadError: It was rejected, which the diagnostic log has; the running one goes on.
         """
-        epoch = self.runtime.load(self.settings.policy, dry_check=self.dry_check)
-        self.runtime.swap(epoch)
+        await self.watcher.reload_now()
 
     # -- stop ---------------------------------------------------------------------------------
 

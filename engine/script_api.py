@@ -16,6 +16,7 @@ import inspect
 import logging
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
@@ -108,13 +109,19 @@ class ScriptThrottle:
         return result.throttled
 
 
+class _Trial(threading.local):
+    """What gathers while a thread tries an epoch; others, whose mail flows, see nothing of it."""
+
+    declaring: Declarations | None = None
+    noted: list[PolicyFinding] | None = None
+
+
 class ScriptApi:
     """The functions behind ``mta``, bound to one node."""
 
     def __init__(self, take_rate: TakeRate) -> None:
         self._take_rate = take_rate
-        self._declaring: Declarations | None = None
-        self._noted: list[PolicyFinding] | None = None
+        self._trial = _Trial()
         self._warned: list[str] = []
         self._signers = SignerRegistry()
 
@@ -124,26 +131,26 @@ class ScriptApi:
     def declaring(self) -> Iterator[Declarations]:
         """Open a fresh set of declarations for one run of ``init``."""
         declarations = Declarations()
-        before, self._declaring = self._declaring, declarations
+        before, self._trial.declaring = self._trial.declaring, declarations
         try:
             yield declarations
         finally:
-            self._declaring = before
+            self._trial.declaring = before
 
     @contextlib.contextmanager
     def noting(self) -> Iterator[list[PolicyFinding]]:
         """Gather what script calls give rise to, each with the line of the call."""
         noted: list[PolicyFinding] = []
-        before, self._noted = self._noted, noted
+        before, self._trial.noted = self._trial.noted, noted
         try:
             yield noted
         finally:
-            self._noted = before
+            self._trial.noted = before
 
     def _open(self, name: str) -> Declarations:
-        if self._declaring is None:
+        if self._trial.declaring is None:
             raise RuntimeError(f"mta.{name} belongs into the init event")
-        return self._declaring
+        return self._trial.declaring
 
     def define_spool(
         self,
@@ -322,8 +329,8 @@ class ScriptApi:
 
     def warn(self, text: str) -> None:
         """Note a warning once: on the declarations under way and in the diagnostic log."""
-        if self._declaring is not None:
-            self._declaring.warnings.append(text)
+        if self._trial.declaring is not None:
+            self._trial.declaring.warnings.append(text)
         self._note("warning", text)
         if text not in self._warned:
             if len(self._warned) < 1000:
@@ -332,10 +339,10 @@ class ScriptApi:
 
     def _note(self, severity: Literal["error", "warning"], text: str) -> None:
         """Note a finding at the line of the script that calls, where somebody gathers them."""
-        if self._noted is not None:
+        if self._trial.noted is not None:
             finding = PolicyFinding(*_script_place(), severity, text)
-            if finding not in self._noted:
-                self._noted.append(finding)
+            if finding not in self._trial.noted:
+                self._trial.noted.append(finding)
 
     def make_throttle(self, name: str, spec: str) -> ScriptThrottle:
         """Return a throttle of this node, such as ``mta.make_throttle("t1", "100/min")``."""

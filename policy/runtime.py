@@ -11,6 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from inspect import iscoroutinefunction
@@ -42,6 +43,12 @@ def _say_nothing(_event: str, _facts: dict[str, Any]) -> None:
     """Stand in for a program that wants no reports."""
 
 
+class _Loading(threading.local):
+    """The epoch that a thread is loading."""
+
+    epoch: Epoch | None = None
+
+
 class PolicyRuntime:
     """Scripts of one program, current and coming."""
 
@@ -70,7 +77,7 @@ class PolicyRuntime:
         self._watch = watch
         self._serial = 0
         self._epoch = Epoch(0, Budget())
-        self._loading: Epoch | None = None
+        self._loading = _Loading()
         self._path: Path | None = None
         self._dry_check: DryCheck | None = None
         # What the last attempt to load saw, whether or not it succeeded.
@@ -84,8 +91,8 @@ class PolicyRuntime:
 
     @property
     def active_epoch(self) -> Epoch:
-        """The epoch being loaded, else the current one: where a data file belongs."""
-        return self._loading or self._epoch
+        """The epoch being loaded by this thread, else the current one: where a file belongs."""
+        return self._loading.epoch or self._epoch
 
     # --- loading
 
@@ -103,7 +110,7 @@ class PolicyRuntime:
         self._path, self._dry_check = path, dry_check
         self._serial += 1
         epoch = Epoch(self._serial, Budget())
-        self._loading = epoch
+        self._loading.epoch = epoch
         try:
             write_line = self._namespace.printer() or self._report_print
             ScriptLoader(epoch, self._table, self._namespace, write_line).load(path)
@@ -113,7 +120,7 @@ class PolicyRuntime:
                     raise PolicyLoadError(finding.file, finding.line, finding.message)
                 epoch.warnings.append(finding)
         finally:
-            self._loading = None
+            self._loading.epoch = None
             self._seen = dict(epoch.files)
         return epoch
 
@@ -136,9 +143,23 @@ class PolicyRuntime:
         Args:
             rehash: whether to read files even if size and times look unchanged.
         """
+        epoch = self.load_if_changed(rehash=rehash)
+        if epoch is not None:
+            self.swap(epoch)
+        return epoch
+
+    def load_if_changed(self, *, rehash: bool = True) -> Epoch | None:
+        """Return a new epoch if the content of any file changed and it loads; never raises.
+
+        Nothing that runs is touched: it may be called in a thread of its own, one call at a
+        time. Swapping the epoch in is for the thread that fires hooks.
+
+        Args:
+            rehash: whether to read files even if size and times look unchanged.
+        """
         before, stamps = dict(self._seen), dict(self._stamps)
         try:
-            return self._reload_if_changed(rehash=rehash)
+            return self._load_if_changed(rehash=rehash)
         except OSError:
             # No descriptor is left to look at the files: that is no change, and what did
             # change is still to be loaded.
@@ -149,12 +170,25 @@ class PolicyRuntime:
             self._report("policy_rejected", facts)
             return None
 
-    def _reload_if_changed(self, *, rehash: bool) -> Epoch | None:
+    def _load_if_changed(self, *, rehash: bool) -> Epoch | None:
         if self._path is None or not self._has_changed(rehash=rehash):
             return None
+        try:
+            return self.load_again()
+        except PolicyLoadError:
+            return None
+
+    def load_again(self) -> Epoch:
+        """Return a new epoch from the script loaded last, whether or not it changed.
+
+        Raises:
+            PolicyLoadError: it was rejected, which has been reported.
+        """
+        if self._path is None:
+            raise PolicyLoadError("policy", None, "no script was loaded yet")
         before = dict(self._seen)
         try:
-            epoch = self.load(self._path, dry_check=self._dry_check)
+            return self.load(self._path, dry_check=self._dry_check)
         except PolicyLoadError as error:
             # Files the broken attempt did not reach are still worth watching.
             for path in before.keys() | self._epoch.files.keys():
@@ -162,9 +196,7 @@ class PolicyRuntime:
                     self._seen[path] = digest_of(path)
             facts = {"file": error.file, "line": error.line, "message": error.message}
             self._report("policy_rejected", facts)
-            return None
-        self.swap(epoch)
-        return epoch
+            raise
 
     def _has_changed(self, *, rehash: bool) -> bool:
         for path, digest in self._epoch.files.items():

@@ -67,7 +67,7 @@ class AdminPorts(Protocol):
     ready: ReadyRegistry
     store: SpoolStore
 
-    def reload_policy(self) -> None:
+    async def reload_policy(self) -> None:
         """Load the policy again; raises PolicyLoadError and keeps the running one if it fails."""
 
 
@@ -228,9 +228,11 @@ class AdminApi:
 
     async def _bump(self, _call: HttpCall) -> Any:
         try:
-            self._node.reload_policy()
+            await self._node.reload_policy()
         except PolicyLoadError as error:
             raise HttpRefusalError(500, f"the policy was rejected: {error}") from None
+        except OSError as error:
+            raise HttpRefusalError(503, f"the policy cannot be read: {error.strerror}") from None
         return "OK"
 
     async def _inspect_message(self, call: HttpCall) -> Any:

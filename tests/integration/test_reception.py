@@ -110,7 +110,7 @@ def test_an_edited_script_holds_for_the_next_message_of_a_connection(tmp_path):
         client = await dial(node, "127.0.0.1")
         await client.deliver(b"x\r\n")
         write_policy(tmp_path, "second")
-        node.reload_policy()
+        await node.reload_policy()
         await client.deliver(b"x\r\n")
         return [envelope.meta["tenant"] for envelope in stored(node)]
 

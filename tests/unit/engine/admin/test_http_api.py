@@ -197,13 +197,13 @@ async def test_ready_queues_say_what_limits_them(tmp_path):
 async def test_a_rejected_policy_is_an_error_with_its_place(tmp_path):
     async with operating(tmp_path) as operator:
 
-        def reload_policy() -> None:
+        async def reject() -> None:
             raise PolicyLoadError("init.py", 7, "no such name")
 
-        operator.world.reload_policy = reload_policy
+        operator.world.reload_policy = reject
         status, answer = await operator("POST", "/api/admin/bump-config-epoch")
         assert status == 500
         assert "init.py" in answer["error"] and "no such name" in answer["error"]
 
-        operator.world.reload_policy = lambda: None
+        operator.world.reload_policy = lambda: asyncio.sleep(0)
         assert await operator.ok("POST", "/api/admin/bump-config-epoch") == "OK"
