@@ -68,22 +68,30 @@ class DryCheck:
 
     def __call__(self, epoch: Epoch) -> list[PolicyFinding]:
         """Return what there is to say about an epoch; an error among it rejects it."""
+        found_before = list(epoch.native.findings)
+        is_sound = all(one.severity != "error" for one in found_before)
         with self._api.noting() as noted:
-            findings = self._check(epoch)
-            self._probe_others(epoch)
-        findings += noted
+            findings = self._check(epoch, is_sound=is_sound)
+            if is_sound:
+                self._probe_others(epoch)
+        findings = found_before + findings + noted
         for name in sorted(NOT_YET_FIRED & epoch.handlers.keys()):
             text = f"the event {name} is known but not yet in force: the handler never runs"
             findings.append(_finding(epoch, name, "warning", text))
         findings += check_calls(epoch.files)
         return _without_echoes(findings)
 
-    def _check(self, epoch: Epoch) -> list[PolicyFinding]:
+    def _check(self, epoch: Epoch, *, is_sound: bool) -> list[PolicyFinding]:
         with self._api.declaring() as declarations:
+            for declare in epoch.native.before_init:
+                declare()
             found = self._fire(epoch, "init", severity="error")
         findings = found[1]
         if not findings:
             self.declarations = declarations
+        if not is_sound:
+            # Answers made of data that is known to be wrong would only repeat what is wrong.
+            return findings
         used = self.queues_in_use()[:QUEUES_MAX]
         for name in used or [_EXAMPLE]:
             self._check_queue(epoch, name, findings, "error" if used else "warning")

@@ -14,6 +14,7 @@ from typing import Any
 
 from policy.budget import Budget
 from policy.hook_registry import Handler, PolicyFinding
+from policy.native_hooks import NativeHooks
 
 #: Where the globals of a script hold the epoch they belong to.
 EPOCH_NAME = "@epoch"
@@ -31,6 +32,7 @@ class Epoch:
         functions: what to call for a function that a script handed over, such as a sender.
         files: content digest of each file read, None for one that is missing.
         warnings: findings that do not stop the load.
+        native: what trusted code of the program adds to it.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Epoch:
         "files",
         "functions",
         "handlers",
+        "native",
         "regex_fallback_uses",
         "runners",
         "serial",
@@ -52,6 +55,7 @@ class Epoch:
         self.functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.files: dict[Path, str | None] = {}
         self.warnings: list[PolicyFinding] = []
+        self.native = NativeHooks()
         self.regex_fallback_uses: Callable[[], int] = int
 
     @property

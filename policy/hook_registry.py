@@ -34,7 +34,12 @@ class PolicyFinding:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """One registered function."""
+    """One registered function.
+
+    Attributes:
+        is_native: Whether it is trusted code of the program.
+        is_final: Whether it answers whatever it is asked, so that none may come after it.
+    """
 
     event: str
     hook: Hook
@@ -42,6 +47,8 @@ class Handler:
     file: str
     line: int
     is_async: bool
+    is_native: bool = False
+    is_final: bool = False
 
 
 class HookTable:
@@ -103,6 +110,35 @@ class HookRegistry:
             raise PolicyLoadError(*place, f"there is no event {event!r}{hint}")
         if not inspect.isfunction(function):
             raise PolicyLoadError(*place, f"the handler of {event!r} must be a function")
+        registered = self._registered(event, hook, place)
+        _check_signature(event, hook, function, place)
+        is_async = inspect.iscoroutinefunction(function)
+        registered.append(Handler(event, hook, function, *place, is_async))
+
+    def register_native(
+        self, event: str, function: Callable[..., Any], place: tuple[str, int], is_final: bool
+    ) -> None:
+        """Take a handler of trusted code.
+
+        Args:
+            event: the name of a declared event.
+            function: called with its arguments; whatever it returns is an answer.
+            place: file and line of the script that asked for it.
+            is_final: whether it answers always, so that no handler may come after it.
+
+        Raises:
+            PolicyLoadError: a second handler where one is allowed, or one after the final one.
+        """
+        hook = self._table.find(event)
+        if hook is None:
+            raise PolicyLoadError(*place, f"there is no event {event!r} in this program")
+        registered = self._registered(event, hook, place)
+        registered.append(
+            Handler(event, hook, function, *place, False, is_native=True, is_final=is_final)
+        )
+
+    def _registered(self, event: str, hook: Hook, place: tuple[str, int]) -> list[Handler]:
+        """Return the handlers of an event, to which one more may be added."""
         registered = self._handlers.setdefault(event, [])
         if registered and not hook.multiple:
             first = registered[0]
@@ -110,9 +146,14 @@ class HookRegistry:
                 *place,
                 f"{event!r} takes one handler, and one was registered at {first.file}:{first.line}",
             )
-        _check_signature(event, hook, function, place)
-        is_async = inspect.iscoroutinefunction(function)
-        registered.append(Handler(event, hook, function, *place, is_async))
+        if registered and registered[-1].is_final:
+            last = registered[-1]
+            raise PolicyLoadError(
+                *place,
+                f"{event!r} is always answered by what {last.file}:{last.line} sets up: this"
+                " handler would never be asked; register it before",
+            )
+        return registered
 
 
 def _check_signature(

@@ -26,6 +26,7 @@ from policy.errors import HookFailedError, PolicyLoadError
 from policy.handler_call import HandlerCall, Pending, Report
 from policy.hook import Hook
 from policy.hook_registry import Handler, HookTable, PolicyFinding
+from policy.native_call import NativeFunction, native_runner
 from policy.script_api import ScriptNamespace
 from policy.script_loader import ScriptLoader
 
@@ -101,7 +102,8 @@ class PolicyRuntime:
 
         Args:
             path: the policy script.
-            dry_check: asked about the new epoch; an error among its findings rejects it.
+            dry_check: asked about the new epoch, with what its native hooks found; an error
+                among its findings rejects it.
 
         Raises:
             PolicyLoadError: the script is missing, does not compile or run, registers what
@@ -115,7 +117,7 @@ class PolicyRuntime:
             write_line = self._namespace.printer() or self._report_print
             ScriptLoader(epoch, self._table, self._namespace, write_line).load(path)
             self._build_runners(epoch)
-            for finding in dry_check(epoch) if dry_check else ():
+            for finding in dry_check(epoch) if dry_check else epoch.native.findings:
                 if finding.severity == "error":
                     raise PolicyLoadError(finding.file, finding.line, finding.message)
                 epoch.warnings.append(finding)
@@ -211,14 +213,16 @@ class PolicyRuntime:
 
     def _build_runners(self, epoch: Epoch) -> None:
         for event, handlers in epoch.handlers.items():
-            runners = [
-                HandlerCall(handler, epoch, Breaker(self._mono), self._report).build_runner()
-                for handler in handlers
-            ]
+            runners = [self._runner(handler, epoch) for handler in handlers]
             answered = handlers[0].hook.result is not None
             alone = len(runners) == 1 and answered
             run = runners[0] if alone else _in_turn(runners, answered=answered)
             epoch.runners[event] = _watched(run, *self._watch(event)) if self._watch else run
+
+    def _runner(self, handler: Handler, epoch: Epoch) -> Callable[..., Any]:
+        if handler.is_native:
+            return native_runner(handler, self._report)
+        return HandlerCall(handler, epoch, Breaker(self._mono), self._report).build_runner()
 
     def _report_print(self, line: str) -> None:
         self._report("script_print", {"text": line})
@@ -277,6 +281,8 @@ class PolicyRuntime:
             HookFailedError: it failed, or is no function of a script.
             ScriptRefusal: it refused.
         """
+        if isinstance(function, NativeFunction):
+            return function.call(args, self._report)
         epoch: Epoch | None = getattr(function, "__globals__", {}).get(EPOCH_NAME)
         if epoch is None:
             message = "not a function of a policy script"
@@ -298,7 +304,7 @@ class PolicyRuntime:
             line=code.co_firstlineno,
             is_async=iscoroutinefunction(function),
         )
-        return HandlerCall(handler, epoch, Breaker(self._mono), self._report).build_runner()
+        return self._runner(handler, epoch)
 
     def regex_fallback_uses(self) -> int:
         """Return how many patterns of the current epoch needed the slower engine."""

@@ -78,6 +78,8 @@ class ScriptLoader:
         path = path.absolute()
         self._folder = path.parent.resolve()
         self._check_file_names(path)
+        native = self._epoch.native
+        native.open(self._folder, self._register_native)
         budget = self._epoch.budget
         saved = budget.enter(int(LOAD_BUDGET_S * 1e9))
         budget.max_bytes = MAX_LOAD_BYTES
@@ -94,9 +96,11 @@ class ScriptLoader:
             raise self._as_load_error(error, path) from error
         finally:
             self._open = False
+            native.close()
             budget.leave(saved)
         if self._first_error is not None:
             raise self._first_error
+        native.check()
         self._epoch.handlers = self._registry.handlers()
 
     def _reach_late_imports(self) -> None:
@@ -238,6 +242,15 @@ class ScriptLoader:
         raise ImportError(f"the module {name!r} has no {wanted!r} for policy scripts")
 
     # --- on
+
+    def _register_native(
+        self, event: str, function: Callable[..., Any], place: tuple[str, int], is_final: bool
+    ) -> None:
+        try:
+            self._registry.register_native(event, function, place, is_final)
+        except PolicyLoadError as error:
+            self._first_error = self._first_error or error
+            raise
 
     def _build_on(self) -> Callable[..., Any]:
         def on(event: Any, function: Any = None) -> Any:
