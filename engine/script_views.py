@@ -128,9 +128,10 @@ class MessageView(ContentView):
         self._set_recipients(list(value))
 
     def _set_recipients(self, values: list[Any]) -> None:
-        if not values:
+        emails = [_address(value).email for value in values]
+        if not emails or not all(emails):
             raise ValueError("a message needs a recipient")
-        self._message.recipients = [_address(value).email for value in values]
+        self._message.recipients = emails
         if not all(email.isascii() for email in self._message.recipients):
             self._message.flags |= FLAG_SMTPUTF8
         self._touch()

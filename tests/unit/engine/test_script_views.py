@@ -66,7 +66,7 @@ def test_the_recipient_of_several_is_an_error_that_names_the_list():
         _ = view.recipient
 
 
-@pytest.mark.parametrize("value", [[], 7, "nonsense", None, ["a@b.test", 3]])
+@pytest.mark.parametrize("value", [[], 7, "nonsense", None, ["a@b.test", 3], "", ["a@b.test", ""]])
 def test_recipients_that_are_none_change_nothing(value):
     message, view = make()
 
