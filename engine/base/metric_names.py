@@ -113,6 +113,7 @@ NODE_METRICS = (
 POLICY_METRICS = (
     _counter("lua_event_started", "policy handlers started", "event"),
     _histogram("lua_event_latency", "seconds a policy handler took", "event"),
+    _histogram("user_lua_latency", "seconds of timers that scripts started", "label"),
     _counter("lua_load_count", "loads of the policy script"),
     _counter("policy_reload_total", "policy reloads", "result"),
     _counter("policy_handler_errors_total", "policy handlers that failed", "event"),

@@ -61,9 +61,9 @@ RenderText = Callable[[Mapping[str, Any]], str]
 _budget = threading.local()
 
 
-def _start_budget() -> None:
+def _start_budget(cpu_s: float = CPU_S) -> None:
     _budget.steps = 0
-    _budget.end_s = time.thread_time() + CPU_S
+    _budget.end_s = time.thread_time() + min(cpu_s, CPU_S)
 
 
 def _charge() -> None:
@@ -270,17 +270,42 @@ def compile_text(source: str, dialect: TemplateDialect, *, is_html: bool = False
         return lambda _variables: text
     if dialect is not TemplateDialect.JINJA:
         raise TemplateError(f"the dialect {dialect} is not available")
+    compiled = _compile(source, is_html=is_html)
+    return lambda variables: _render(compiled, variables)
+
+
+def compile_for_scripts(
+    source: str, dialect: str, is_html: bool
+) -> Callable[[Mapping[str, Any], float], str]:
+    """Return what renders a text for a policy script, within CPU seconds given each time.
+
+    Raises:
+        TemplateError: The text is no template, or there is no such dialect.
+    """
+    if dialect not in (TemplateDialect.JINJA, TemplateDialect.STATIC):
+        raise TemplateError(f'the dialect {dialect[:100]!r} is not available: "Jinja" or "Static"')
+    if dialect == TemplateDialect.STATIC:
+        return lambda _variables, _cpu_s: source
+    compiled = _compile(source, is_html=is_html)
+
+    def render(variables: Mapping[str, Any], cpu_s: float) -> str:
+        text = _render(compiled, variables, cpu_s)
+        return str(text).replace(LINE_MARK, "\n")
+
+    return render
+
+
+def _compile(source: str, *, is_html: bool) -> jinja2.Template:
     try:
-        compiled = (_html if is_html else _plain).from_string(source.replace(LINE_MARK, "\ufffd"))
+        return (_html if is_html else _plain).from_string(source.replace(LINE_MARK, "\ufffd"))
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"line {error.lineno}: {error.message}") from error
     except (RecursionError, MemoryError) as error:
         raise TemplateError("the template is nested too deeply") from error
-    return lambda variables: _render(compiled, variables)
 
 
-def _render(template: jinja2.Template, variables: Mapping[str, Any]) -> str:
-    _start_budget()
+def _render(template: jinja2.Template, variables: Mapping[str, Any], cpu_s: float = CPU_S) -> str:
+    _start_budget(cpu_s)
     pieces: list[str] = []
     size = 0
     try:

@@ -1,0 +1,114 @@
+"""The pattern of an SMTP reply: what differs from message to message becomes a token.
+
+Place in flow: ``mta.string.normalize_smtp_response``; what it returns groups replies that say the
+same.
+
+Invariants:
+    * Words and short numbers stay: codes, sizes, names of causes.
+    * Linear in the text, which is at most ``CHARACTERS_MAX`` long.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+
+import re2
+
+from policy.errors import LimitExceededError
+
+CHARACTERS_MAX = 16_384
+_LETTER_BASE64_MIN = 16
+
+_EMAIL = re2.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+")
+_UUID = re2.compile(
+    r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"
+)
+_DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_TIMESTAMP = re2.compile(
+    r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\b ?[+-]\d\d:?\d\d)?"
+    rf"|(?:\b{_DAY},? +)?\b\d{{1,2}} {_MONTH} \d{{4}} \d\d:\d\d(?::\d\d)?"
+    r"(?: (?:[+-]\d{4}|GMT|UTC))?"
+    rf"|\b{_DAY} {_MONTH} +\d{{1,2}} \d\d:\d\d:\d\d(?: \d{{4}})?"
+)
+_WORD = re2.compile(r"[^\s\[\](){}<>,;\"']+")
+_NUMBER = re2.compile(r"[0-9]+(?:\.[0-9]+){0,2}\z")
+_HEXADECIMAL = re2.compile(r"[0-9a-fA-F]{8,}\z")
+_BASE64 = re2.compile(r"[A-Za-z0-9+/_-]+={0,2}\z")
+_ENDS = ".:!?"
+
+
+def normalize_smtp_response(text: str) -> str:
+    """Return the pattern of a reply.
+
+    Raises:
+        LimitExceededError: The text is no reply, by its length.
+    """
+    if not isinstance(text, str):
+        raise TypeError("wants the text of a reply")
+    if len(text) > CHARACTERS_MAX:
+        raise LimitExceededError(f"a reply of more than {CHARACTERS_MAX} characters is none")
+    for pattern, token in ((_TIMESTAMP, "{timestamp}"), (_UUID, "{uuid}"), (_EMAIL, "{email}")):
+        text = pattern.sub(lambda _found, token=token: token, text)
+    return str(_WORD.sub(lambda found: _token(found.group()), text))
+
+
+def _token(word: str) -> str:
+    core = word.rstrip(_ENDS)
+    if not core:
+        return word
+    return _judge(core) + word[len(core) :]
+
+
+def _judge(word: str) -> str:
+    left, equals, right = word.partition("=")
+    if equals and right.strip("="):
+        return f"{left}={_judge(right)}"
+    if _is_address(word):
+        return "{ipaddr}"
+    if word.isalpha() and not _is_mixed(word):
+        return word
+    if _NUMBER.match(word):
+        return "{timestamp}" if len(word) in (10, 13) and word[0] == "1" else word
+    if _HEXADECIMAL.match(word) and any(letter.isdigit() for letter in word):
+        return "{hash}"
+    if "-" in word or "/" in word or "_" in word:
+        return _judge_parts(word)
+    if _BASE64.match(word) and _is_code(word):
+        return "{base64}"
+    return word
+
+
+def _judge_parts(word: str) -> str:
+    """Judge an identifier made of several: one part that is no word makes it one token."""
+    mark = next(letter for letter in "-/_" if letter in word)
+    parts = [part for part in word.split(mark) if part]
+    if _BASE64.match(word) and any(_is_code(part) for part in parts):
+        return "{base64}"
+    return word
+
+
+def _is_address(word: str) -> bool:
+    if len(word) > 60 or not ("." in word or ":" in word):
+        return False
+    try:
+        ipaddress.ip_address(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_mixed(word: str) -> bool:
+    """Tell whether letters change case in the middle again and again, as in no word."""
+    changes = sum(a.islower() and b.isupper() for a, b in itertools.pairwise(word))
+    return len(word) >= _LETTER_BASE64_MIN and changes >= 3
+
+
+def _is_code(word: str) -> bool:
+    """Tell whether letters and digits alternate, as in an identifier and no word."""
+    if _is_mixed(word):
+        return True
+    digits = sum(letter.isdigit() for letter in word)
+    turns = sum(a.isdigit() != b.isdigit() for a, b in itertools.pairwise(word))
+    return len(word) >= 8 and digits >= 2 and turns >= 2
