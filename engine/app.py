@@ -438,6 +438,7 @@ class Node:
             nameservers=list(declarations.nameservers) if declarations.nameservers else None,
             zones=list(zones) if zones is not None else None,
             servfail=list(servfail) if servfail is not None else None,
+            options=declarations.resolver_options,
         )
 
     async def reload_policy(self) -> None:

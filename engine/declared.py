@@ -88,7 +88,11 @@ class Declared:
             node = self._node
             self._compare_spool(declarations)
             node.memory.set_limits(declarations.memory_limits)
-            resolver_key = (declarations.test_resolver, declarations.nameservers)
+            resolver_key = (
+                declarations.test_resolver,
+                declarations.nameservers,
+                declarations.resolver_options,
+            )
             if first or resolver_key != self._resolver_key:
                 self._resolver_key = resolver_key
                 node.set_resolver(declarations)

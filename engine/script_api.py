@@ -42,6 +42,7 @@ from engine.script_declarations import (
 from engine.script_dkim import expose_dkim
 from engine.script_mime import expose_mimepart
 from engine.script_refusals import disconnect, reject
+from engine.script_resolver import ResolverDeclarations
 from engine.script_views import MessageView
 from policy.epoch import EPOCH_NAME
 from policy.hook_registry import PolicyFinding
@@ -297,18 +298,6 @@ class ScriptApi:
         """Set the mark beyond which the node saves memory, in octets."""
         self._set_memory("low_thresh", octets)
 
-    def configure_test_resolver(self, *, zones: Any, servfail: Any = ()) -> None:
-        """Answer DNS from these zone file texts only; names in servfail fail."""
-        declarations = self._open("dns.configure_test_resolver")
-        declarations.test_resolver = (tuple(zones), tuple(servfail))
-
-    def configure_resolver(self, *, name_servers: Any) -> None:
-        """Ask these name servers, "address" or "address:port", instead of the system's."""
-        servers = tuple(name_servers)
-        if not servers or not all(isinstance(server, str) for server in servers):
-            raise ValueError("name_servers: wants a list of addresses")
-        self._open("dns.configure_resolver").nameservers = servers
-
     # -- constructors -------------------------------------------------------------------------
 
     def _constructor(self, make: Callable[..., Any]) -> Callable[..., Any]:
@@ -379,8 +368,7 @@ class ScriptApi:
         for level in ("debug", "info", "warning", "error"):
             name = "log_warn" if level == "warning" else f"log_{level}"
             namespace.expose(name, _logger(getattr(script_log, level)))
-        for resolver in (self.configure_test_resolver, self.configure_resolver):
-            namespace.expose(resolver.__name__, _explain(resolver), module="mta.dns")
+        ResolverDeclarations(self._open, self.warn).expose(namespace)
         expose_dkim(namespace, self._signers)
         expose_mimepart(namespace, Clock().wall)
 

@@ -14,6 +14,7 @@ from typing import Any
 from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor
 from engine.model.cidr import CidrSet
 from engine.model.listener_options import ListenerOptions
+from engine.route.resolver_options import ResolverOptions
 
 _SPACE_FLOOR = Floor(0.1, FLOOR_BYTES_MAX)
 _INODES_FLOOR = Floor(0.1, FLOOR_INODES_MAX)
@@ -65,4 +66,6 @@ class Declarations:
     memory_limits: dict[str, int] = field(default_factory=dict)
     test_resolver: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     nameservers: tuple[str, ...] | None = None
+    resolver_options: ResolverOptions = field(default_factory=ResolverOptions)
+    data_folders: tuple[Path, ...] = ()
     warnings: list[str] = field(default_factory=list)

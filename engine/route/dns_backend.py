@@ -28,6 +28,7 @@ import dns.zone
 
 from engine.model.errors import ConfigurationError, DnsFailureError
 from engine.model.queue_config import split_port
+from engine.route.resolver_options import ResolverOptions, ServerOrdering
 
 #: Names that lead to names: longer chains are loops or mischief.
 _MAX_CHAIN = 12
@@ -73,23 +74,27 @@ class DnsBackend(Protocol):
 class NameServerBackend:
     """Answers from recursive name servers."""
 
-    def __init__(self, nameservers: Sequence[str] | None, timeout_s: float) -> None:
+    def __init__(self, nameservers: Sequence[str] | None, options: ResolverOptions) -> None:
         """Ask the given servers.
 
         Args:
             nameservers: ``ip``, ``ip:port`` or ``[ip]:port`` each; None for the system's own.
-            timeout_s: The longest that a question may take.
+            options: Limits and habits.
 
         Raises:
             ConfigurationError: A name server is no address.
         """
-        self._timeout_s = timeout_s
+        self._timeout_s = options.timeout_s
         self._resolver = dns.asyncresolver.Resolver(configure=False)
         if nameservers is None:
             self._configure_from_system()
         else:
             self._resolver.nameservers = [_name_server(text) for text in nameservers]
-        self._resolver.use_edns(0, 0, 1232)
+        self._resolver.use_edns(0 if options.edns0 else -1, 0, 1232)
+        self._resolver.timeout = min(options.try_s, options.timeout_s)
+        self._resolver.rotate = options.ordering is ServerOrdering.ROUND_ROBIN
+        if not options.recursion_desired:
+            self._resolver.flags = dns.flags.Flag(0)
 
     def _configure_from_system(self) -> None:
         try:

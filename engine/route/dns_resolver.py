@@ -36,13 +36,12 @@ from engine.route.dns_backend import (
     NameServerBackend,
     ZoneBackend,
 )
+from engine.route.resolver_options import ResolverOptions
 
-_MAX_CACHED = 65536
 #: A failure is forgotten sooner than an absence: it says something about the servers, not the name.
 _MAX_FAILURE_S = 30.0
-#: A record of TTL 0 still serves those who asked meanwhile, and no longer than a record may (RFC
-#: 8767 caps at a week; a day is plenty for mail).
-_MIN_TTL_S, _MAX_TTL_S = 1.0, 86400.0
+#: What may not be kept still serves those who asked meanwhile.
+_MIN_TTL_S = 1.0
 _FAMILIES: dict[IpLookupStrategy, tuple[str, ...]] = {
     IpLookupStrategy.IPV4_AND_IPV6: ("A", "AAAA"),
     IpLookupStrategy.IPV4_ONLY: ("A",),
@@ -102,9 +101,7 @@ class DnsResolver:
         nameservers: Sequence[str] | None = None,
         zones: Sequence[str] | None = None,
         servfail: Sequence[str] | None = None,
-        timeout_s: float = 5.0,
-        concurrency: int = 128,
-        negative_ttl_s: float = 300.0,
+        options: ResolverOptions | None = None,
         counts: DnsCounts | None = None,
     ) -> None:
         """Ask name servers, or answer from zones only.
@@ -114,9 +111,7 @@ class DnsResolver:
             nameservers: ``ip`` or ``ip:port`` each; None for the system's own.
             zones: Zone file texts; if given, nobody else is asked.
             servfail: Names that fail, beside the zones.
-            timeout_s: The longest that a question may take.
-            concurrency: How many questions may be under way.
-            negative_ttl_s: How long absence is remembered.
+            options: Limits and habits.
             counts: Where it counts what it does.
 
         Raises:
@@ -124,13 +119,12 @@ class DnsResolver:
         """
         self.counts = counts if counts is not None else DnsCounts()
         self._mono = clock
-        self._timeout_s = timeout_s
-        self._negative_ttl_s = negative_ttl_s
-        self._asking = asyncio.Semaphore(concurrency)
+        self._options = options or ResolverOptions()
+        self._asking = asyncio.Semaphore(self._options.concurrency)
         self._cache: OrderedDict[tuple[str, str], tuple[float, DnsAnswer | str]] = OrderedDict()
         self._under_way: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._backend: DnsBackend = (
-            NameServerBackend(nameservers, timeout_s)
+            NameServerBackend(nameservers, self._options)
             if zones is None and servfail is None
             else ZoneBackend(zones or (), servfail or ())
         )
@@ -233,21 +227,29 @@ class DnsResolver:
         try:
             answer = await self._ask(name, key[1])
         except DnsFailureError as error:
-            self._remember(key, str(error), min(self._negative_ttl_s, _MAX_FAILURE_S))
+            self._remember(key, str(error), min(self._options.negative_ttl_s, _MAX_FAILURE_S))
             raise
         else:
-            is_found = answer.kind is AnswerKind.FOUND
-            ttl_s = min(answer.ttl_s, _MAX_TTL_S) if is_found else self._negative_ttl_s
-            self._remember(key, answer, max(ttl_s, _MIN_TTL_S))
+            self._remember(key, answer, self._lifetime_s(answer))
             return answer
         finally:
             del self._under_way[key]
             done.set_result(None)
 
+    def _lifetime_s(self, answer: DnsAnswer) -> float:
+        options = self._options
+        if answer.kind is AnswerKind.FOUND:
+            wanted_s = max(options.positive_min_s, min(answer.ttl_s, options.positive_max_s))
+        else:
+            wanted_s = max(
+                options.negative_min_s, min(options.negative_ttl_s, options.negative_max_s)
+            )
+        return max(wanted_s, _MIN_TTL_S)
+
     async def _ask(self, name: dns.name.Name, rdtype: str) -> DnsAnswer:
         try:
             # Waiting for a turn counts too: a question that nobody hears in time has failed.
-            async with asyncio.timeout(2 * self._timeout_s), self._asking:
+            async with asyncio.timeout(2 * self._options.timeout_s), self._asking:
                 return await self._backend.ask(name, rdtype)
         except TimeoutError as error:
             raise DnsFailureError(f"no answer for {name.to_text()} {rdtype} in time") from error
@@ -255,7 +257,7 @@ class DnsResolver:
     def _remember(self, key: tuple[str, str], known: DnsAnswer | str, ttl_s: float) -> None:
         self._cache[key] = (self._mono() + ttl_s, known)
         self._cache.move_to_end(key)
-        if len(self._cache) > _MAX_CACHED:
+        if len(self._cache) > self._options.cache_size:
             self._cache.popitem(last=False)
             self.counts.evict += 1
 

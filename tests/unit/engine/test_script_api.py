@@ -89,7 +89,7 @@ def test_what_init_declares_is_kept(loader):
         ("mta.configure_local_logs(log_dir=5)", "log_dir: wants"),
         ("mta.set_memory_hard_limit(5)", "at least 1 MiB"),
         ("mta.set_memory_hard_limit('1GB')", "number of octets"),
-        ("mta.dns.configure_resolver(name_servers=[])", "name_servers: wants"),
+        ("mta.dns.configure_resolver(name_servers=[])", "name_servers: a list"),
         ("mta.nonsense()", "nonsense"),
     ],
 )

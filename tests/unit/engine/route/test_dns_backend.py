@@ -11,6 +11,7 @@ import pytest
 
 from engine.model.errors import ConfigurationError, DnsFailureError
 from engine.route.dns_backend import AnswerKind, NameServerBackend, ZoneBackend
+from engine.route.resolver_options import ResolverOptions
 
 ZONE = """
 $ORIGIN example.com.
@@ -108,12 +109,12 @@ def test_refuses_a_failing_name_that_is_no_name():
 @pytest.mark.parametrize("text", ["localhost", "127.0.0.1:x", "127.0.0.1:99999", "[::1", ""])
 def test_refuses_what_is_no_name_server(text):
     with pytest.raises(ConfigurationError):
-        NameServerBackend([text], 1.0)
+        NameServerBackend([text], ResolverOptions())
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1", "127.0.0.1:5353", "::1", "[::1]:5353", "[::1]"])
 def test_takes_name_servers_with_and_without_ports(text):
-    NameServerBackend([text], 1.0)
+    NameServerBackend([text], ResolverOptions())
 
 
 class ScriptedServer(asyncio.DatagramProtocol):
@@ -143,7 +144,9 @@ class ScriptedServer(asyncio.DatagramProtocol):
 async def server():
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(ScriptedServer, local_addr=("127.0.0.1", 0))
-    yield NameServerBackend([f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"], 0.3)
+    yield NameServerBackend(
+        [f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"], ResolverOptions(timeout_s=0.3)
+    )
     transport.close()
 
 

@@ -9,6 +9,7 @@ from engine.model.egress import IpLookupStrategy
 from engine.model.errors import DnsFailureError, RouteNotFoundError
 from engine.route.dns_backend import AnswerKind, DnsAnswer, ZoneBackend
 from engine.route.dns_resolver import DnsResolver, MxAnswer
+from engine.route.resolver_options import ResolverOptions
 
 ZONE = """
 $ORIGIN example.com.
@@ -182,7 +183,7 @@ async def test_many_who_ask_at_once_ask_once(time):
 
 async def test_one_who_gives_up_does_not_take_the_answer_from_the_others(time):
     backend = CountingBackend(delay_s=0.5)
-    resolver = make(time, backend, timeout_s=5)
+    resolver = make(time, backend, options=ResolverOptions(timeout_s=5))
     first = asyncio.ensure_future(resolver.resolve_mx("example.com"))
     await asyncio.sleep(0.1)
     second = asyncio.ensure_future(resolver.resolve_mx("example.com"))
@@ -205,7 +206,7 @@ async def test_a_follower_who_gives_up_does_not_stop_the_one_who_asks(time):
 
 
 async def test_silence_ends_in_a_failure(time):
-    resolver = make(time, CountingBackend(delay_s=1000), timeout_s=5)
+    resolver = make(time, CountingBackend(delay_s=1000), options=ResolverOptions(timeout_s=5))
 
     with pytest.raises(DnsFailureError, match="in time"):
         await resolver.resolve_mx("example.com")
@@ -213,7 +214,7 @@ async def test_silence_ends_in_a_failure(time):
 
 async def test_only_so_many_questions_are_under_way(time):
     backend = CountingBackend()
-    resolver = make(time, backend, concurrency=3)
+    resolver = make(time, backend, options=ResolverOptions(concurrency=3))
 
     await asyncio.gather(*(resolver.lookup(f"n{number}.example.com", "A") for number in range(20)))
 
