@@ -14,6 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import random
@@ -36,23 +37,17 @@ from engine.base.metrics import Metrics
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.suspensions import SuspensionRegistry
 from engine.declared import Declared
-from engine.deliver.dispatcher import SmtpDispatcher
-from engine.deliver.maildir_dispatcher import MaildirDispatcher
-from engine.deliver.script_dispatcher import ScriptDispatcher
 from engine.deliver.tls_policy import BrokenTlsMemory
-from engine.deliver.work import Circumstances, Services
+from engine.deliver.work import Services
+from engine.dispatching import Dispatching
 from engine.dry_check import DryCheck
 from engine.hooks import HOOKS
 from engine.model.errors import ConfigurationError
-from engine.model.insert_reason import InsertReason
 from engine.model.listener_options import ListenerOptions
 from engine.model.message import Message
-from engine.model.queue_config import MaildirProtocol, ScriptProtocol
-from engine.model.reply import make_reply
 from engine.node_metrics import NodeMetrics
 from engine.policy_check import check_local_logs
 from engine.policy_report import PolicyReport
-from engine.ready.ready_queue import ReadyQueue
 from engine.ready.ready_registry import ReadyRegistry
 from engine.receive.admission import Admission
 from engine.receive.smtp_listener import TlsContexts
@@ -71,6 +66,7 @@ from engine.settings import Settings
 from engine.spool.disk_store import DiskStore
 from engine.spool.recovery import Recovery
 from engine.spool.spool_store import SpoolStore
+from engine.submission import Submission
 from engine.throttle.lease import MemoryLeases
 from engine.throttle.limiter import MemoryLimiter
 from policy.errors import HookFailedError
@@ -118,7 +114,6 @@ class Node:
         self.leases = MemoryLeases(self.clock.mono)
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
-        self._attempt_latency = self.metrics.histogram("deliver_message_latency_rollup")
         self.memory = MemoryGuard()
         self.relief = MemoryRelief(self.clock.mono)
         self.rng = random.Random()  # noqa: S311 - spreading load, not secrets
@@ -129,7 +124,6 @@ class Node:
         self.stopping = False
         self.recovery: Recovery | None = None
         self.disk_guards: list[DiskGuard] = []
-        self.dispatchers: dict[asyncio.Task[Any], Any] = {}
         self._tls = TlsContexts(self.clock.mono)
         self.dns_counts = DnsCounts()
         self.resolver = DnsResolver(clock=self.clock.mono, counts=self.dns_counts)
@@ -157,7 +151,10 @@ class Node:
         self.admission: Admission
         self.settlement: Settlement
         self.queues = ScheduledRegistry()
-        self.ready = ReadyRegistry(self, self.runtime, lambda: self.resolver, self.clock)
+        self.dispatching = Dispatching(self)
+        self.ready = ReadyRegistry(
+            self.dispatching, self.runtime, lambda: self.resolver, self.clock
+        )
         self.promotion = Promotion(self, self.queues, self.ready, lambda: self.settlement)
         self.dry_check.queues_in_use = lambda: [queue.parsed for queue in self.queues]
         self.services: Services
@@ -228,10 +225,11 @@ class Node:
             rng=self.rng,
             sleep=asyncio.sleep,
             drop_damaged=self.settlement.drop_damaged,
-            note_attempt=self._note_attempt,
+            note_attempt=self.dispatching.note_attempt,
             note_unbound=self.metrics.counter("bind_failures").labels().inc,
         )
         self.admission = Admission(self, self.promotion.insert)
+        self.script_api.mail.connect(self.clock, Submission(self).submit)
         self.suspensions.on_change.append(self._control_changed)
         self.bounces.on_change.append(self.promotion.bounce_waiting)
         NodeMetrics(self).bind()
@@ -272,6 +270,10 @@ class Node:
                 return "too little disk space for logs"
         return None
 
+    def may_deliver(self) -> bool:
+        """Return whether deliveries may start: their outcome can be noted."""
+        return self.dispatching.may_deliver()
+
     def liveness(self) -> str | None:
         """Return why the node takes no mail, with the cause, for operators."""
         reason = self.gate()
@@ -283,63 +285,6 @@ class Node:
     def tls_context(self, options: ListenerOptions) -> Any:
         """Return the server side TLS context for a listener's options."""
         return self._tls.context(options)
-
-    def may_deliver(self) -> bool:
-        """Return whether deliveries may start: their outcome can be noted."""
-        return not self.stopping and self.store.trouble() is None
-
-    def is_suspended(self, name: str) -> bool:
-        """Return whether a ready queue is suspended."""
-        return not self.suspensions.is_empty and self.suspensions.find_ready(name) is not None
-
-    def examine(self, message: Message) -> bool:
-        """Return whether a message of a ready queue may still go."""
-        if not self.bounces.is_empty:
-            directive = self.bounces.find(message.queue_name)
-            if directive is not None:
-                self.settlement.bounce(message, directive)
-                return False
-        if not self.suspensions.is_empty and self.suspensions.find_scheduled(message.queue_name):
-            self.promotion.insert(message)
-            return False
-        config = self.promotion.config_of(message.queue_name)
-        if config is not None and self.settlement.expires(message, config.retry, 0.0):
-            self.settlement.expire(message, self.clock.mono())
-            return False
-        return True
-
-    def requeue(self, message: Message, reason: InsertReason, delay_s: float | None) -> None:
-        """Give a message of a ready queue back to its scheduled queue, no attempt counted."""
-        if self.stopping:
-            return
-        self.settlement.put_back(message, reason, delay_s)
-
-    def start_dispatcher(self, queue: ReadyQueue) -> asyncio.Task[Any]:
-        """Start a dispatcher for a ready queue."""
-        kind = SmtpDispatcher
-        if isinstance(queue.protocol, ScriptProtocol):
-            kind = ScriptDispatcher  # type: ignore[assignment]
-        elif isinstance(queue.protocol, MaildirProtocol):
-            kind = MaildirDispatcher  # type: ignore[assignment]
-        dispatcher = kind(queue, self.services)
-        task = self.supervisor.start(dispatcher.run(), f"dispatcher {queue.name}")
-        self.dispatchers[task] = dispatcher
-        task.add_done_callback(lambda done: self.dispatchers.pop(done, None))
-        return task
-
-    def _note_attempt(self, service: str, seconds: float) -> None:
-        self._attempt_latency.labels(service).observe(seconds)
-
-    def report_failures(self, queue: ReadyQueue) -> None:
-        """Defer a whole ready queue after too many connection failures in a row."""
-        self.supervisor.start(self._defer_queue(queue), "defer-unreachable")
-
-    async def _defer_queue(self, queue: ReadyQueue) -> None:
-        reply = make_reply(451, "4.4.1 too many consecutive connection failures")
-        where = Circumstances(queue.name, queue.site_name, queue.source.name, "ESMTP")
-        while (message := queue.take_nowait()) is not None:
-            message.context |= InsertReason.TOO_MANY_CONNECTION_FAILURES
-            await self.settlement.defer_whole(message, reply, where)
 
     def _load_for_records(self, message: Message) -> bytes | None:
         try:
@@ -378,19 +323,11 @@ class Node:
         if self.memory.is_low:
             self._save_memory()
         self.promotion.sweep()
-        now = self.clock.mono()
-        for task, dispatcher in list(self.dispatchers.items()):
-            limit_s = dispatcher._work.path.watchdog_s
-            if dispatcher.phase != "Idle" and now - dispatcher.progress_mono > limit_s:
-                log.error("a dispatcher made no progress in %s; ended", dispatcher.phase)
-                self.metrics.counter("dispatcher_watchdog_aborted_total").labels(
-                    "smtp_client"
-                ).inc()
-                task.cancel()
+        self.dispatching.end_stuck()
         if not self.suspensions.is_empty:
-            self._give_back_suspended()
+            self.dispatching.give_back_suspended()
         if self._sweeps % REAP_EVERY == 0:
-            self.ready.reap(now)
+            self.ready.reap(self.clock.mono())
             self.settlement.forget_series(lambda name: self.ready.find(name) is None)
 
     def _save_memory(self) -> None:
@@ -401,20 +338,9 @@ class Node:
             log.warning("memory is low: %d MiB in use", self.memory.usage >> 20)
 
     def _control_changed(self) -> None:
-        self._give_back_suspended()
+        self.dispatching.give_back_suspended()
         self.promotion.release_held()
         self.ready.maintain_all()
-
-    def _give_back_suspended(self) -> None:
-        """Empty suspended ready queues: other sources may take the mail."""
-        for queue in self.ready:
-            if queue.messages and queue.is_suspended:
-                messages, queue.messages = list(queue.messages), type(queue.messages)()
-                for message in messages:
-                    message.context |= InsertReason.READY_QUEUE_WAS_SUSPENDED
-                    self.promotion.insert(message)
-            if queue.is_suspended:
-                queue.wake_all()
 
     def _spool_changed(self, trouble: str | None) -> None:
         if trouble is None:
@@ -461,7 +387,7 @@ class Node:
         self.promotion.stop()
         for queue in self.ready:
             queue.retire()
-        await self._end_dispatchers(max(1.0, deadline_s - (self.clock.mono() - started)))
+        await self.dispatching.end_all(max(1.0, deadline_s - (self.clock.mono() - started)))
         try:
             await self.runtime.fire("shutdown")
         except (HookFailedError, SmtpRefusal) as error:
@@ -471,28 +397,21 @@ class Node:
         await self.store.close()
         log.info("stopped")
 
-    async def _end_dispatchers(self, deadline_s: float) -> None:
-        """Let dispatchers finish the message in hand; end at once those that only wait."""
-        busy: set[asyncio.Task[Any]] = set()
-        for task, dispatcher in list(self.dispatchers.items()):
-            if dispatcher.phase == "DeliveringMessage":
-                busy.add(task)
-            else:
-                task.cancel()
-        if busy:
-            await asyncio.wait(busy, timeout=deadline_s)
-        for task in list(self.dispatchers):
-            task.cancel()
-        if self.dispatchers:
-            await asyncio.wait(set(self.dispatchers), timeout=5.0)
-
 
 def _read_node_id(folder: Path) -> str:
-    """Return the node's id, kept beside the spool; made at the first start."""
+    """Return the node's id, kept beside the spool; made at the first start.
+
+    Raises:
+        ConfigurationError: It can be neither read nor kept.
+    """
     file = folder / "node-id"
     try:
-        return str(uuid.UUID(file.read_text().strip()))
-    except (FileNotFoundError, ValueError):
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return str(uuid.UUID(file.read_text().strip()))
         node_id = str(uuid.uuid4())
-        file.write_text(node_id + "\n")
-        return node_id
+        fresh = file.with_suffix(".new")
+        fresh.write_text(node_id + "\n")
+        fresh.rename(file)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be kept: {error.strerror}") from error
+    return node_id

@@ -52,6 +52,7 @@ QUIT_S = 2.0
 NO_HOSTS = make_reply(451, "4.4.4 the domain resolved to no usable address")
 PROHIBITED = make_reply(550, "5.4.4 the destination is a prohibited host")
 SKIPPED = make_reply(451, "4.4.4 every host of the destination is in skip_hosts")
+STUCK = make_reply(451, "4.4.2 the session came no further and was ended")
 DEFECT = make_reply(451, "4.3.0 internal error, tried again later")
 INTERRUPTED = make_reply(451, "4.4.2 the session ended before this recipient's turn")
 
@@ -110,6 +111,8 @@ class SmtpDispatcher:
         self.session_id = str(uuid.uuid4())
         self.started_mono = services.clock.mono()
         self.phase = "Starting"
+        #: Set by who ends the session because it comes no further.
+        self.is_stuck = False
         self._entered_mono = self.started_mono
         self._trouble: list[str] = []
 
@@ -118,6 +121,11 @@ class SmtpDispatcher:
         """Return when the session last came further: by a step, a reply, or data that left."""
         client = self._client
         return max(self._entered_mono, client.progress_mono if client is not None else 0.0)
+
+    @property
+    def watchdog_s(self) -> float:
+        """Return how long the session may come no further, seconds."""
+        return self._work.path.watchdog_s
 
     def _enter(self, phase: str) -> None:
         self.phase = phase
@@ -134,20 +142,29 @@ class SmtpDispatcher:
         except _SessionOverError:
             pass
         except asyncio.CancelledError:
-            await self._give_back(InsertReason.DISPATCHER_DROP)
+            if self.is_stuck:
+                await self._note_known()
+                await self._defer_in_hand(STUCK)
+            else:
+                await self._give_back(InsertReason.DISPATCHER_DROP)
             raise
         except SpoolUnavailableError as error:
             log.warning("%s: %s", self._work.name, error)
             await self._give_back(InsertReason.SPOOL_UNHEALTHY)
         except Exception:  # boundary: dispatcher
             log.exception("the dispatcher of %s met a defect", self._work.name)
-            await self._defer_after_defect()
+            await self._defer_in_hand(DEFECT)
         finally:
             self._gate.return_turn()
             await self._close()
 
     async def _give_back(self, reason: InsertReason, delay_s: float | None = None) -> None:
         """Give back what is in hand; what is known of its recipients is noted before."""
+        await self._note_known()
+        self._hand.give_back(reason, delay_s)
+
+    async def _note_known(self) -> None:
+        """Note what is known of the recipients of the message in hand."""
         delivery, self._delivery = self._delivery, None
         if delivery is not None and delivery.message in self._hand:
             known = delivery.deferred
@@ -160,12 +177,11 @@ class SmtpDispatcher:
                     )
                 except Exception:  # boundary: dispatcher
                     log.exception("cannot note what became of %s", delivery.message.id)
-        self._hand.give_back(reason, delay_s)
 
-    async def _defer_after_defect(self) -> None:
+    async def _defer_in_hand(self, reply: SmtpReply) -> None:
         try:
             for message in list(self._hand.messages):
-                await self._hand.settle(message, _all(message, DEFECT), self._circumstances())
+                await self._hand.settle(message, _all(message, reply), self._circumstances())
         except Exception:  # boundary: dispatcher
             log.exception("the dispatcher of %s cannot defer its message", self._work.name)
         finally:

@@ -160,6 +160,12 @@ class MaildirDispatcher:
         self.session_id = str(uuid.uuid4())
         self.started_mono = self.progress_mono = services.clock.mono()
         self.phase = "Starting"
+        self.is_stuck = False
+
+    @property
+    def watchdog_s(self) -> float:
+        """Return how long the session may come no further, seconds."""
+        return self._work.path.watchdog_s
 
     def _enter(self, phase: str) -> None:
         self.phase = phase

@@ -297,7 +297,7 @@ def test_a_session_without_progress_is_ended_and_its_message_kept(tmp_path: Path
         path = {"dispatcher_progress_watchdog_timeout": "1s"}
         async with running(tmp_path, {"MAIL": SILENCE}, **path) as world:
             await world.submit("a@y.test")
-            while world.node.promotion.count_waiting() == 0 or world.node.dispatchers:
+            while world.node.promotion.count_waiting() == 0 or world.node.dispatching.dispatchers:
                 await asyncio.sleep(0.05)
             assert world.of(RecordKind.DELIVERY) == []
             assert world.node.promotion.count_waiting() == 1

@@ -94,7 +94,7 @@ def test_a_disk_that_cannot_be_read_takes_no_mail(monkeypatch):
     assert disk.later() == "cannot read the disk of /spool: Input/output error"
 
 
-def test_the_disk_is_asked_at_most_once_a_second(monkeypatch):
+def test_the_disk_is_asked_at_most_ten_times_a_second(monkeypatch):
     disk = Disk(monkeypatch)
 
     for _ in range(100):

@@ -700,6 +700,25 @@ async def test_a_cancellation_gives_the_message_back_once(step):
     assert world.settled == []
 
 
+async def test_a_session_ended_for_no_progress_defers_its_message():
+    async with world_of({"dot": [HEARD, SILENCE]}, max_recipients_per_batch=1) as (world, _):
+        message = world.add("a@y.test", "b@y.test")
+        dispatcher = SmtpDispatcher(world, world.services)
+        task = asyncio.ensure_future(dispatcher.run())
+        await asyncio.sleep(10)
+        dispatcher.is_stuck = True
+        task.cancel()
+        await asyncio.wait([task])
+
+    assert world.ends(message) == 1
+    assert world.given_back == []
+    assert world.dispositions(message) == {
+        "a@y.test": Disposition.DELIVERED,
+        "b@y.test": Disposition.DEFERRED,
+    }
+    assert "came no further" in world.lines[-1]
+
+
 async def test_a_cancellation_at_any_moment_ends_each_message_once():
     for moment in range(60):
         async with world_of(max_message_rate="2/s", idle_timeout="2s") as (world, peer):

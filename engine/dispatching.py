@@ -1,0 +1,193 @@
+"""Dispatchers and what ready queues ask of the node: started, watched, ended.
+
+Place in flow: the ``ReadyPorts`` of ``engine.ready``; joins ready queues, dispatchers, settlement
+and promotion. Made by ``engine.app``.
+
+Invariants:
+    * A message taken from a ready queue goes to a dispatcher, is settled, or goes back to its
+      scheduled queue; no error on the way loses it.
+    * A dispatcher that comes no further is ended, and the message in its hand is deferred.
+
+Failure: what cannot be judged may go on: its dispatcher will see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from engine.base.clock import Clock
+from engine.base.lifecycle import Supervisor
+from engine.base.metrics import Metrics
+from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.suspensions import SuspensionRegistry
+from engine.deliver.dispatcher import SmtpDispatcher
+from engine.deliver.maildir_dispatcher import MaildirDispatcher
+from engine.deliver.script_dispatcher import ScriptDispatcher
+from engine.deliver.work import Circumstances, Services
+from engine.model.insert_reason import InsertReason
+from engine.model.message import Message
+from engine.model.queue_config import MaildirProtocol, ScriptProtocol
+from engine.model.reply import make_reply
+from engine.ready.ready_queue import ReadyQueue
+from engine.ready.ready_registry import ReadyRegistry
+from engine.schedule.promotion import Promotion
+from engine.schedule.settlement import Settlement
+from engine.spool.spool_store import SpoolStore
+from engine.throttle.lease import MemoryLeases
+
+log = logging.getLogger("cirrus.node")
+
+UNREACHABLE = make_reply(451, "4.4.1 too many consecutive connection failures")
+#: How long cancelled dispatchers may take to give back what they hold, seconds.
+GIVE_BACK_S = 5.0
+
+
+class DispatchingNode(Protocol):
+    """What dispatching needs from the node."""
+
+    clock: Clock
+    metrics: Metrics
+    supervisor: Supervisor
+    leases: MemoryLeases
+    suspensions: SuspensionRegistry
+    bounces: AdminBounceRegistry
+    store: SpoolStore
+    ready: ReadyRegistry
+    promotion: Promotion
+    settlement: Settlement
+    services: Services
+    stopping: bool
+
+
+class Dispatching:
+    """The dispatchers of a node.
+
+    Attributes:
+        dispatchers: Those at work, by their task.
+    """
+
+    def __init__(self, node: DispatchingNode) -> None:
+        self._node = node
+        self.leases = node.leases
+        self.dispatchers: dict[asyncio.Task[Any], Any] = {}
+        self._aborted = node.metrics.counter("dispatcher_watchdog_aborted_total")
+        self._latency = node.metrics.histogram("deliver_message_latency_rollup")
+
+    # -- what ready queues ask ----------------------------------------------------------------
+
+    def may_deliver(self) -> bool:
+        """Return whether deliveries may start: their outcome can be noted."""
+        return not self._node.stopping and self._node.store.trouble() is None
+
+    def is_suspended(self, name: str) -> bool:
+        """Return whether a ready queue is suspended."""
+        suspensions = self._node.suspensions
+        return not suspensions.is_empty and suspensions.find_ready(name) is not None
+
+    def examine(self, message: Message) -> bool:
+        """Return whether a message may still go; one that may not was settled or held."""
+        try:
+            return self._examine(message)
+        except Exception:  # boundary: supervisor
+            log.exception("message %s cannot be judged and goes on", message.id)
+            return True
+
+    def _examine(self, message: Message) -> bool:
+        node = self._node
+        if not node.bounces.is_empty:
+            directive = node.bounces.find(message.queue_name)
+            if directive is not None:
+                node.settlement.bounce(message, directive)
+                return False
+        if not node.suspensions.is_empty and node.suspensions.find_scheduled(message.queue_name):
+            node.promotion.insert(message)
+            return False
+        config = node.promotion.config_of(message.queue_name)
+        if config is not None and node.settlement.expires(message, config.retry, 0.0):
+            node.settlement.expire(message, node.clock.mono())
+            return False
+        return True
+
+    def requeue(self, message: Message, reason: InsertReason, delay_s: float | None) -> None:
+        """Give a message of a ready queue back to its scheduled queue, no attempt counted."""
+        if not self._node.stopping:
+            self._node.settlement.put_back(message, reason, delay_s)
+
+    def start_dispatcher(self, queue: ReadyQueue) -> asyncio.Task[Any]:
+        """Start a dispatcher for a ready queue and return its task."""
+        kind: Callable[[Any, Services], Any] = SmtpDispatcher
+        if isinstance(queue.protocol, ScriptProtocol):
+            kind = ScriptDispatcher
+        elif isinstance(queue.protocol, MaildirProtocol):
+            kind = MaildirDispatcher
+        dispatcher = kind(queue, self._node.services)
+        task = self._node.supervisor.start(dispatcher.run(), f"dispatcher {queue.name}")
+        self.dispatchers[task] = dispatcher
+        task.add_done_callback(lambda done: self.dispatchers.pop(done, None))
+        return task
+
+    def report_failures(self, queue: ReadyQueue) -> None:
+        """Defer a whole ready queue after too many connection failures in a row."""
+        self._node.supervisor.start(self._defer_queue(queue), "defer-unreachable")
+
+    async def _defer_queue(self, queue: ReadyQueue) -> None:
+        where = Circumstances(queue.name, queue.site_name, queue.source.name, "ESMTP")
+        reason = InsertReason.TOO_MANY_CONNECTION_FAILURES
+        while (message := queue.take_nowait()) is not None:
+            message.context |= reason
+            try:
+                await self._node.settlement.defer_whole(message, UNREACHABLE, where)
+            except Exception:  # boundary: supervisor
+                log.exception("message %s cannot be deferred and goes back", message.id)
+                self.requeue(message, reason, None)
+
+    def note_attempt(self, service: str, seconds: float) -> None:
+        """Note how long an attempt took."""
+        self._latency.labels(service).observe(seconds)
+
+    # -- while running ------------------------------------------------------------------------
+
+    def end_stuck(self) -> None:
+        """End dispatchers that came no further for longer than their path allows."""
+        now = self._node.clock.mono()
+        for task, dispatcher in list(self.dispatchers.items()):
+            limit_s = dispatcher.watchdog_s
+            if dispatcher.phase != "Idle" and now - dispatcher.progress_mono > limit_s:
+                log.error(
+                    "%s made no progress in %s for %.0f s; ended",
+                    task.get_name(),
+                    dispatcher.phase,
+                    now - dispatcher.progress_mono,
+                )
+                self._aborted.labels("smtp_client").inc()
+                dispatcher.is_stuck = True
+                task.cancel()
+
+    def give_back_suspended(self) -> None:
+        """Empty suspended ready queues: other sources may take the mail."""
+        for queue in self._node.ready:
+            if queue.messages and queue.is_suspended:
+                messages, queue.messages = list(queue.messages), type(queue.messages)()
+                for message in messages:
+                    message.context |= InsertReason.READY_QUEUE_WAS_SUSPENDED
+                    self._node.promotion.insert(message)
+            if queue.is_suspended:
+                queue.wake_all()
+
+    async def end_all(self, deadline_s: float) -> None:
+        """Let dispatchers finish the message in hand; end at once those that only wait."""
+        busy: set[asyncio.Task[Any]] = set()
+        for task, dispatcher in list(self.dispatchers.items()):
+            if dispatcher.phase == "DeliveringMessage":
+                busy.add(task)
+            else:
+                task.cancel()
+        if busy:
+            await asyncio.wait(busy, timeout=deadline_s)
+        for task in list(self.dispatchers):
+            task.cancel()
+        if self.dispatchers:
+            await asyncio.wait(set(self.dispatchers), timeout=GIVE_BACK_S)

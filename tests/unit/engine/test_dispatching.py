@@ -1,0 +1,163 @@
+"""What ready queues ask of the node: nothing taken from one is lost, nothing stuck stays."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.dispatching import Dispatching
+from engine.model.insert_reason import InsertReason
+from engine.model.log_record import RecordKind
+from engine.model.suspension import Criteria
+from tests.fakes.queue_world import QueueWorld, queue_world
+
+
+def dispatching(world: QueueWorld) -> Dispatching:
+    return Dispatching(world)
+
+
+@pytest.fixture
+async def world(tmp_path):
+    async with queue_world(tmp_path) as made:
+        made.gate.clear()
+        yield made
+
+
+async def in_ready_queue(world: QueueWorld, count: int = 1) -> Any:
+    world.submit(count=count)
+    await asyncio.sleep(0.5)
+    (queue,) = world.ready
+    assert len(queue.messages) == count
+    return queue
+
+
+async def test_mail_that_is_neither_bounced_held_nor_too_old_may_go(world):
+    queue = await in_ready_queue(world)
+
+    assert dispatching(world).examine(queue.messages[0]) is True
+    assert world.records(RecordKind.ADMIN_BOUNCE) == []
+
+
+async def test_bounced_mail_ends_when_its_turn_comes(world):
+    queue = await in_ready_queue(world)
+    world.bounces.on_change.clear()
+    world.bounces.add(Criteria(domain="a.test"), "asked to", "me", 60.0)
+
+    assert dispatching(world).examine(queue.messages.popleft()) is False
+    assert len(world.records(RecordKind.ADMIN_BOUNCE)) == 1
+
+
+async def test_mail_of_a_suspended_queue_is_held_when_its_turn_comes(world):
+    queue = await in_ready_queue(world)
+    world.suspensions.add_scheduled(Criteria(domain="a.test"), "wait", "me", 60.0)
+    message = queue.messages.popleft()
+
+    assert dispatching(world).examine(message) is False
+    await asyncio.sleep(0.5)
+
+    (record,) = world.records(RecordKind.TRANSIENT_FAILURE)
+    assert record.response.code == 451 and "wait" in record.response.content
+    assert message.spool_id in world.queues.find("a.test").entries
+
+
+async def test_mail_that_grew_too_old_expires_when_its_turn_comes(world):
+    queue = await in_ready_queue(world)
+    message = queue.messages.popleft()
+    message.created_at -= 30 * 86400
+
+    assert dispatching(world).examine(message) is False
+    assert len(world.records(RecordKind.EXPIRATION)) == 1
+
+
+async def test_mail_that_cannot_be_judged_goes_on(world, caplog):
+    queue = await in_ready_queue(world)
+    world.settlement.expires = None  # type: ignore[assignment]
+
+    assert dispatching(world).examine(queue.messages[0]) is True
+    assert "cannot be judged" in caplog.text
+
+
+async def test_an_unreachable_queue_is_deferred_whole_and_no_error_loses_any(world):
+    queue = await in_ready_queue(world, count=3)
+    defer, failures = world.settlement.defer_whole, iter([True, False, False])
+
+    async def flaky(*args: Any) -> None:
+        if next(failures):
+            raise RuntimeError("once")
+        await defer(*args)
+
+    world.settlement.defer_whole = flaky
+    dispatching(world).report_failures(queue)
+    await asyncio.sleep(1)
+
+    assert not queue.messages
+    assert len(world.queues.find("a.test").entries) == 3
+    reasons = {record.response.content for record in world.records(RecordKind.TRANSIENT_FAILURE)}
+    assert reasons == {"too many consecutive connection failures"}
+
+
+async def test_nothing_goes_back_once_the_node_stops(world):
+    queue = await in_ready_queue(world)
+    world.stopping = True
+
+    dispatching(world).requeue(queue.messages[0], InsertReason.DISPATCHER_DROP, 0.0)
+
+    assert not world.queues.find("a.test").entries
+
+
+class Session:
+    """A dispatcher that goes on until it is ended."""
+
+    watchdog_s = 60.0
+
+    def __init__(self, phase: str, progress_mono: float) -> None:
+        self.phase, self.progress_mono = phase, progress_mono
+        self.is_stuck = False
+
+
+@pytest.mark.parametrize(
+    ("phase", "age_s", "ended"),
+    [("DeliveringMessage", 61, True), ("DeliveringMessage", 59, False), ("Idle", 600, False)],
+)
+async def test_a_session_that_comes_no_further_is_ended(world, phase, age_s, ended):
+    made = dispatching(world)
+    task = world.supervisor.start(asyncio.sleep(3600), "dispatcher x")
+    session = Session(phase, world.clock.mono() - age_s)
+    made.dispatchers[task] = session
+
+    made.end_stuck()
+    await asyncio.sleep(0.1)
+
+    assert (session.is_stuck, task.cancelled()) == (ended, ended)
+    aborted = world.metrics.counter("dispatcher_watchdog_aborted_total").labels("smtp_client")
+    assert aborted.value == ended
+    task.cancel()
+
+
+async def test_a_stop_waits_for_the_message_under_way_only(world):
+    made = dispatching(world)
+    busy = world.supervisor.start(asyncio.sleep(5), "busy")
+    idle = world.supervisor.start(asyncio.sleep(3600), "idle")
+    made.dispatchers = {busy: SimpleNamespace(phase="DeliveringMessage"), idle: Session("Idle", 0)}
+    for task in (busy, idle):
+        task.add_done_callback(lambda done: made.dispatchers.pop(done, None))
+    began = world.clock.mono()
+
+    await made.end_all(30.0)
+
+    assert idle.cancelled() and not busy.cancelled()
+    assert 4 < world.clock.mono() - began < 10
+
+
+async def test_a_stop_waits_no_longer_than_it_may(world):
+    made = dispatching(world)
+    busy = world.supervisor.start(asyncio.sleep(3600), "busy")
+    made.dispatchers = {busy: SimpleNamespace(phase="DeliveringMessage")}
+    busy.add_done_callback(lambda done: made.dispatchers.pop(done, None))
+
+    await made.end_all(10.0)
+
+    assert busy.cancelled()
