@@ -51,6 +51,7 @@ from engine.policy_report import PolicyReport
 from engine.ready.ready_registry import ReadyRegistry
 from engine.receive.admission import Admission
 from engine.receive.smtp_listener import TlsContexts
+from engine.receive.template_dialect import compile_for_scripts
 from engine.records.log_hook import parse_hook_records
 from engine.records.recorder import Recorder
 from engine.route.dns_resolver import DnsCounts, DnsResolver
@@ -60,6 +61,7 @@ from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.schedule.settlement import Settlement
 from engine.script_api import ScriptApi
 from engine.script_declarations import Declarations
+from engine.script_modules.all_modules import ModuleNeeds, expose_modules
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView, queue_name_of
 from engine.settings import Settings
@@ -141,6 +143,17 @@ class Node:
             mono=self.clock.mono,
             report=report,
             watch=self._watch_handlers,
+        )
+        self.key_sources = expose_modules(
+            self.namespace,
+            ModuleNeeds(
+                clock=self.clock,
+                metrics=self.metrics,
+                runtime=self.runtime,
+                folder=lambda: settings.policy.absolute().parent,
+                warn=self.script_api.warn,
+                compile_template=compile_for_scripts,
+            ),
         )
         self.watcher = Watcher(self.runtime, interval_s=settings.reload_interval_s)
         self.dry_check = DryCheck(self.runtime, self.script_api)

@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from engine.base.clock import Clock
+from engine.base.metric_names import ENGINE_METRICS
+from engine.base.metrics import Metrics
 from engine.call_check import check_calls
 from engine.dry_check import DryCheck
 from engine.hooks import HOOKS
+from engine.receive.template_dialect import compile_for_scripts
 from engine.records.local_log import parse_local_log_options
 from engine.records.log_hook import parse_hook_records
 from engine.registration_check import check_registrations
 from engine.script_api import ScriptApi
+from engine.script_modules.all_modules import ModuleNeeds, expose_modules
 from engine.throttle.limiter import MemoryLimiter
 from policy.epoch import Epoch
 from policy.errors import PolicyLoadError
@@ -54,6 +58,15 @@ def check_policy(path: Path) -> list[PolicyFinding]:
     namespace = ScriptNamespace()
     api.expose(namespace, version=_version())
     runtime = PolicyRuntime(HOOKS, namespace, mono=clock.mono)
+    needs = ModuleNeeds(
+        clock=clock,
+        metrics=Metrics(ENGINE_METRICS),
+        runtime=runtime,
+        folder=lambda: path.absolute().parent,
+        warn=api.warn,
+        compile_template=compile_for_scripts,
+    )
+    expose_modules(namespace, needs)
     dry_check = DryCheck(runtime, api)
     findings: list[PolicyFinding] = []
 
