@@ -31,6 +31,7 @@ FALLBACK_TIMEOUT_S = 0.04
 # The most one character costs for each instruction of an automaton too large to be cached.
 NS_PER_INSTRUCTION = 12
 FIRST_SAMPLE_CHARACTERS = 256
+MAX_SAMPLE_NS = 100_000_000
 _LETTERS = ((IGNORECASE, "i"), (MULTILINE, "m"), (DOTALL, "s"))
 _SPECIAL = frozenset("()[]{}?*+-|^$\\.&~# \t\n\r\v\f")
 
@@ -156,7 +157,7 @@ class Pattern:
         for _ in range(2):
             idle_ns = self._time_ns(string[:16])
         size = FIRST_SAMPLE_CHARACTERS
-        while size < len(string) and self._cost_ns * size < self._budget.left_ns():
+        while size < len(string) and self._cost_ns * size < MAX_SAMPLE_NS:
             used_ns = self._time_ns(string[:size]) - 2 * idle_ns
             if used_ns > CHEAP_NS // 2:
                 self._budget.afford(used_ns * len(string) // size)
