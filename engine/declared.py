@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any, Protocol
 
 from engine.admin.http_api import AdminApi
@@ -74,8 +75,13 @@ class Declared:
         self.hooks: dict[str, tuple[LogHookDeclaration, LogHookSink, asyncio.Task[Any]]] = {}
         self._disposition = HookSink("log_disposition", self._tell_disposition)
         self._has_disposition = False
-        self.injection = HttpInjection(node.clock, self._admit, node.gate)
+        self.injection = HttpInjection(node.clock, self._admit, node.gate, node.memory.grow)
         self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def data_folders(self) -> tuple[Path, ...]:
+        """Return the folders that scripts may keep data in."""
+        return self._last.data_folders if self._last is not None else ()
 
     async def carry_out(self, declarations: Declarations) -> None:
         """Make the node as declared.

@@ -76,6 +76,8 @@ class NewMessage:
 Admit = Callable[[list[NewMessage]], Awaitable[list[AdmitOutcome]]]
 #: Port: return why the node takes no mail now, or None.
 Gate = Callable[[], str | None]
+#: Port: count octets of memory taken, before the next sample would show them.
+Grow = Callable[[int], None]
 
 
 class InjectRecipient(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -130,12 +132,20 @@ class HttpInjection:
         clock: Source of the Date header.
         admit: Port to admission.
         gate: Port that says why the node takes no mail now.
+        grow: Port that counts what requests take.
     """
 
-    def __init__(self, clock: Clock, admit: Admit, gate: Gate = lambda: None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        admit: Admit,
+        gate: Gate = lambda: None,
+        grow: Grow = lambda _octets: None,
+    ) -> None:
         self._clock = clock
         self._admit = admit
         self._gate = gate
+        self._grow = grow
         self._threads = ThreadPoolExecutor(BUILD_THREADS, thread_name_prefix="injection")
 
     def add_to(self, service: HttpService) -> None:
@@ -161,6 +171,8 @@ class HttpInjection:
             HttpRefusalError: The request is wrong as a whole, or the node takes no mail.
         """
         request: InjectRequest = call.body
+        # The request as octets and as values; many large ones come in between two samples.
+        self._grow(2 * len(call.raw_body))
         return await self.inject_request(request, connection_meta(call))
 
     async def inject_request(self, request: InjectRequest, meta: dict[str, Any]) -> InjectResponse:
@@ -196,6 +208,7 @@ class HttpInjection:
         self, batch: list[tuple[str, NewMessage | _Failure]], response: InjectResponse
     ) -> None:
         messages = [built for _, built in batch if isinstance(built, NewMessage)]
+        self._grow(sum(len(built.data) for built in messages))
         outcomes = iter(await self._outcomes(messages) if messages else ())
         for email, built in batch:
             reason = built.reason if isinstance(built, _Failure) else next(outcomes)

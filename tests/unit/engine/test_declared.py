@@ -27,7 +27,9 @@ class DeclaringNode:
     def __init__(self, node: Any) -> None:
         self.resolver_sets: list[Declarations] = []
         self.memory = SimpleNamespace(
-            limits=None, set_limits=lambda limits: setattr(self.memory, "limits", dict(limits))
+            limits=None,
+            set_limits=lambda limits: setattr(self.memory, "limits", dict(limits)),
+            grow=lambda octets: None,
         )
         self.admin = SimpleNamespace(add_to=lambda service: None)
         self.hostname = "mx.test"

@@ -64,3 +64,26 @@ async def test_no_recipients_are_no_messages():
     response, sizes = await inject(make_request(0))
 
     assert (response.success_count, response.fail_count, sizes) == (0, 0, [])
+
+
+async def test_what_requests_take_is_counted_and_closes_the_node_in_time():
+    taken = 0
+
+    def grow(octets):
+        nonlocal taken
+        taken += octets
+
+    async def admit(messages):
+        return [None] * len(messages)
+
+    def gate():
+        return "load shedding" if taken > 5_000_000 else None
+
+    injection = HttpInjection(Clock(), admit, gate, grow)
+    try:
+        response = await injection.inject_request(make_request(20, "x\n" * 1_000_000), {})
+    finally:
+        injection.close()
+
+    assert 0 < response.success_count < 20
+    assert response.errors[-1].endswith(": load shedding")
