@@ -77,7 +77,7 @@ async def test_what_requests_take_is_counted_and_closes_the_node_in_time():
         return [None] * len(messages)
 
     def gate():
-        return "load shedding" if taken > 5_000_000 else None
+        return "load shedding" if taken > 10_000_000 else None
 
     injection = HttpInjection(Clock(), admit, gate, grow)
     try:
