@@ -49,7 +49,7 @@ _FIELD = re.compile(rb"[^\n]*\n?(?:[ \t][^\n]*\n?)*")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _FOLDING = re.compile(r"\r?\n(?=[ \t])")
 _BARE_BREAK = re.compile(r"\r(?!\n[ \t])|(?<!\r)\n|\x00")
-_MESSAGE_ID = re.compile(r"<\s*([^<>]+?)\s*>")
+_MESSAGE_ID = re.compile(r"<([^<>]+)>")
 _BARE_ID = re.compile(r"[^\s<>]+")
 
 _ADDRESS_LISTS = frozenset({"bcc", "cc", "reply-to", "resent-bcc", "resent-cc", "resent-to", "to"})

@@ -16,7 +16,7 @@ DEPTH_MAX = 100
 OCTETS_MAX = 128 << 20
 #: Octets that parsing looks at: each level of nesting looks at those inside it again.
 _SCAN_FLOOR = 64 << 20
-_SCAN_FACTOR = 20
+_SCAN_FACTOR = 10
 #: Lines that look like a boundary and are none.
 _NEAR_MISSES_MAX = 200_000
 

@@ -206,3 +206,8 @@ def test_authentication_results_are_read():
     assert headers.get_first_named("authentication-results").value == AuthenticationResults(
         "mx", [AuthenticationResult("spf", "pass", None, {"smtp.helo": "x"})]
     )
+
+
+def test_hostile_ids_take_no_time():
+    for text in (b"<" + b" " * 200_000 + b"x", b"< " * 100_000, b"<" * 200_000):
+        assert parse(b"References: " + text + b"\r\n").references() == []
