@@ -168,13 +168,10 @@ class Dispatching:
 
     def give_back_suspended(self) -> None:
         """Empty suspended ready queues: other sources may take the mail."""
+        insert, reason = self._node.promotion.insert, InsertReason.READY_QUEUE_WAS_SUSPENDED
         for queue in self._node.ready:
-            if queue.messages and queue.is_suspended:
-                messages, queue.messages = list(queue.messages), type(queue.messages)()
-                for message in messages:
-                    message.context |= InsertReason.READY_QUEUE_WAS_SUSPENDED
-                    self._node.promotion.insert(message)
             if queue.is_suspended:
+                queue.empty_into(insert, reason)
                 queue.wake_all()
 
     async def end_all(self, deadline_s: float) -> None:

@@ -320,6 +320,18 @@ class ReadyQueue:
         if self.waiters:
             self._call_waiters()
 
+    def empty_into(self, insert: Callable[[Message], None], reason: InsertReason) -> None:
+        """Hand every message to the scheduled side at once, for another source to take it.
+
+        ``insert`` owns a message as soon as it is called, and raises for none.
+        """
+        messages, self.messages = self.messages, deque()
+        for message in messages:
+            message.context |= reason
+            insert(message)
+        if self.waiters:
+            self._call_waiters()
+
     def shrink(self) -> None:
         """Give back what is beyond a lowered ``max_ready``."""
         reason = InsertReason.MAX_READY_WAS_REDUCED_BY_CONFIG_UPDATE

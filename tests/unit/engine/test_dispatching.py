@@ -99,6 +99,20 @@ async def test_an_unreachable_queue_is_deferred_whole_and_no_error_loses_any(wor
     assert reasons == {"too many consecutive connection failures"}
 
 
+async def test_a_suspended_ready_queue_is_emptied_and_who_waits_for_room_is_called(world):
+    queue = await in_ready_queue(world, count=2)
+    called = []
+    queue.waiters["other"] = lambda key: called.append(key) is None
+    world.suspensions.on_change.clear()
+    world.suspensions.add_ready(queue.name, "wait", "me", 60.0)
+
+    dispatching(world).give_back_suspended()
+
+    assert not queue.messages
+    assert len(world.queues.find("a.test").entries) == 2
+    assert called == ["other"]
+
+
 async def test_nothing_goes_back_once_the_node_stops(world):
     queue = await in_ready_queue(world)
     world.stopping = True
