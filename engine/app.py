@@ -62,6 +62,7 @@ from engine.schedule.settlement import Settlement
 from engine.script_api import ScriptApi
 from engine.script_declarations import Declarations
 from engine.script_modules.all_modules import ModuleNeeds, expose_modules
+from engine.script_modules.network_modules import expose_network
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView, queue_name_of
 from engine.settings import Settings
@@ -157,6 +158,7 @@ class Node:
         )
         self.watcher = Watcher(self.runtime, interval_s=settings.reload_interval_s)
         self.dry_check = DryCheck(self.runtime, self.script_api)
+        self.network = expose_network(self.namespace, self)
 
         self.store: SpoolStore
         self.disk_store: DiskStore
@@ -406,6 +408,7 @@ class Node:
         except (HookFailedError, SmtpRefusal) as error:
             log.error("shutdown handler failed: %s", error)
         await self.declared.close()
+        await self.network.close()
         await self.supervisor.stop()
         await self.store.close()
         log.info("stopped")

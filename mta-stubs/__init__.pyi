@@ -22,6 +22,7 @@ from typing import (
 from . import dkim as dkim
 from . import dns as dns
 from . import mimepart as mimepart
+from . import sqlite as sqlite
 
 _Duration: TypeAlias = int | float | str
 _Rate: TypeAlias = str

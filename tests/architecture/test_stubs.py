@@ -23,6 +23,7 @@ from engine.model.mime_params import MimeParams
 from engine.model.mime_part import Attachment, MimePart, SimpleStructure
 from engine.records.local_log import LocalLogOptions
 from engine.script_api import ScriptApi, ScriptThrottle
+from engine.script_modules.network_modules import NetworkModules
 from engine.script_views import ConnectionView, MessageView
 from policy.script_api import ScriptNamespace
 from tests.architecture.shape import ROOT
@@ -33,6 +34,7 @@ FOLDER = ROOT / "mta-stubs"
 def exposed() -> dict[str, set[str]]:
     namespace = ScriptNamespace()
     ScriptApi(lambda key, spec, quantity: None).expose(namespace, version="0")
+    NetworkModules().expose(namespace)
     modules = namespace.modules(extra={"mta": {"on": None}})
     return {
         name: {item for item in vars(module) if not item.startswith("__")}
@@ -54,7 +56,8 @@ def public_names(tree: ast.Module) -> set[str]:
     """Return what the stub says a script may import, types for annotations left out."""
     names = set()
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not is_type_only(node):
+        kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        if isinstance(node, kinds) and not is_type_only(node):
             names.add(node.name)
         elif isinstance(node, ast.AnnAssign) and "TypeAlias" not in ast.unparse(node.annotation):
             names.add(ast.unparse(node.target))

@@ -1,0 +1,108 @@
+"""The modules below ``mta`` that reach the network or other processes, joined together.
+
+Place in flow: ``engine.app`` makes one for a node, ``engine.policy_check`` one that only has names;
+each exposes itself in the policy's namespace before the first load.
+
+Invariants:
+    * Everything that waits is awaited by the script and has a time limit of its own, beside the
+      budget of the handler.
+    * No object or error of a library reaches a script: only plain values and errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.base.clock import Clock
+from engine.route.dns_resolver import DnsResolver
+from engine.script_modules.name_lookup import NameLookup
+from engine.script_modules.open_connections import OpenConnections, StartTask
+from engine.settings import Settings
+from policy.runtime import PolicyRuntime
+from policy.script_api import ScriptNamespace
+
+
+def _refuse(*_args: Any) -> Any:
+    raise RuntimeError("scripts are only checked here, nothing is reached")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPorts:
+    """What the modules need from the node; without one, scripts can only be checked.
+
+    Attributes:
+        mono: Monotonic time in seconds.
+        start: Run a coroutine as a supervised task.
+        resolver: The resolver of the node as it is now.
+        folders: Where scripts may keep data files: the policy's own folder first.
+        call_function: Call a function of a script and return its answer.
+    """
+
+    mono: Callable[[], float] = _refuse
+    start: StartTask = _refuse
+    resolver: Callable[[], DnsResolver] = _refuse
+    folders: Callable[[], Sequence[Path]] = _refuse
+    call_function: Callable[..., Awaitable[Any]] = _refuse
+
+
+class NetworkModules:
+    """What scripts reach other machines with."""
+
+    def __init__(self, ports: NetworkPorts | None = None) -> None:
+        ports = ports or NetworkPorts()
+        self.connections = OpenConnections(ports.mono, ports.start)
+        self._lookup = NameLookup(ports.resolver)
+
+    def expose(self, namespace: ScriptNamespace) -> None:
+        """Make everything here importable by scripts."""
+        self._lookup.expose(namespace)
+
+    async def close(self) -> None:
+        """Close every connection, at the stop of the node."""
+        await self.connections.close()
+
+
+class _Tasks(Protocol):
+    def start(self, work: Coroutine[Any, Any, Any], name: str = "") -> Any:
+        """Run a coroutine as a supervised task."""
+
+
+class _Folders(Protocol):
+    @property
+    def data_folders(self) -> Sequence[Path]:
+        """Return the folders that ``init`` allowed."""
+
+
+class NetworkNode(Protocol):
+    """What a node has for these modules."""
+
+    clock: Clock
+    settings: Settings
+    resolver: DnsResolver
+    runtime: PolicyRuntime
+
+    @property
+    def supervisor(self) -> _Tasks:
+        """Return what runs tasks."""
+
+    @property
+    def declared(self) -> _Folders:
+        """Return what ``init`` declared, as it is carried out."""
+
+
+def expose_network(namespace: ScriptNamespace, node: NetworkNode) -> NetworkModules:
+    """Make the modules importable by scripts of a node; its stop closes what is returned."""
+    network = NetworkModules(
+        NetworkPorts(
+            mono=node.clock.mono,
+            start=node.supervisor.start,
+            resolver=lambda: node.resolver,
+            folders=lambda: (node.settings.policy.parent, *node.declared.data_folders),
+            call_function=node.runtime.call_function,
+        )
+    )
+    network.expose(namespace)
+    return network
