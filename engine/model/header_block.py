@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from email.header import Header
 from functools import lru_cache
 
+from engine.model.charset import codec_of, decode_text
+
 #: The most octets of a header line that is not broken by us (RFC 5322, 2.1.1, less CRLF).
 _FOLD_AT = 75
 _FOLDING = re.compile(r"\r?\n[ \t]+")
@@ -90,7 +92,7 @@ def decode_words(text: str) -> str:
     position = 0
     for match in _ENCODED_WORD.finditer(text):
         charset = match[1].partition("*")[0].lower()
-        octets = _decode_word(match[2], match[3]) if _is_charset(charset) else None
+        octets = _decode_word(match[2], match[3]) if codec_of(charset) else None
         if octets is None:
             continue
         gap = text[position : match.start()]
@@ -103,7 +105,7 @@ def decode_words(text: str) -> str:
             pieces[-1][0].extend(octets)
         else:
             pieces.append((bytearray(octets), charset))
-    done = "".join(_decode_octets(octets, charset or "utf-8") for octets, charset in pieces)
+    done = "".join(decode_text(bytes(octets), charset) for octets, charset in pieces)
     return done + text[position:]
 
 
@@ -114,21 +116,6 @@ def _decode_word(encoding: str, text: str) -> bytes | None:
         return binascii.a2b_qp(text.encode(), header=True)
     except ValueError:
         return None
-
-
-@lru_cache(maxsize=256)
-def _is_charset(name: str) -> bool:
-    try:
-        return isinstance(b"a".decode(name, "replace"), str)
-    except (LookupError, ValueError):
-        return False
-
-
-def _decode_octets(octets: bytearray, charset: str) -> str:
-    try:
-        return octets.decode(charset, "replace")
-    except (LookupError, ValueError):
-        return octets.decode("ascii", "replace")
 
 
 def remove_all(content: bytes, names: set[str]) -> bytes:

@@ -171,3 +171,13 @@ def test_a_hostile_value_takes_no_longer_than_its_length(unit):
 )
 def test_any_value_is_decoded_to_text_that_utf8_can_carry(text):
     decode_value(text.encode()).encode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("charset", [b"punycode", b"idna", b"unicode_escape", b"utf-7", b"utf-8"])
+def test_no_charset_makes_a_long_field_slow(charset):
+    word = b"=?" + charset + b"?Q?" + b"a9b" * 100_000 + b"?="
+
+    started = time.process_time()
+    decode_value(word)
+
+    assert time.process_time() - started < 1
