@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from engine.base.clock import Clock
 from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, parse_floor
@@ -32,7 +32,6 @@ from engine.model.keyword_options import flag, key_source, list_of, text, whole
 from engine.model.listener_domain import make_listener_domain
 from engine.model.listener_options import make_listener_options, parse_listen, unsupported
 from engine.model.queue_config import make_queue_config
-from engine.model.throttle_spec import ThrottleSpec, parse_throttle
 from engine.script_declarations import (
     Declarations,
     HttpListenerDeclaration,
@@ -40,74 +39,16 @@ from engine.script_declarations import (
     SpoolDeclaration,
 )
 from engine.script_dkim import expose_dkim
+from engine.script_mail import ScriptMail
 from engine.script_mime import expose_mimepart
 from engine.script_refusals import disconnect, reject
 from engine.script_resolver import ResolverDeclarations
-from engine.script_views import MessageView
+from engine.script_throttle import ScriptThrottle, TakeRate
 from policy.epoch import EPOCH_NAME
 from policy.hook_registry import PolicyFinding
 from policy.script_api import ScriptNamespace
 
 script_log = logging.getLogger("cirrus.script")
-
-
-class RateResult(Protocol):
-    """The answer of a limiter: times in seconds."""
-
-    @property
-    def throttled(self) -> bool:
-        """Return whether it was refused."""
-
-    @property
-    def limit(self) -> int:
-        """Return how many may go at once."""
-
-    @property
-    def remaining(self) -> int:
-        """Return how many more may go now."""
-
-    @property
-    def reset_after_s(self) -> float:
-        """Return when the whole allowance is back."""
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """Return when it is worth asking again."""
-
-
-#: Port: take a quantity from the bucket of a key and rate.
-TakeRate = Callable[[str, ThrottleSpec, int], RateResult]
-
-
-class ScriptThrottle:
-    """A rate that a script applies itself; counts are kept across reloads."""
-
-    __slots__ = ("_key", "_spec", "_take")
-
-    def __init__(self, take: TakeRate, name: str, spec: str) -> None:
-        self._take = take
-        self._key = f"script-{name}"
-        self._spec = parse_throttle(spec)
-
-    def throttle(self, quantity: int = 1) -> dict[str, Any]:
-        """Take from the rate. Return throttled, limit, remaining, reset_after, retry_after (s)."""
-        result = self._take(self._key, self._spec, quantity)
-        return {
-            "throttled": result.throttled,
-            "limit": result.limit,
-            "remaining": result.remaining,
-            "reset_after": result.reset_after_s,
-            "retry_after": result.retry_after_s,
-        }
-
-    def delay_message_if_throttled(self, msg: MessageView) -> bool:
-        """Move the due time of a message behind the throttle; return whether it was throttled."""
-        if not isinstance(msg, MessageView):
-            raise TypeError("wants the message of the event")
-        result = self._take(self._key, self._spec, 1)
-        if result.throttled and result.retry_after_s is not None:
-            msg._delay_by(result.retry_after_s)
-        return result.throttled
 
 
 class _Trial(threading.local):
@@ -125,6 +66,8 @@ class ScriptApi:
         self._trial = _Trial()
         self._warned: list[str] = []
         self._signers = SignerRegistry()
+        #: ``engine.app`` fills its port.
+        self.mail = ScriptMail()
 
     # -- declaring ----------------------------------------------------------------------------
 
@@ -371,6 +314,7 @@ class ScriptApi:
         ResolverDeclarations(self._open, self.warn).expose(namespace)
         expose_dkim(namespace, self._signers)
         expose_mimepart(namespace, Clock().wall)
+        self.mail.expose(namespace)
 
 
 def _explain(function: Callable[..., Any]) -> Callable[..., Any]:

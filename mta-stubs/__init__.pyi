@@ -5,7 +5,7 @@ The module itself exists inside a running node only. Classes here are for annota
 from the ``make_*`` functions.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import (
     Any,
@@ -203,7 +203,9 @@ class Throttle:
     """A rate that the script applies itself; counts are kept across reloads."""
 
     def throttle(self, quantity: int = 1) -> dict[str, Any]:
-        """throttled, limit, remaining, reset_after and retry_after (seconds)."""
+        """throttled, limit, remaining, reset_after and retry_after (whole seconds)."""
+    def sleep_if_throttled(self) -> Awaitable[bool]:
+        """Wait until the rate allows one, and take it; whether that took any waiting."""
     def delay_message_if_throttled(self, msg: Message) -> bool: ...
 
 # -- declared by init -------------------------------------------------------------------------
@@ -454,6 +456,16 @@ def disconnect(
 
 def make_throttle(name: str, spec: _Rate) -> Throttle:
     """A throttle of this node, such as ``make_throttle("t1", "100/min")``."""
+
+def make_message(
+    sender: Address | str | None,
+    recipient: Address | str | Sequence[Address | str],
+    body: bytes | str | mimepart.MimePart,
+) -> Message:
+    """A new message; ``await inject_message(msg)`` sends it. An empty sender makes a bounce."""
+
+def inject_message(msg: Message, deferred_spool: bool = False) -> Awaitable[None]:
+    """Store a message of make_message and queue it, once. No event is fired for it."""
 
 def parse_duration(value: _Duration) -> float:
     """A duration in seconds."""

@@ -22,8 +22,9 @@ from engine.model.mime_headers import Header, HeaderMap
 from engine.model.mime_params import MimeParams
 from engine.model.mime_part import Attachment, MimePart, SimpleStructure
 from engine.records.local_log import LocalLogOptions
-from engine.script_api import ScriptApi, ScriptThrottle
+from engine.script_api import ScriptApi
 from engine.script_modules.network_modules import NetworkModules
+from engine.script_throttle import ScriptThrottle
 from engine.script_views import ConnectionView, MessageView
 from policy.script_api import ScriptNamespace
 from tests.architecture.shape import ROOT
