@@ -308,9 +308,6 @@ class ScriptApi:
         namespace.expose("disconnect", disconnect)
         namespace.expose("parse_duration", parse_duration)
         namespace.expose("version", version)
-        for level in ("debug", "info", "warning", "error"):
-            name = "log_warn" if level == "warning" else f"log_{level}"
-            namespace.expose(name, _logger(getattr(script_log, level)))
         ResolverDeclarations(self._open, self.warn).expose(namespace)
         expose_dkim(namespace, self._signers)
         expose_mimepart(namespace, Clock().wall)
@@ -347,14 +344,6 @@ def _script_place() -> tuple[str, int | None]:
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
     return "policy", None
-
-
-def _logger(write: Callable[..., None]) -> Callable[[str], None]:
-    def log(text: str) -> None:
-        write("%s", str(text)[:4096])
-
-    log.__doc__ = "Write a line into the diagnostic log."
-    return log
 
 
 def _named(name: str, read: Callable[..., Any], *args: Any) -> Any:

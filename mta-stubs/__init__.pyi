@@ -19,10 +19,22 @@ from typing import (
     type_check_only,
 )
 
+from . import cidr as cidr
+from . import counter_series as counter_series
+from . import digest as digest
 from . import dkim as dkim
 from . import dns as dns
+from . import domain_map as domain_map
+from . import encode as encode
+from . import fs as fs
 from . import mimepart as mimepart
+from . import regex_set_map as regex_set_map
+from . import secrets as secrets
+from . import serde as serde
 from . import sqlite as sqlite
+from . import string as string
+from . import time as time
+from . import uuid as uuid
 
 _Duration: TypeAlias = int | float | str
 _Rate: TypeAlias = str
@@ -35,6 +47,7 @@ _Refresh: TypeAlias = Literal["Ttl", "Epoch"]
 _Report: TypeAlias = Literal["Ignore", "LogThenDrop", "LogThenRelay"] | bool
 
 _T = TypeVar("_T")
+_F = TypeVar("_F", bound=Callable[..., Any])
 #: What a handler answers: ``def`` or ``async def``, and None for "the next one decides".
 _Answer: TypeAlias = _T | Coroutine[Any, Any, _T | None] | None
 _Nothing: TypeAlias = Coroutine[Any, Any, None] | None
@@ -470,10 +483,112 @@ def inject_message(msg: Message, deferred_spool: bool = False) -> Awaitable[None
 def parse_duration(value: _Duration) -> float:
     """A duration in seconds."""
 
-def log_debug(text: str) -> None: ...
-def log_info(text: str) -> None: ...
-def log_warn(text: str) -> None: ...
-def log_error(text: str) -> None: ...
+@overload
+def memoize(
+    function: _F,
+    /,
+    *,
+    name: str,
+    ttl: _Duration,
+    capacity: int,
+    invalidate_with_epoch: bool = False,
+    populate_timeout: _Duration = 120,
+    retry_on_populate_timeout: bool = False,
+    allow_stale_reads: bool = False,
+) -> _F: ...
+@overload
+def memoize(
+    *,
+    name: str,
+    ttl: _Duration,
+    capacity: int,
+    invalidate_with_epoch: bool = False,
+    populate_timeout: _Duration = 120,
+    retry_on_populate_timeout: bool = False,
+    allow_stale_reads: bool = False,
+) -> Callable[[_F], _F]:
+    """A function that remembers its answers, also across reloads, by the name of the cache.
+
+    Of several calls of an ``async def`` with the same arguments one runs; the others wait for it,
+    at most ``populate_timeout``. Errors are not remembered. Answers and arguments are plain values;
+    lists and dicts are handed out as copies. The least recently used answer goes first when there
+    are more than ``capacity``. ``invalidate_with_epoch`` begins anew at each reload;
+    ``allow_stale_reads`` gives the old answer while a call renews it, and when that fails.
+
+    The arguments alone are the key. A function that reads a tenant from somewhere else gives one
+    tenant's answer to all: pass the tenant as an argument.
+
+    >>> mta.memoize(lambda x: x * 2, name="double", ttl="5m", capacity=100)(21)
+    42
+    """
+
+@final
+@type_check_only
+class Counter:
+    """A metric that a script counts."""
+
+    def inc(self, n: int | float = 1, **labels: object) -> None:
+        """Add to the series of these labels; all labels are given, by name."""
+
+def make_counter(name: str, labels: Sequence[str] = (), help: str = "") -> Counter:
+    """The counter of a name, exposed as ``script_`` and the name; it outlives reloads.
+
+    A counter has at most 1000 series; further label values count as ``(other)``.
+
+    >>> mta.make_counter("refused", labels=["tenant"]).inc(tenant="acme")
+    """
+
+def available_parallelism() -> int:
+    """How many processors the node may use.
+
+    >>> mta.available_parallelism() > 0
+    True
+    """
+
+def get_event_registrars(name: str) -> list[dict[str, Any]]:
+    """Where the handlers of an event stand, in order: file, line and function of each.
+
+    >>> mta.get_event_registrars("smtp_ehlo")
+    []
+    """
+
+def set_lruttl_cache_capacity(name: str, capacity: int) -> None:
+    """Known, not in force: the caches of a node find their size themselves.
+
+    >>> mta.set_lruttl_cache_capacity("dns_resolver_mx", 1000)
+    """
+
+def log_debug(text: object, *, every: _Duration | None = None, key: str | None = None) -> None:
+    """A line of the diagnostic log; with ``every``, one in that time for this place or key.
+
+    The next one says how many were left out.
+
+    >>> mta.log_debug("no tenant given", every="1m")
+    """
+
+def log_info(text: object, *, every: _Duration | None = None, key: str | None = None) -> None:
+    """A line of the diagnostic log; with ``every``, one in that time for this place or key.
+
+    The next one says how many were left out.
+
+    >>> mta.log_info("no tenant given", every="1m")
+    """
+
+def log_warn(text: object, *, every: _Duration | None = None, key: str | None = None) -> None:
+    """A line of the diagnostic log; with ``every``, one in that time for this place or key.
+
+    The next one says how many were left out.
+
+    >>> mta.log_warn("no tenant given", every="1m")
+    """
+
+def log_error(text: object, *, every: _Duration | None = None, key: str | None = None) -> None:
+    """A line of the diagnostic log; with ``every``, one in that time for this place or key.
+
+    The next one says how many were left out.
+
+    >>> mta.log_error("no tenant given", every="1m")
+    """
 
 # -- registering handlers ---------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from engine.script_throttle import ScriptThrottle
 from engine.script_views import ConnectionView, MessageView
 from policy.script_api import ScriptNamespace
 from tests.architecture.shape import ROOT
+from tests.fakes.pure_modules import expose_pure_modules
 
 FOLDER = ROOT / "mta-stubs"
 
@@ -36,6 +37,7 @@ def exposed() -> dict[str, set[str]]:
     namespace = ScriptNamespace()
     ScriptApi(lambda key, spec, quantity: None).expose(namespace, version="0")
     NetworkModules().expose(namespace)
+    expose_pure_modules(namespace)
     modules = namespace.modules(extra={"mta": {"on": None}})
     return {
         name: {item for item in vars(module) if not item.startswith("__")}

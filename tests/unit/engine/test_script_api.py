@@ -14,6 +14,7 @@ from engine.throttle.limiter import MemoryLimiter
 from policy.errors import PolicyLoadError
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
+from tests.fakes.pure_modules import expose_pure_modules
 
 
 class Loader:
@@ -25,6 +26,7 @@ class Loader:
         namespace = ScriptNamespace()
         self.api.expose(namespace, version="1.2.3")
         self.runtime = PolicyRuntime(HOOKS, namespace, mono=lambda: 0.0)
+        expose_pure_modules(namespace, self.runtime, folder)
         self.check = DryCheck(self.runtime, self.api)
 
     def init(self, *lines: str) -> Declarations:
