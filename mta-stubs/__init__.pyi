@@ -509,6 +509,7 @@ def memoize(
 ) -> Callable[[_F], _F]:
     """A function that remembers its answers, also across reloads, by the name of the cache.
 
+    Without a function it is a decorator: ``@mta.memoize(name="plan", ttl="5m", capacity=1000)``.
     Of several calls of an ``async def`` with the same arguments one runs; the others wait for it,
     at most ``populate_timeout``. Errors are not remembered. Answers and arguments are plain values;
     lists and dicts are handed out as copies. The least recently used answer goes first when there
