@@ -22,6 +22,7 @@ from msgspec import UnsetType
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "scripts"))
 
 from engine.base.dkim_signer import (  # noqa: E402
     SIGNER_OPTIONS,
@@ -35,6 +36,7 @@ from engine.model.egress_options import PATH_NOT_IN_FORCE, PATH_OPTIONS  # noqa:
 from engine.model.keyword_options import Option  # noqa: E402
 from engine.model.log_record import LogRecord, RecordKind  # noqa: E402
 from engine.model.retry_schedule import RetrySchedule  # noqa: E402
+from module_reference import make_modules_page  # noqa: E402
 from policy.hook import Hook, OnFailure  # noqa: E402
 
 FOLDER = ROOT / "docs" / "reference"
@@ -364,6 +366,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "egress-sources.md": make_source_page,
     "queue-options.md": make_queue_page,
     "dkim-signers.md": make_signer_page,
+    "script-modules.md": make_modules_page,
     "metrics.md": make_metrics_page,
     "log-record.md": make_record_page,
 }
