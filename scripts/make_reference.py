@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from module_reference import make_modules_page  # noqa: E402
+
 from engine.base.dkim_signer import (  # noqa: E402
     SIGNER_OPTIONS,
     UNSUPPORTED,
@@ -36,7 +38,6 @@ from engine.model.egress_options import PATH_NOT_IN_FORCE, PATH_OPTIONS  # noqa:
 from engine.model.keyword_options import Option  # noqa: E402
 from engine.model.log_record import LogRecord, RecordKind  # noqa: E402
 from engine.model.retry_schedule import RetrySchedule  # noqa: E402
-from module_reference import make_modules_page  # noqa: E402
 from policy.hook import Hook, OnFailure  # noqa: E402
 
 FOLDER = ROOT / "docs" / "reference"
