@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from policy.errors import HookFailedError, PolicyLoadError
 from policy.hook import Hook
+from policy.script_api import ScriptNamespace
 from policy.testing import LoadedScript
 
 HOOKS = (Hook("probe", result=(object,)),)
@@ -173,6 +175,166 @@ COMMON = {
     "assert": ("try:\n    assert 1 == 2, 'no'\nexcept AssertionError as e: return str(e)", "no"),
     "docstring": ("def f():\n    'doc'\n    return 1\nreturn f()", 1),
     "starred assignment": ("first, *rest = 'abc'\nreturn first, rest", ("a", ["b", "c"])),
+    "private slots": (
+        "class C:\n    __slots__ = ('_x', 'y')\n    def __init__(self): self._x = 1\nreturn C()._x",
+        1,
+    ),
+    "private annotated attribute": (
+        "class C:\n    def __init__(self):\n        self._x: dict[str, int] = {}\n        self._x['a'] = 1\nreturn C()._x",
+        {"a": 1},
+    ),
+    "private class variable +=": (
+        "class C:\n    _n = 0\n    @classmethod\n    def f(cls):\n        cls._n += 1\n        return cls._n\nC.f()\nreturn C.f()",
+        2,
+    ),
+    "private of super": (
+        "class A:\n    def _f(self): return 'a'\nclass B(A):\n    def _f(self): return super()._f() + 'b'\nreturn B()._f()",
+        "ab",
+    ),
+    "private of a dataclass": (
+        "from dataclasses import dataclass\n@dataclass(slots=True, kw_only=True)\nclass T:\n    a: int = 1\n    _b: str = 'x'\nt = T()\nt.a += 1\nreturn t.a, t._b",
+        (2, "x"),
+    ),
+    "private match arguments": (
+        "class A:\n    __match_args__ = ('_x',)\n    def __init__(self): self._x = 1\nmatch A():\n    case A(1): return 'yes'",
+        "yes",
+    ),
+    "repr": (
+        "class C:\n    def __repr__(self): return 'C!'\nreturn repr(C()), str(C()), f'{C()}'",
+        ("C!", "C!", "C!"),
+    ),
+    "operators": (
+        "class V:\n    def __init__(self, x): self.x = x\n    def __mul__(self, o): return V(self.x * o)\n    __rmul__ = __mul__\n"
+        "    def __neg__(self): return V(-self.x)\n    def __iadd__(self, o):\n        self.x += o\n        return self\n"
+        "    def __matmul__(self, o): return self.x\nv = V(2)\nv += 1\nreturn (3 * -v).x, v @ v",
+        (-9, 3),
+    ),
+    "format of a class": (
+        "class C:\n    def __format__(self, spec): return spec * 2\nreturn f'{C():ab}'",
+        "abab",
+    ),
+    "hash": (
+        "class C:\n    def __eq__(self, o): return True\n    def __hash__(self): return hash((1, 'a'))\nreturn len({C(), C()})",
+        1,
+    ),
+    "setter": (
+        "class C:\n    @property\n    def x(self): return self._x\n    @x.setter\n    def x(self, v): self._x = v\nc = C()\nc.x = 3\nreturn c.x",
+        3,
+    ),
+    "super in a class method": (
+        "class A:\n    @classmethod\n    def make(cls): return cls()\nclass B(A):\n    @classmethod\n    def make(cls): return super().make()\nreturn type(B.make()).__name__",
+        "B",
+    ),
+    "super with arguments": (
+        "class A:\n    def f(self): return 1\nclass B(A):\n    def f(self): return super(B, self).f() + 1\nreturn B().f()",
+        2,
+    ),
+    "protocol": (
+        "from typing import Protocol\nclass P(Protocol):\n    def f(self) -> int: ...\nreturn 1",
+        1,
+    ),
+    "typed dict": (
+        "from typing import TypedDict\nclass T(TypedDict, total=False):\n    a: int\nreturn T(a=1)",
+        {"a": 1},
+    ),
+    "dates in formats": (
+        "import datetime\nd = datetime.date(2024, 1, 2)\nreturn f'{d:%Y-%m}', d.strftime('%d'), format(d, '%y'), '{:%m}'.format(d), d.timetuple().tm_year",
+        ("2024-01", "02", "24", "01", 2024),
+    ),
+    "dates read": (
+        "from datetime import datetime as d\nreturn d.strptime('2024-02-03', '%Y-%m-%d').day, d.now().strptime('5', '%d').day",
+        (3, 5),
+    ),
+    "int": (
+        "return int('12'), int('ff', 16), int(3.7), int('0x1f', 0), [*map(int, '12')], int.from_bytes(b'a', 'big'), (5).bit_length()",
+        (12, 255, 3, 31, [1, 2], 97, 3),
+    ),
+    "types compared": (
+        "return type(1) is int, type(1) == int, isinstance(1, int | str), {int: 'a'}[type(2)], isinstance(True, int)",
+        (True, True, True, "a", True),
+    ),
+    "types captured": (
+        "match [1, b'x', 'a']:\n    case [int(x), bytes(y), str(z)]: return x, y, z",
+        (1, b"x", "a"),
+    ),
+    "codecs": (
+        "return 'é'.encode(), b'x'.decode('ascii'), 'müller.de'.encode('idna'), str(b'x', 'utf-8'), bytes('é', 'latin-1')",
+        ("é".encode(), "x", b"xn--mller-kva.de", "x", b"\xe9"),
+    ),
+    "stripping": (
+        "c = 'x'\nreturn 'xax'.strip(c), ' a '.strip(), 'xa'.lstrip('x')",
+        ("a", "a", "a"),
+    ),
+    "counters": (
+        "from collections import Counter\nc = Counter('aab')\nc.update('b')\nc.update({'z': 2})\nc += Counter('a')\nc['q'] += 1\nreturn dict(c)",
+        {"a": 3, "b": 2, "z": 2, "q": 1},
+    ),
+    "deques": (
+        "from collections import deque\nd = deque(maxlen=3)\nd.extend([1, 2, 3, 4])\nd += [5]\nd.appendleft(0)\nreturn list(d)",
+        [0, 3, 4],
+    ),
+    "+= of iterables": (
+        "l = []\nl += (1,)\nl += range(2)\nl += {'a': 1}\nl += map(str, [7])\nl += 'bc'\nreturn l",
+        [1, 0, 1, "a", "7", "b", "c"],
+    ),
+    "dict and set operators": (
+        "d = {'a': 1} | {'b': 2}\nd |= {'c': 3}\ns = {1} | {2}\ns |= {3}\ns -= {1}\nreturn d, s, d.keys() & {'a'}",
+        ({"a": 1, "b": 2, "c": 3}, {2, 3}, {"a"}),
+    ),
+    "with several": (
+        "class M:\n    def __enter__(self): return 1\n    def __exit__(self, *a): pass\nwith (M() as a, M() as b): return a + b",
+        2,
+    ),
+    "arguments of each kind": (
+        "def f(a, /, b, *c, d=4, **e): return a, b, c, d, e\nreturn f(1, 2, 3, d=5, x=6)",
+        (1, 2, (3,), 5, {"x": 6}),
+    ),
+    "function attribute": ("def f(): pass\nf.count = 1\nf.count += 1\nreturn f.count", 2),
+    "generator throw": (
+        "def g():\n    try: yield 1\n    except ValueError: yield 2\ni = g()\nnext(i)\nreturn i.throw(ValueError())",
+        2,
+    ),
+    "continue in finally's try": (
+        "for i in range(2):\n    try: pass\n    except ValueError: pass\n    else: continue\n    finally: j = i\nreturn j",
+        1,
+    ),
+    "exception with attributes": (
+        "class E(Exception):\n    def __init__(self, code):\n        super().__init__(code)\n        self.code = code\ntry: raise E(5)\nexcept E as e: return e.code",
+        5,
+    ),
+    "notes": (
+        "try: raise ValueError('x')\nexcept ValueError as e:\n    e.add_note('n')\n    return str(e)",
+        "x",
+    ),
+    "type checking": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mta import Message\nreturn 1",
+        1,
+    ),
+    "nested f-strings": (
+        "d = {'a': 1}\nreturn f\"{d['a']:>{2 + 1}} {', '.join(f'{k}={v}' for k, v in d.items())}\"",
+        "  1 a=1",
+    ),
+    "cached property": (
+        "from functools import cached_property\nclass C:\n    @cached_property\n    def x(self): return 5\nc = C()\nreturn c.x + c.x",
+        10,
+    ),
+    "recursion": ("def f(n): return 1 if n < 2 else n * f(n - 1)\nreturn f(5)", 120),
+    "iterable class": (
+        "class R:\n    def __iter__(self):\n        for i in range(3): yield i\nreturn list(R()), 2 in R()",
+        ([0, 1, 2], True),
+    ),
+    "zip and enumerate": (
+        "return list(zip('ab', [1, 2], strict=True)), dict(zip('ab', (1, 2))), list(enumerate('a', 1))",
+        ([("a", 1), ("b", 2)], {"a": 1, "b": 2}, [(1, "a")]),
+    ),
+    "dataclass converted": (
+        "from dataclasses import dataclass, asdict, astuple\n@dataclass\nclass A: x: int\n@dataclass\nclass B:\n    a: A\n    l: list\nb = B(A(1), [A(2)])\nreturn asdict(b), astuple(b)",
+        ({"a": {"x": 1}, "l": [{"x": 2}]}, ((1,), [(2,)])),
+    ),
+    "module names": (
+        "import re\nm = re.search('(?P<x>a)', 'ba')\nreturn m.expand(r'<\\1>'), m.lastgroup, re.compile('(a)(b)').groups",
+        ("<a>", "x", 2),
+    ),
 }
 
 
@@ -226,3 +388,70 @@ def test_an_error_in_a_handler_names_file_and_line(tmp_path: Path) -> None:
 
     assert str(caught.value) == f"probe: {tmp_path / 'init.py'}:5: KeyError: 'nothing'"
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+WAITING = {
+    "await": ("return await mta.pause(1, 'x')", "x"),
+    "in a comprehension": ("return [await mta.pause(0, n) for n in (1, 2)]", [1, 2]),
+    "in an f-string": ("return f'{await mta.pause(0, 5)}'", "5"),
+    "in finally": ("try: return await mta.pause(0, 1)\nfinally: await mta.pause(1)", 1),
+    "in a with block": (
+        "class M:\n    def __enter__(self): return 1\n    def __exit__(self, *a): pass\nwith M() as m: return m + await mta.pause(0, 1)",
+        2,
+    ),
+    "of a helper": (
+        "async def f(n): return 0 if not n else 1 + await f(n - 1)\nreturn await f(5)",
+        5,
+    ),
+    "later": ("w = mta.pause(1, 7)\nreturn await w", 7),
+    "in a condition": ("if (x := await mta.pause(0, 3)) > 2: return x", 3),
+    "in a match": ("match await mta.pause(0, [1, 2]):\n    case [a, b]: return a + b", 3),
+    "through a lambda": ("f = lambda: mta.pause(0, 4)\nreturn await f()", 4),
+    "with a caught error": (
+        "try: await mta.pause(-1, 1) / 0\nexcept ZeroDivisionError: return 'caught'",
+        "caught",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WAITING)
+async def test_await_goes_wherever_it_goes_elsewhere(tmp_path: Path, name: str) -> None:
+    body, expected = WAITING[name]
+    namespace = ScriptNamespace()
+    namespace.expose("pause", asyncio.sleep, waits=True)
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    source = f"import mta\nfrom mta import on\n@on('probe')\nasync def probe():\n{lines}"
+    script = LoadedScript(tmp_path, source, HOOKS, namespace)
+
+    assert await script.runtime.fire("probe") == expected
+
+
+def test_a_module_may_say_what_it_is(tmp_path: Path) -> None:
+    source = "__all__ = ['probe']\n__version__ = '1'\n__author__ = 'ops'\nif __name__ == '__main__': 1 / 0\n"
+
+    LoadedScript(tmp_path, source, HOOKS)
+
+
+REFUSED = {
+    "x.__dict__": "the attribute '__dict__' is not available in a policy script",
+    "self.__x": "the attribute '__x' begins with two underscores; begin private names with one",
+    "async def f():\n    async for x in y: pass": "async for is not available in a policy script; await each item",
+    "async def f():\n    async with x: pass": "async with is not available in a policy script; await each call",
+    "try: pass\nexcept* ValueError: pass": "except* is not allowed in a policy script; use except",
+    "from m import *": "import * is not allowed; name what you import",
+    "from . import m": "relative imports are not supported; name the module in full",
+    "open('x')": "'open' is not available in a policy script",
+    "x[1:] += y": "a slice can be assigned to with = only",
+    "f'{1:>99999}'": "a format width or precision of more than 4 digits is not allowed",
+    "class C:\n    def __del__(self): pass": "a script's class may not define __del__",
+    "class C(metaclass=M): pass": "keyword arguments of a class (metaclass among them) are not allowed",
+}
+
+
+@pytest.mark.parametrize("source", REFUSED)
+def test_what_stays_refused_says_so_in_one_sentence(tmp_path: Path, source: str) -> None:
+    with pytest.raises(PolicyLoadError) as caught:
+        LoadedScript(tmp_path, f"x = y = 1\n{source}\n", HOOKS)
+
+    assert caught.value.message == REFUSED[source]
+    assert caught.value.line in {2, 3}
