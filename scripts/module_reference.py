@@ -10,32 +10,15 @@ import doctest
 from pathlib import Path
 
 STUBS = Path(__file__).resolve().parents[1] / "mta-stubs"
-MODULES = [
-    "domain_map",
-    "cidr",
-    "regex_set_map",
-    "digest",
-    "encode",
-    "time",
-    "uuid",
-    "serde",
-    "fs",
-    "string",
-    "counter_series",
-    "secrets",
-]
+MODULES = (
+    *("domain_map", "cidr", "regex_set_map", "digest", "encode", "time", "uuid", "serde", "fs"),
+    *("string", "counter_series", "secrets"),
+)
 #: Functions of ``mta`` itself that belong here.
-OF_MTA = [
-    "memoize",
-    "make_counter",
-    "log_debug",
-    "log_info",
-    "log_warn",
-    "log_error",
-    "available_parallelism",
-    "get_event_registrars",
-    "set_lruttl_cache_capacity",
-]
+OF_MTA = (
+    *("memoize", "make_counter", "log_debug", "log_info", "log_warn", "log_error"),
+    *("available_parallelism", "get_event_registrars", "set_lruttl_cache_capacity"),
+)
 NOTE = "*Made by `scripts/make_reference.py` from the type stubs; do not edit.*"
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
