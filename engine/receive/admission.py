@@ -54,6 +54,7 @@ log = logging.getLogger("cirrus.receive")
 #: Received fields beyond which a message is going round in circles (RFC 5321, 6.3).
 RECEIVED_MAX = 100
 DISCARD_QUEUE = "null"
+_BLANKS = (b" ", b"\t")
 LOOP = make_reply(554, "5.4.6 too many hops, this message is in a loop")
 POLICY_FAILED = make_reply(451, "4.3.0 policy unavailable, try again later")
 SPOOL_FAILED = make_reply(452, "4.3.1 cannot store the message now")
@@ -127,6 +128,9 @@ class Admission:
     async def _examine(self, incoming: Incoming) -> list[Message]:
         """Run all handlers; return the messages to store."""
         judge_hops(incoming.content)
+        if incoming.content[:1] in _BLANKS:
+            # It would continue the field that we put in front, and the client could write ours.
+            incoming.content = b"\r\n" + incoming.content
         runtime, epoch = self._runtime, incoming.epoch
         whole = self._make(incoming, incoming.recipients)
         signers: list[DkimSigner] = []

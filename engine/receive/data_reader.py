@@ -123,8 +123,11 @@ class DataReader:
         return self.excess > max(EXCESS_MIN_BYTES, self._limit * EXCESS_FACTOR)
 
     def content(self) -> bytes:
-        """Return the content with transparent dots removed; valid after the terminator came."""
-        buffer = self._buffer
+        """Return the content with transparent dots removed, once, after the terminator came.
+
+        The reader keeps no copy: a large message must not stay in memory twice.
+        """
+        buffer, self._buffer = self._buffer, bytearray()
         self.is_dotless = True
         if buffer.startswith(b"."):
             self.is_dotless = False

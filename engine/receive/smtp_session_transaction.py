@@ -295,10 +295,11 @@ async def _finish(session: SmtpSession, content: bytes, *, is_dotless: bool) -> 
         await _refuse_content(session, judged.refusal)
         return
     content = judged.content or b"\r\n"
-    # Storing it takes as much again: what was read in time may still be too much to keep.
-    shortage = _shortage_after(session, len(content))
+    # Storing it takes a copy for the write and one in the store: what was read in time may still
+    # be too much to keep.
+    shortage = _shortage_after(session, 2 * len(content))
     if shortage is not None:
-        session.ports.memory.grow(-2 * len(content))
+        session.ports.memory.grow(-3 * len(content))
         await _refuse_content(session, shortage)
         return
     incoming = _make_incoming(session, content)

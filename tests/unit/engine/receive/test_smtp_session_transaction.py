@@ -95,3 +95,17 @@ async def test_a_chunk_that_memory_is_too_short_for_is_answered_421(tmp_path):
         reply = await client.reply()
         assert (reply.code, "memory is short" in reply.text) == (421, True)
         assert node.taken == []
+
+
+@pytest.mark.parametrize("blank", [b" ", b"\t"])
+async def test_content_cannot_continue_a_field_that_is_ours(tmp_path, blank):
+    async with smtp_node(tmp_path) as node:
+        client = await node.greeted()
+
+        assert (
+            await client.deliver(blank + b"by forged.test\r\nSubject: x\r\n\r\nbody\r\n")
+        ).code == 250
+
+        header, _, body = node.content().partition(b"\r\n\r\n")
+        assert b"forged" not in header
+        assert body.startswith(blank + b"by forged.test\r\n")
