@@ -40,7 +40,7 @@ def build_types(guards: Guards) -> dict[type, type]:
                 raise LimitExceededError(f"{source} bytes are more than the {MAX_ITEMS} allowed")
             guards.budget.account_text(source)
             return builtins.bytes(source)
-        if isinstance(source, str):
+        if isinstance(source, str) and (args or named):
             return guards.methods[str, "encode"](source, *args, **named)  # type: ignore[no-any-return]
         return builtins.bytes(source, *args, **named)
 

@@ -52,6 +52,11 @@ def test_a_text_of_too_many_digits_is_refused(types: dict[type, Any], base: int)
         types[int]("1" * (MAX_INT_DIGITS + 1), base)
 
 
+def test_bytes_of_a_text_want_a_codec(types: dict[type, Any]) -> None:
+    with pytest.raises(TypeError):
+        types[bytes]("")
+
+
 def test_too_many_bytes_are_refused(types: dict[type, Any]) -> None:
     with pytest.raises(LimitExceededError):
         types[bytes](10**10)
