@@ -71,17 +71,31 @@ class Epoch:
 
 
 def digest_of(path: Path) -> str | None:
-    """Return the digest of a file's content, or None when it cannot be read.
+    """Return the digest of a file's content, or a folder's names; None when it cannot be read.
 
     Raises:
         OSError: The process has no descriptor left to look at it.
     """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
+    except IsADirectoryError:
+        return _digest_of_folder(path)
     except OSError as error:
         if error.errno in _NO_DESCRIPTOR:
             raise
         return None
+
+
+def _digest_of_folder(path: Path) -> str | None:
+    try:
+        names = sorted(each.name for each in path.iterdir())
+    except OSError as error:
+        if error.errno in _NO_DESCRIPTOR:
+            raise
+        return None
+    # What an editor keeps beside a file is no change.
+    kept = [name for name in names if not name.startswith(".") and not name.endswith("~")]
+    return hashlib.sha256("\0".join(kept).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def combine_digests(files: Mapping[Path, str | None]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from policy.budget import Budget
-from policy.epoch import Epoch
+from policy.epoch import Epoch, digest_of
 
 
 def test_the_hash_follows_the_content_of_each_file(tmp_path: Path) -> None:
@@ -26,3 +26,20 @@ def test_a_missing_file_is_watched_too(tmp_path: Path) -> None:
     epoch.watch_file(str(tmp_path / "nothing"))
 
     assert epoch.files == {tmp_path / "nothing": None}
+
+
+def test_a_folder_changes_when_a_file_comes_or_goes(tmp_path: Path) -> None:
+    before = digest_of(tmp_path)
+    (tmp_path / "new.toml").write_text("a = 1")
+    after = digest_of(tmp_path)
+    (tmp_path / "new.toml").unlink()
+
+    assert before == digest_of(tmp_path) != after
+
+
+def test_what_an_editor_leaves_beside_a_file_is_no_change(tmp_path: Path) -> None:
+    before = digest_of(tmp_path)
+    for name in (".init.py.swp", "init.py~"):
+        (tmp_path / name).touch()
+
+    assert digest_of(tmp_path) == before
