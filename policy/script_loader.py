@@ -17,6 +17,7 @@ import _strptime  # type: ignore[import-not-found]
 import hashlib
 import sys
 import time
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -98,6 +99,7 @@ class ScriptLoader:
             self._open = False
             native.close()
             budget.leave(saved)
+            _forget_types()
         if self._first_error is not None:
             raise self._first_error
         native.check()
@@ -270,6 +272,12 @@ class ScriptLoader:
             return take if function is None else take(function)
 
         return on
+
+
+def _forget_types() -> None:
+    """Drop what ``typing`` remembers of annotations: it would keep a hundred old epochs alive."""
+    for forget in getattr(typing, "_cleanups", ()):
+        forget()
 
 
 def _caller() -> tuple[str, int]:

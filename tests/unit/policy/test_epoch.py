@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
+from typing import Any
 
 from policy.budget import Budget
 from policy.epoch import Epoch, digest_of
+from policy.hook import Hook
+from policy.testing import LoadedScript
 
 
 def test_the_hash_follows_the_content_of_each_file(tmp_path: Path) -> None:
@@ -43,3 +48,48 @@ def test_what_an_editor_leaves_beside_a_file_is_no_change(tmp_path: Path) -> Non
         (tmp_path / name).touch()
 
     assert digest_of(tmp_path) == before
+
+
+KEEPING = """
+import collections, dataclasses, functools, ipaddress, json, re, typing
+from mta import on
+
+class Tenant(typing.NamedTuple):
+    name: str
+    pools: typing.Optional[typing.List[bytes]] = None
+
+    def pool(self): return self.pools[0]
+
+@dataclasses.dataclass
+class Pool:
+    names: typing.Dict[str, int]
+    tenant: typing.Optional[Tenant] = None
+
+NETWORKS = [ipaddress.ip_network("10.0.0.0/8")]
+PATTERN = re.compile("(?=a)a|b")
+
+@functools.lru_cache(None)
+def find(name: typing.Union[str, bytes]) -> typing.Optional[Pool]:
+    return Pool({name: 1})
+
+@on("probe")
+def probe():
+    return find("a").names["a"]
+"""
+
+
+def test_an_epoch_that_nobody_uses_is_freed(tmp_path: Path) -> None:
+    script = LoadedScript(tmp_path, KEEPING, (Hook("probe", result=(int,)),))
+
+    def handler() -> weakref.ref[Any]:
+        return weakref.ref(script.runtime.epoch.handlers["probe"][0].function)
+
+    handlers = [handler()]
+    for number in range(5):
+        assert script.runtime.fire_nowait("probe") == 1
+        script.rewrite(KEEPING + f"# {number}\n")
+        script.runtime.reload_if_changed()
+        handlers.append(handler())
+    gc.collect()
+
+    assert [found() is not None for found in handlers] == [False] * 5 + [True]
