@@ -116,6 +116,7 @@ class DomainMap:
         return len(self._values)
 
     def __iter__(self) -> Iterator[str]:
+        caller_budget().account_items(len(self._values))
         return iter(tuple(self._values))
 
     def __repr__(self) -> str:

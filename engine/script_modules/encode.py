@@ -26,7 +26,7 @@ _NO_CHARSETS = frozenset(
     {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "oem", "mbcs"}
 )
 CHARACTERS_MAX = 4 * 1024 * 1024
-NS_PER_CHARACTER = 20
+NS_PER_CHARACTER = 30
 _SPACE = bytes(range(9, 14)) + b" "
 
 
@@ -114,7 +114,9 @@ def _charset(name: Any) -> str:
         found = codecs.lookup(name)
     except LookupError:
         raise ValueError(f"unknown character set {name!r}") from None
-    if found.name in _NO_CHARSETS or not getattr(found, "_is_text_encoding", True):
+    if found.name.replace("_", "-") in _NO_CHARSETS or not getattr(
+        found, "_is_text_encoding", True
+    ):
         raise ValueError(f"{name!r} is no character set")
     return found.name
 

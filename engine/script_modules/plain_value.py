@@ -112,7 +112,8 @@ class _Copying:
             return [self.copy(item, depth + 1) for item in value]
         if kind is set:
             return {self.copy(item, depth + 1) for item in value}
-        if kind is dict or kind is MappingProxyType:
+        if isinstance(value, dict | MappingProxyType):
+            # What is special about a dict of ``collections`` stays behind.
             return {
                 self.copy(key, depth + 1): self.copy(item, depth + 1) for key, item in value.items()
             }

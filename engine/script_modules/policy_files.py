@@ -23,7 +23,7 @@ from typing import Any
 
 from engine.script_modules.script_call import caller_budget, caller_epoch
 from policy.budget import Budget
-from policy.epoch import Epoch
+from policy.epoch import Epoch, digest_of
 from policy.errors import ConfinementError, LimitExceededError
 from policy.script_api import ScriptNamespace
 
@@ -133,7 +133,7 @@ class PolicyFiles:
                 _watch(watched, found, None)
             raise
         if watched is not None:
-            _watch(watched, found, content)
+            _watch(watched, found, hashlib.sha256(content).hexdigest())
         caller_budget().account_text(len(content))
         return content
 
@@ -158,7 +158,9 @@ class PolicyFiles:
 
     def read_dir(self, path: str = ".") -> list[str]:
         """Return the names in a folder, in order."""
-        return [name for name, _ in _entries(self.find(path), caller_budget())]
+        folder = self.find(path)
+        self._watch_folder(folder)
+        return [name for name, _ in _entries(folder, path, caller_budget())]
 
     def glob(self, pattern: str) -> list[str]:
         """Return the files that a pattern names, relative to the folder of the policy, in order.
@@ -172,12 +174,30 @@ class PolicyFiles:
             raise ConfinementError("a pattern is relative to the folder of the policy, without ..")
         folder = self._folder().resolve()
         found: list[str] = []
-        for path in _walk(folder, (), caller_budget()):
+        for path in self._walk(folder, (), parts):
             if _matches(path, parts):
                 found.append("/".join(path))
                 if len(found) > FOUND_MAX:
                     raise LimitExceededError(f"more than {FOUND_MAX} files")
         return sorted(found)
+
+    def _walk(
+        self, folder: Path, above: tuple[str, ...], parts: tuple[str, ...]
+    ) -> Iterator[tuple[str, ...]]:
+        """Yield the files below a folder that a pattern may name; look nowhere else."""
+        self._watch_folder(folder)
+        for name, is_folder in _entries(folder, "/".join(above) or ".", caller_budget()):
+            here = (*above, name)
+            if not is_folder:
+                yield here
+            elif len(here) <= DEPTH_MAX and not name.startswith(".") and _may_hold(here, parts):
+                yield from self._walk(folder / name, here, parts)
+
+    def _watch_folder(self, folder: Path) -> None:
+        """Make a file that comes or goes a reason to load anew, where the policy still loads."""
+        epoch = caller_epoch()
+        if epoch is not None and self._is_loading(epoch):
+            _watch(epoch, folder, digest_of(folder))
 
     def metadata_for_path(self, path: str) -> dict[str, Any]:
         """Return what is known about a file or folder: kind, size, times."""
@@ -202,13 +222,12 @@ class PolicyFiles:
         }
 
 
-def _watch(epoch: Epoch, path: Path, content: bytes | None) -> None:
-    """Note that an epoch was made of a file, None if it is missing."""
+def _watch(epoch: Epoch, path: Path, digest: str | None) -> None:
+    """Note that an epoch was made of a file or folder; None is the digest of a missing one."""
     if path in epoch.files:
         return
     if len(epoch.files) >= FILES_WATCHED_MAX:
         raise LimitExceededError(f"a policy reads at most {FILES_WATCHED_MAX} files")
-    digest = None if content is None else hashlib.sha256(content).hexdigest()
     # Another thread may be going through the files to look for changes: it keeps its own.
     epoch.files = {**epoch.files, path: digest}
 
@@ -254,7 +273,7 @@ def _explained(error: OSError, shown: Any) -> OSError:
     return kind(f"{shown}: {reason}")
 
 
-def _entries(folder: Path, budget: Budget) -> Iterator[tuple[str, bool]]:
+def _entries(folder: Path, shown: str, budget: Budget) -> Iterator[tuple[str, bool]]:
     """Yield name and whether it is a folder (links are none), in order."""
     found: list[tuple[str, bool]] = []
     try:
@@ -265,16 +284,18 @@ def _entries(folder: Path, budget: Budget) -> Iterator[tuple[str, bool]]:
                 if len(found) > ENTRIES_MAX:
                     raise LimitExceededError(f"a folder of more than {ENTRIES_MAX} names")
     except OSError as error:
-        raise _explained(error, folder.name) from None
+        raise _explained(error, shown) from None
     yield from sorted(found)
 
 
-def _walk(folder: Path, above: tuple[str, ...], budget: Budget) -> Iterator[tuple[str, ...]]:
-    for name, is_folder in _entries(folder, budget):
-        if not is_folder:
-            yield (*above, name)
-        elif len(above) < DEPTH_MAX and not name.startswith("."):
-            yield from _walk(folder / name, (*above, name), budget)
+def _may_hold(folder: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    """Tell whether a file that the pattern names may be below a folder."""
+    for name, part in zip(folder, parts, strict=False):
+        if part == "**":
+            return True
+        if not fnmatch.fnmatchcase(name, part):
+            return False
+    return len(folder) < len(parts)
 
 
 def _matches(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:

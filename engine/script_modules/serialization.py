@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from engine.script_modules.policy_files import PolicyFiles, decode
 from engine.script_modules.script_call import caller_budget
 from engine.script_modules.toml_text import format_toml
 from engine.script_modules.yaml_text import YamlError, format_yaml, parse_yaml
+from policy.budget import LARGE_ITEMS
 from policy.errors import LimitExceededError
 from policy.script_api import ScriptNamespace
 from policy.shown_size import measure
@@ -27,7 +29,10 @@ from policy.shown_size import measure
 MODULE = "mta.serde"
 CHARACTERS_MAX = 8 * 1024 * 1024
 #: About what a character costs, nanoseconds: JSON in C, TOML in Python, YAML in both.
-NS_PARSE = {"JSON": 15, "TOML": 450, "YAML": 700}
+NS_PARSE = {"JSON": 15, "TOML": 600, "YAML": 800}
+_NS_PER_SQUARE = 20
+_FREE_DOTS = 200
+_KEY_ENDS = re.compile(r"[=,]")
 NS_WRITE = {"JSON": 10, "TOML": 150, "YAML": 600}
 
 
@@ -40,7 +45,8 @@ def _bounded_text(text: Any, kind: str) -> str:
         raise LimitExceededError(f"more than {CHARACTERS_MAX} characters are too many to parse")
     budget = caller_budget()
     # What comes of it takes several times its space.
-    budget.account(4 * len(text)) if len(text) > 4096 else None
+    if len(text) >= LARGE_ITEMS:
+        budget.account(4 * len(text))
     budget.afford(len(text) * NS_PARSE[kind])
     return text
 
@@ -103,6 +109,17 @@ def toml_encode_pretty(value: Any) -> str:
     return format_toml(value, is_pretty=True)
 
 
+def _cost_of_keys(line: str) -> int:
+    """Return what the dotted keys of a line may cost, nanoseconds: the square of their parts."""
+    dots = line.count(".")
+    if dots < _FREE_DOTS:
+        return 0
+    if line.count('"') + line.count("'") < _FREE_DOTS:
+        # Few quotes hide few of these: a key ends where one of them stands.
+        dots = max(part.count(".") for part in _KEY_ENDS.split(line))
+    return dots * dots * _NS_PER_SQUARE
+
+
 def toml_parse(text: str | bytes) -> dict[str, Any]:
     """Return the table of a TOML text.
 
@@ -110,6 +127,7 @@ def toml_parse(text: str | bytes) -> dict[str, Any]:
         ValueError: It is none; the line is in the text.
     """
     source = _bounded_text(text, "TOML")
+    caller_budget().afford(sum(map(_cost_of_keys, source.split("\n"))))
     try:
         return tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
