@@ -244,6 +244,7 @@ class _Driven:
                 saved = budget.enter(left_ns, self._waits)
                 budget.ending = ending
                 budget.allocated_bytes = allocated_bytes
+                budget.budget_ns = call._cpu_ns
                 try:
                     waits_for = step()
                 except StopIteration as stop:
