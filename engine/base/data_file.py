@@ -119,7 +119,12 @@ def _parse_toml(text: str, name: str) -> DataFile:
         raise DataFileError(name, _first_error_line(root), f"no TOML: {error}") from error
     except RecursionError:
         raise DataFileError(name, None, "is nested too deeply") from None
-    return DataFile(name, values, dict(_toml_lines(root)))
+    lines = dict(_toml_lines(root))
+    for path, line in list(lines.items()):
+        # A table that only appears as part of a longer header has a line too.
+        for length in range(1, len(path)):
+            lines.setdefault(path[:length], line)
+    return DataFile(name, values, lines)
 
 
 @lru_cache(maxsize=2)

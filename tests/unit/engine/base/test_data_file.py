@@ -58,6 +58,12 @@ def test_toml_keys_are_found_in_their_lines():
     assert list(found.values()) == [1, 2, 4, 5, 6, 10, 11, 15, 18, 21]
 
 
+def test_a_table_that_only_begins_a_longer_header_has_its_line():
+    file = parse_data_file(b"x = 1\n[a.b]\nc = 2\n[a.d]\n", "x.toml", is_json=False)
+
+    assert (file.line_of("a"), file.line_of("a", "b"), file.line_of("a", "d")) == (2, 2, 4)
+
+
 def test_json_keys_are_found_in_their_lines():
     raw = b'{\n "a": {\n  "b.c": [1,\n   {"d": 2}]\n },\n "\\u00e4": null\n}\n'
 
