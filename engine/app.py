@@ -41,6 +41,7 @@ from engine.deliver.tls_policy import BrokenTlsMemory
 from engine.deliver.work import Services
 from engine.dispatching import Dispatching
 from engine.dry_check import DryCheck
+from engine.helpers.script_helpers import ScriptHelpers
 from engine.hooks import HOOKS
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
@@ -159,6 +160,10 @@ class Node:
         self.watcher = Watcher(self.runtime, interval_s=settings.reload_interval_s)
         self.dry_check = DryCheck(self.runtime, self.script_api)
         self.network = expose_network(self.namespace, self)
+        self.helpers = ScriptHelpers(
+            self.script_api, self.runtime, self.limiter, lambda: self.resolver
+        )
+        self.helpers.expose(self.namespace)
 
         self.store: SpoolStore
         self.disk_store: DiskStore
@@ -409,6 +414,7 @@ class Node:
             log.error("shutdown handler failed: %s", error)
         await self.declared.close()
         await self.network.close()
+        await self.helpers.close()
         await self.supervisor.stop()
         await self.store.close()
         log.info("stopped")

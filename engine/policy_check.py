@@ -21,6 +21,7 @@ from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.call_check import check_calls
 from engine.dry_check import DryCheck
+from engine.helpers.script_helpers import ScriptHelpers
 from engine.hooks import HOOKS
 from engine.receive.template_dialect import compile_for_scripts
 from engine.records.local_log import parse_local_log_options
@@ -53,7 +54,8 @@ def check_policy(path: Path) -> list[PolicyFinding]:
         path: The script; it need not exist.
     """
     clock = Clock()
-    api = ScriptApi(MemoryLimiter(clock.mono).take_nowait)
+    limiter = MemoryLimiter(clock.mono)
+    api = ScriptApi(limiter.take_nowait)
     api.check_local_logs = check_local_logs
     api.check_hook_records = parse_hook_records
     namespace = ScriptNamespace()
@@ -69,6 +71,7 @@ def check_policy(path: Path) -> list[PolicyFinding]:
         compile_template=compile_for_scripts,
     )
     expose_modules(namespace, needs)
+    ScriptHelpers(api, runtime, limiter).expose(namespace)
     dry_check = DryCheck(runtime, api)
     findings: list[PolicyFinding] = []
 

@@ -82,5 +82,6 @@ class NativeHooks:
 
     def check(self) -> None:
         """Add what can only be seen when all scripts have run to the findings."""
-        for check in self.final_checks:
+        checks, self.final_checks = self.final_checks, []
+        for check in checks:
             self.findings.extend(check())

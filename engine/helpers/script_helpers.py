@@ -1,0 +1,68 @@
+"""The helpers of one node, joined together and offered to scripts as ``helpers``.
+
+Place in flow: ``engine.app`` makes one for a node, ``engine.policy_check`` one for a check; each
+exposes it in the policy's namespace before the first load.
+
+Invariants:
+    * A helper answers through the same events as scripts do; what it keeps belongs to an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.helpers.dkim_helper import expose_dkim_helper
+from engine.helpers.json_post import JsonPost
+from engine.helpers.listener_domain_helper import expose_listener_domains
+from engine.helpers.log_hook_helper import LogHookHelper
+from engine.helpers.policy_utils_helper import expose_policy_utils
+from engine.helpers.queue_helper import QueueHelper, TakeRates
+from engine.helpers.rollup_helper import Rollup
+from engine.helpers.source_helper import expose_sources
+from engine.route.dns_resolver import DnsResolver
+from engine.script_api import ScriptApi
+from policy.runtime import PolicyRuntime
+from policy.script_api import ScriptNamespace
+
+
+def _no_resolver() -> DnsResolver:
+    raise RuntimeError("scripts are only checked here, nothing is looked up")
+
+
+class ScriptHelpers:
+    """What scripts import from ``helpers``.
+
+    Args:
+        api: Takes what helpers declare.
+        runtime: Calls functions of scripts.
+        rates: Counts the rates of tenants and campaigns.
+        resolver: Port: the resolver of the node as it is now.
+    """
+
+    def __init__(
+        self,
+        api: ScriptApi,
+        runtime: PolicyRuntime,
+        rates: TakeRates,
+        resolver: Callable[[], DnsResolver] = _no_resolver,
+    ) -> None:
+        call: Callable[..., Any] = runtime.call_function_nowait
+        self._poster = JsonPost()
+        self._queues = QueueHelper(rates)
+        self._log_hooks = LogHookHelper(api, call, self._poster)
+        self._rollup = Rollup(resolver)
+
+    def expose(self, namespace: ScriptNamespace) -> None:
+        """Make the helpers importable by scripts."""
+        self._queues.expose(namespace)
+        self._log_hooks.expose(namespace)
+        self._rollup.expose(namespace)
+        expose_sources(namespace)
+        expose_listener_domains(namespace)
+        expose_dkim_helper(namespace)
+        expose_policy_utils(namespace)
+
+    async def close(self) -> None:
+        """Close connections, at the stop of the node."""
+        await self._poster.close()
