@@ -198,11 +198,13 @@ class Guards:
 
         def grown(value: Any) -> Any:
             """Bound the right side of ``+=``: a list takes in any iterable, itself included."""
+            kind = type(value)
+            if kind in _SCALARS:
+                return value
             if (
-                type(value) in _SCALARS
-                or isinstance(value, (str, bytes, *_CONTAINERS))
-                or not hasattr(type(value), "__iter__")
-                or (hasattr(type(value), "__radd__") and is_script_class(type(value)))
+                isinstance(value, (str, bytes, *_CONTAINERS))
+                or not hasattr(kind, "__iter__")
+                or (hasattr(kind, "__radd__") and is_script_class(kind))
             ):
                 return added(value)
             return self.bounded(value)
