@@ -83,11 +83,6 @@ class Declared:
         """Return the folders that scripts may keep data in."""
         return self._last.data_folders if self._last is not None else ()
 
-    @property
-    def data_folders(self) -> tuple[Path, ...]:
-        """Return the folders that scripts may keep data in."""
-        return self._last.data_folders if self._last is not None else ()
-
     async def carry_out(self, declarations: Declarations) -> None:
         """Make the node as declared.
 

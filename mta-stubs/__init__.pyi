@@ -27,6 +27,7 @@ from . import dns as dns
 from . import domain_map as domain_map
 from . import encode as encode
 from . import fs as fs
+from . import http as http
 from . import mimepart as mimepart
 from . import regex_set_map as regex_set_map
 from . import secrets as secrets

@@ -92,7 +92,11 @@ class DnsCounts:
 
 
 class DnsResolver:
-    """The resolver of one process."""
+    """The resolver of one process.
+
+    Attributes:
+        is_closed_world: Whether given zones are all there is, so that nobody else may be asked.
+    """
 
     def __init__(
         self,
@@ -123,10 +127,11 @@ class DnsResolver:
         self._asking = asyncio.Semaphore(self._options.concurrency)
         self._cache: OrderedDict[tuple[str, str], tuple[float, DnsAnswer | str]] = OrderedDict()
         self._under_way: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self.is_closed_world = zones is not None or servfail is not None
         self._backend: DnsBackend = (
-            NameServerBackend(nameservers, self._options)
-            if zones is None and servfail is None
-            else ZoneBackend(zones or (), servfail or ())
+            ZoneBackend(zones or (), servfail or ())
+            if self.is_closed_world
+            else NameServerBackend(nameservers, self._options)
         )
 
     async def resolve_mx(self, domain: str) -> MxAnswer:

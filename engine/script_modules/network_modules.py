@@ -17,9 +17,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.base.clock import Clock
+from engine.base.key_source import KeySourceReader
+from engine.base.vault import VaultClient
 from engine.route.dns_resolver import DnsResolver
+from engine.script_modules.http_client import HttpClients
+from engine.script_modules.key_sources import KeySources
 from engine.script_modules.name_lookup import NameLookup
 from engine.script_modules.open_connections import OpenConnections, StartTask
+from engine.script_modules.request_signing import RequestSigning
 from engine.settings import Settings
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
@@ -35,6 +40,7 @@ class NetworkPorts:
 
     Attributes:
         mono: Monotonic time in seconds.
+        wall: Seconds since the epoch.
         start: Run a coroutine as a supervised task.
         resolver: The resolver of the node as it is now.
         folders: Where scripts may keep data files: the policy's own folder first.
@@ -42,6 +48,7 @@ class NetworkPorts:
     """
 
     mono: Callable[[], float] = _refuse
+    wall: Callable[[], float] = _refuse
     start: StartTask = _refuse
     resolver: Callable[[], DnsResolver] = _refuse
     folders: Callable[[], Sequence[Path]] = _refuse
@@ -49,16 +56,24 @@ class NetworkPorts:
 
 
 class NetworkModules:
-    """What scripts reach other machines with."""
+    """What scripts reach other machines with.
+
+    Attributes:
+        key_sources: Reads secrets, those of a Vault too.
+    """
 
     def __init__(self, ports: NetworkPorts | None = None) -> None:
         ports = ports or NetworkPorts()
         self.connections = OpenConnections(ports.mono, ports.start)
+        self.key_sources = KeySourceReader(VaultClient(ports.mono), lambda: ports.folders()[0])
         self._lookup = NameLookup(ports.resolver)
+        signing = RequestSigning(self.key_sources.load, ports.wall)
+        self._http = HttpClients(self.connections, ports.resolver, ports.mono, signing.make)
 
     def expose(self, namespace: ScriptNamespace) -> None:
         """Make everything here importable by scripts."""
         self._lookup.expose(namespace)
+        self._http.expose(namespace)
 
     async def close(self) -> None:
         """Close every connection, at the stop of the node."""
@@ -83,6 +98,7 @@ class NetworkNode(Protocol):
     settings: Settings
     resolver: DnsResolver
     runtime: PolicyRuntime
+    key_sources: KeySources
 
     @property
     def supervisor(self) -> _Tasks:
@@ -98,6 +114,7 @@ def expose_network(namespace: ScriptNamespace, node: NetworkNode) -> NetworkModu
     network = NetworkModules(
         NetworkPorts(
             mono=node.clock.mono,
+            wall=node.clock.wall,
             start=node.supervisor.start,
             resolver=lambda: node.resolver,
             folders=lambda: (node.settings.policy.parent, *node.declared.data_folders),
@@ -105,4 +122,5 @@ def expose_network(namespace: ScriptNamespace, node: NetworkNode) -> NetworkModu
         )
     )
     network.expose(namespace)
+    node.key_sources.load_from_vault = network.key_sources.load_from_vault
     return network

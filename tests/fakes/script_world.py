@@ -22,7 +22,8 @@ from policy.hook import Hook
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
 
-HOOKS = (Hook("ask", ("given",), result=(object,), wait_budget_s=10.0),)
+#: Much CPU, so that a slow machine fails no test.
+HOOKS = (Hook("ask", ("given",), result=(object,), cpu_budget_s=5.0, wait_budget_s=10.0),)
 
 
 class ScriptWorld:
@@ -46,10 +47,11 @@ class ScriptWorld:
         self.network = NetworkModules(
             NetworkPorts(
                 mono=self.clock.mono,
+                wall=self.clock.wall,
                 start=self.supervisor.start,
                 resolver=lambda: self.resolver,
                 folders=lambda: (self.folder, *self.data_folders),
-                call_function=lambda function: self.runtime.call_function(function),
+                call_function=lambda *call: self.runtime.call_function(*call),
             )
         )
         namespace = ScriptNamespace()
