@@ -26,7 +26,8 @@ from engine.control.suspensions import SuspensionRegistry
 from engine.deliver.dispatcher import SmtpDispatcher
 from engine.deliver.maildir_dispatcher import MaildirDispatcher
 from engine.deliver.script_dispatcher import ScriptDispatcher
-from engine.deliver.work import Circumstances, Services
+from engine.deliver.work import Services
+from engine.model.circumstances import Circumstances
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
 from engine.model.queue_config import MaildirProtocol, ScriptProtocol

@@ -29,7 +29,8 @@ from engine.deliver.hand import Hand
 from engine.deliver.rate_gate import RateGate
 from engine.deliver.smtp_client import SmtpClient
 from engine.deliver.verdict import judge_reply
-from engine.deliver.work import Circumstances, Services, Work
+from engine.deliver.work import Services, Work
+from engine.model.circumstances import Circumstances
 from engine.model.disposition import Disposition
 from engine.model.egress import ReconnectStrategy
 from engine.model.errors import (
@@ -473,23 +474,23 @@ class SmtpDispatcher:
     # -- what records say ---------------------------------------------------------------------
 
     def _circumstances(self) -> Circumstances:
-        work, client = self._work, self._client
-        protocol = "LMTP" if work.path.use_lmtp else "ESMTP"
-        where = Circumstances(
+        work, client, current = self._work, self._client, self._current
+        peer = None
+        if client is not None:
+            peer = client.peer_name, client.peer_address
+        elif current is not None:
+            peer = current.host_name, current.address
+        return Circumstances(
             work.name,
             work.site_name,
             work.source.name,
-            protocol,
-            provider_name=work.path.provider_name,
-            session_id=self.session_id,
+            "LMTP" if work.path.use_lmtp else "ESMTP",
+            work.path.provider_name,
+            self.session_id,
+            peer,
+            None if client is None else client.source_address,
+            None if client is None else client.tls,
         )
-        if client is not None:
-            where.peer = (client.peer_name, client.peer_address)
-            where.source_address = client.source_address
-            where.tls = client.tls
-        elif self._current is not None:
-            where.peer = (self._current.host_name, self._current.address)
-        return where
 
 
 def _all(message: Message, reply: SmtpReply) -> list[RecipientOutcome]:

@@ -16,7 +16,8 @@ import logging
 from collections.abc import Sequence
 
 from engine.deliver.attempt import RecipientOutcome
-from engine.deliver.work import Circumstances, Services
+from engine.deliver.work import Services
+from engine.model.circumstances import Circumstances
 from engine.model.disposition import Disposition
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message

@@ -19,7 +19,8 @@ from typing import Any
 from engine.deliver.attempt import RecipientOutcome
 from engine.deliver.hand import Hand
 from engine.deliver.rate_gate import RateGate
-from engine.deliver.work import Circumstances, Services, Work
+from engine.deliver.work import Services, Work
+from engine.model.circumstances import Circumstances
 from engine.model.disposition import Disposition
 from engine.model.errors import SpoolEntryDamagedError, SpoolUnavailableError
 from engine.model.insert_reason import InsertReason

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from engine.base.clock import Clock
 from engine.deliver.attempt import RecipientOutcome
 from engine.deliver.tls_policy import BrokenTlsMemory
+from engine.model.circumstances import Circumstances
 from engine.model.egress import EgressPath, EgressSource
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
@@ -24,22 +25,6 @@ from engine.route.mx_plan import Route
 from engine.spool.spool_store import SpoolStore
 from engine.throttle.limiter import MemoryLimiter
 from policy.runtime import PolicyRuntime
-
-
-@dataclass(slots=True)
-class Circumstances:
-    """Under which an attempt was made: what its records say beside the reply."""
-
-    ready_queue: str
-    site_name: str
-    egress_source: str
-    delivery_protocol: str
-    provider_name: str | None = None
-    peer: tuple[str, str] | None = None
-    source_address: str | None = None
-    tls: tuple[str, str, list[str]] | None = None
-    session_id: str | None = None
-
 
 #: Port: make outcomes durable and visible. With ``final`` the message leaves the dispatcher.
 Settle = Callable[[Message, list[RecipientOutcome], Circumstances, bool], Awaitable[None]]

@@ -24,6 +24,7 @@ from engine.base.clock import Clock
 from engine.base.dkim_signer import DkimSigner
 from engine.base.metrics import Metrics
 from engine.model.address import domain_of, parse_address
+from engine.model.circumstances import Circumstances
 from engine.model.errors import SpoolUnavailableError
 from engine.model.header_block import header_end
 from engine.model.insert_reason import InsertReason
@@ -284,18 +285,16 @@ class Admission:
         incoming.phase = Phase.INSERT
         count = self._count_smtp if incoming.is_smtp else self._count_http
         record = self._recorder.record
+        where = Circumstances(
+            session_id=incoming.session_id,
+            peer=(incoming.client, incoming.peer_ip),
+            tls=incoming.tls,
+        )
         for message in messages:
             message.meta_dirty = 0
             count.inc()
             if incoming.is_smtp or message.queue_name != DISCARD_QUEUE:
-                record(
-                    RecordKind.RECEPTION,
-                    message,
-                    reply=ACCEPTED_RECORD,
-                    peer=(incoming.client, incoming.peer_ip),
-                    tls=incoming.tls,
-                    session_id=incoming.session_id,
-                )
+                record(RecordKind.RECEPTION, message, reply=ACCEPTED_RECORD, where=where)
         for message in keep:
             message.context = InsertReason.RECEIVED
             self._insert(message)

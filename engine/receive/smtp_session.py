@@ -26,6 +26,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.model.address import EnvelopeAddress
+from engine.model.circumstances import Circumstances
 from engine.model.listener_options import ListenerOptions
 from engine.model.log_record import RecordKind
 from engine.model.reply import SmtpReply, make_reply
@@ -311,14 +312,16 @@ class SmtpSession(SmtpStream):
         self.ports.recorder.record(
             RecordKind.REJECTION,
             None,
+            reply=reply,
+            where=Circumstances(
+                session_id=self.session_id,
+                peer=(self.client_name, self.peer_ip),
+                tls=self.tls,
+                reception_protocol="ESMTP",
+            ),
+            command=command or None,
             sender=self.sender.email if self.sender is not None else "",
             recipients=self.recipients[-1:],
-            reply=reply,
-            command=command or None,
-            peer=(self.client_name, self.peer_ip),
-            reception_protocol="ESMTP",
-            session_id=self.session_id,
-            tls=self.tls,
         )
 
     async def ask(self, hook: str, *args: Any) -> SmtpReply | None:

@@ -15,15 +15,15 @@ Failure: a sink that raises is logged and counted; the others still get the reco
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 from msgspec import UNSET
 
 from engine.base.clock import Clock
+from engine.model.circumstances import NOWHERE, Circumstances
 from engine.model.log_record import (
-    UNCATEGORIZED,
     EnhancedCode,
     LogRecord,
     PeerAddress,
@@ -184,103 +184,80 @@ class Recorder:
         kind: RecordKind,
         message: Message | None,
         *,
-        sender: str = "",
-        recipients: Iterable[str] = (),
         reply: SmtpReply,
+        where: Circumstances = NOWHERE,
         command: str | None = None,
-        peer: tuple[str, str] | None = None,
-        queue: str = "",
-        ready_queue: str = "",
-        site_name: str = "",
-        site: str | None = None,
-        egress_pool: str | None = None,
-        egress_source: str | None = None,
-        source_address: str | SourceAddress | None = None,
-        delivery_protocol: str | None = None,
-        reception_protocol: str | None = None,
-        tls: tuple[str, str, list[str]] | None = None,
-        provider_name: str | None = None,
-        session_id: str | None = None,
-        num_attempts: int | None = None,
-        bounce_classification: str = UNCATEGORIZED,
-        feedback_report: dict[str, Any] | None = None,
+        sender: str = "",
+        recipients: Sequence[str] = (),
     ) -> LogRecord | None:
         """Return the record after giving it to every sink that wants its kind, None if none does.
 
         Args:
             kind: What happened.
             message: The message it happened to; None when there is none (a rejection).
+            reply: What was said.
+            where: Where it happened.
+            command: The command line it answers; ``.`` for the end of the data.
             sender: The sender where there is no message; else the message's is used.
             recipients: Whom it is about; by default all the message still has to reach.
-            reply: What was said.
-            command: The command line it answers; ``.`` for the end of the data.
-            peer: Name and address of the other end.
-            queue: Name of the scheduled queue; the message's by default.
-            ready_queue: Name of the ready queue.
-            site_name: Site name of the destination.
-            site: The ``site`` field where it is not the ready queue's name.
-            egress_pool: The pool the source came from.
-            egress_source: The source used.
-            source_address: The local address used, with the proxy if there was one.
-            delivery_protocol: How it went out.
-            reception_protocol: How it came in; the message's metadata by default.
-            tls: Cipher, protocol version and the peer's subject names.
-            provider_name: The provider of the destination.
-            session_id: Correlates the records of one connection.
-            num_attempts: Attempts before this one; the message's by default.
-            bounce_classification: The class of the reply.
-            feedback_report: The parsed report of a Feedback record.
         """
         self.counts[kind] += 1
         sinks = self._by_kind[kind]
         if not sinks:
             return None
-        now_at = self._wall()
-        names = list(recipients)
-        meta: dict[str, Any]
         if message is not None:
-            meta, created_at = message.meta, message.created_at
-            sender = message.sender
-            names = names or message.recipients
-        else:
-            meta, created_at = {}, now_at
-        if isinstance(source_address, str):
-            source_address = SourceAddress(source_address)
-        record = LogRecord(
+            sender, recipients = message.sender, recipients or message.recipients
+        response = make_response(reply, command)
+        record = self._make(kind, message, sender, recipients, response, where)
+        for sink in sinks:
+            self._give(sink, record, message)
+        return record
+
+    def _make(
+        self,
+        kind: RecordKind,
+        message: Message | None,
+        sender: str,
+        recipients: Sequence[str],
+        response: Response,
+        where: Circumstances,
+    ) -> LogRecord:
+        now_at = self._wall()
+        created_at = now_at if message is None else message.created_at
+        came_by = where.reception_protocol
+        if came_by is None and message is not None:
+            came_by = message.meta.get("reception_protocol")
+        peer, tls = where.peer, where.tls
+        return LogRecord(
             kind=kind,
             record_id=new_record_id(),
-            id=message.spool_id.hex() if message is not None else "",
+            id="" if message is None else message.spool_id.hex(),
             sender=sender,
-            recipient=names[0] if len(names) == 1 else (list(names) if names else ""),
-            queue=queue or (message.queue_name if message is not None else ""),
-            site=ready_queue if site is None else site,
-            ready_queue=ready_queue,
-            site_name=site_name,
-            size=message.size if message is not None else 0,
-            response=make_response(reply, command),
-            peer_address=PeerAddress(peer[0], peer[1]) if peer is not None else None,
+            recipient=recipients[0] if len(recipients) == 1 else (list(recipients) or ""),
+            queue="" if message is None else message.queue_name,
+            site=where.ready_queue if where.site is None else where.site,
+            ready_queue=where.ready_queue,
+            site_name=where.site_name,
+            size=0 if message is None else message.size,
+            response=response,
+            peer_address=None if peer is None else PeerAddress(*peer),
             timestamp=int(now_at),
             event_time=format_event_time(now_at),
             created=int(created_at),
             created_time=format_created_time(created_at),
-            num_attempts=_attempts(message, num_attempts),
-            bounce_classification=bounce_classification,
-            egress_pool=egress_pool,
-            egress_source=egress_source or None,
-            source_address=source_address,
-            feedback_report=feedback_report,
-            delivery_protocol=delivery_protocol or None,
-            reception_protocol=reception_protocol or meta.get("reception_protocol"),
+            num_attempts=0 if message is None else message.attempts,
+            egress_pool=None if message is None else message.pool,
+            egress_source=where.egress_source or None,
+            source_address=SourceAddress(where.source_address) if where.source_address else None,
+            delivery_protocol=where.delivery_protocol or None,
+            reception_protocol=came_by,
             nodeid=self._node_id,
-            tls_cipher=tls[0] if tls is not None else UNSET,
-            tls_protocol_version=tls[1] if tls is not None else UNSET,
+            tls_cipher=UNSET if tls is None else tls[0],
+            tls_protocol_version=UNSET if tls is None else tls[1],
             tls_peer_subject_name=tls[2] if tls is not None and tls[2] else UNSET,
-            provider_name=provider_name if provider_name is not None else UNSET,
-            session_id=session_id if session_id is not None else UNSET,
+            provider_name=UNSET if where.provider_name is None else where.provider_name,
+            session_id=UNSET if where.session_id is None else where.session_id,
         )
-        for sink in sinks:
-            self._give(sink, record, message)
-        return record
 
     def _give(self, sink: Sink, record: LogRecord, message: Message | None) -> None:
         if message is not None and sink.is_hook and message.flags & FLAG_LOG_RECORD:
@@ -305,12 +282,6 @@ class Recorder:
         if not (meta or headers):
             return record
         return msgspec.structs.replace(record, meta=meta, headers=headers)
-
-
-def _attempts(message: Message | None, num_attempts: int | None) -> int:
-    if num_attempts is not None:
-        return num_attempts
-    return message.attempts if message is not None else 0
 
 
 def make_response(reply: SmtpReply, command: str | None = None) -> Response:

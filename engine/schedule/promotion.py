@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from engine.base.metrics import Metrics
-from engine.deliver.work import Circumstances
+from engine.model.circumstances import Circumstances
 from engine.model.errors import SpoolEntryDamagedError, SpoolUnavailableError
 from engine.model.insert_reason import InsertReason
 from engine.model.message import FLAG_HELD, Message, SpoolId, message_from
@@ -306,7 +306,7 @@ class Promotion:
             return _Step.GONE
         closed: Closed = queue.closed
         message.context |= closed.reason
-        where = Circumstances("", queue.domain, "", "ESMTP")
+        where = Circumstances(site_name=queue.domain, delivery_protocol="ESMTP")
         if closed.reply.is_permanent:
             await self._settlement().fail(message, closed.reply, where)
         else:

@@ -16,13 +16,14 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from engine.base.clock import Clock
 from engine.base.metrics import Counter, Metrics
 from engine.deliver.attempt import RecipientOutcome
-from engine.deliver.work import Circumstances
+from engine.model.circumstances import NOWHERE, Circumstances
 from engine.model.disposition import Disposition
 from engine.model.insert_reason import InsertReason, reason_names
 from engine.model.log_record import RecordKind
@@ -58,12 +59,14 @@ _METRICS = {
     Disposition.DEFERRED: "transfail",
     Disposition.FAILED: "fail",
 }
+#: The field ``site`` of what an operator bounced.
+_ADMIN = Circumstances(site="localhost")
 _SERVICES = {"Script": "script", "Maildir": "maildir"}
 
 
 def _nowhere(message: Message) -> Circumstances:
     """Return the circumstances of a message that no host was asked to take."""
-    return Circumstances("", parse_queue_name(message.queue_name).domain, "", "")
+    return Circumstances(site_name=parse_queue_name(message.queue_name).domain)
 
 
 class Settlement:
@@ -122,28 +125,27 @@ class Settlement:
             deferred = [one for one in outcomes if one.disposition is Disposition.DEFERRED]
             done = {one.recipient for one in outcomes} - {one.recipient for one in deferred}
             remaining = [one for one in message.recipients if one not in done]
-        attempts = message.attempts
         if not remaining:
             for one in outcomes:
                 self._recorder.keep_headers(
                     _KINDS[one.disposition or Disposition.DEFERRED], message
                 )
             self._store.remove(message)
-            self._emit(message, outcomes, circumstances, attempts)
+            self._emit(message, outcomes, circumstances)
             return
         narrowed = len(remaining) != len(message.recipients)
         message.recipients = remaining
         if not final:
             if narrowed:
                 self._store.update(message)
-            self._emit(message, outcomes, circumstances, attempts)
+            self._emit(message, outcomes, circumstances)
             return
         reply = deferred[0].reply if deferred else _INTERRUPTED
         # Finished recipients first, by themselves: the hook below may wait, and a crash then
         # must not deliver to them again.
         if narrowed:
             self._store.update(message)
-        self._emit(message, outcomes, circumstances, attempts)
+        self._emit(message, outcomes, circumstances)
         await self.defer(message, reply, InsertReason.LOGGED_TRANSIENT_FAILURE)
 
     def _emit(
@@ -151,18 +153,17 @@ class Settlement:
         message: Message,
         outcomes: list[RecipientOutcome],
         where: Circumstances,
-        attempts: int,
     ) -> None:
         """Record outcomes, those that are equal in one record."""
         if len(outcomes) == 1:
-            self._record(message, outcomes[0], [outcomes[0].recipient], where, attempts)
+            self._record(message, outcomes[0], [outcomes[0].recipient], where)
             return
         groups: dict[tuple[Any, ...], list[RecipientOutcome]] = {}
         for one in outcomes:
             command = one.command if one.command == "." else ""
             groups.setdefault((one.disposition, one.reply, command), []).append(one)
         for same in groups.values():
-            self._record(message, same[0], [one.recipient for one in same], where, attempts)
+            self._record(message, same[0], [one.recipient for one in same], where)
 
     def _record(
         self,
@@ -170,31 +171,20 @@ class Settlement:
         outcome: RecipientOutcome,
         recipients: list[str],
         where: Circumstances,
-        attempts: int,
     ) -> None:
         disposition = outcome.disposition or Disposition.DEFERRED
         if where.provider_name is None:
             config = self._config_of(message.queue_name)
             if config is not None and config.provider_name is not None:
-                where = replace(where, provider_name=config.provider_name)
+                where = msgspec.structs.replace(where, provider_name=config.provider_name)
         self._count(disposition, where, message.pool)
         self._recorder.record(
             _KINDS[disposition],
             message,
-            recipients=recipients,
             reply=outcome.reply,
+            where=where,
             command=outcome.command or None,
-            peer=where.peer,
-            ready_queue=where.ready_queue,
-            site_name=where.site_name,
-            egress_pool=message.pool,
-            egress_source=where.egress_source,
-            source_address=where.source_address,
-            delivery_protocol=where.delivery_protocol,
-            provider_name=where.provider_name,
-            tls=where.tls,
-            session_id=where.session_id,
-            num_attempts=attempts,
+            recipients=recipients,
         )
 
     def _count(self, disposition: Disposition, where: Circumstances, pool: str | None) -> None:
@@ -342,9 +332,7 @@ class Settlement:
         self._store.remove(message)
         late_s = max(0.0, due_mono - self._clock.mono())
         text = f"5.4.7 expired: the next attempt in {late_s:.0f} s is beyond the maximum age"
-        self._recorder.record(
-            RecordKind.EXPIRATION, message, reply=make_reply(551, text), egress_pool=message.pool
-        )
+        self._recorder.record(RecordKind.EXPIRATION, message, reply=make_reply(551, text))
         self._count(Disposition.FAILED, _nowhere(message), message.pool)
 
     async def fail(
@@ -374,7 +362,7 @@ class Settlement:
         self._store.remove(message)
         if not directive.suppress_logging:
             reply = make_reply(551, f"5.7.1 Administrator bounced with reason: {directive.reason}")
-            self._recorder.record(RecordKind.ADMIN_BOUNCE, message, reply=reply, site="localhost")
+            self._recorder.record(RecordKind.ADMIN_BOUNCE, message, reply=reply, where=_ADMIN)
         self._count(Disposition.FAILED, _nowhere(message), message.pool)
 
     def drop_damaged(self, message: Message, why: str) -> None:
@@ -385,30 +373,21 @@ class Settlement:
         )
         self._store.quarantine(message.spool_id)
 
-    def hold(self, message: Message, text: str, where: Circumstances | None = None) -> None:
+    def hold(self, message: Message, text: str, where: Circumstances = NOWHERE) -> None:
         """Note that a message is held; recorded once while it stays so."""
         if message.flags & FLAG_HELD:
             return
         message.flags |= FLAG_HELD
         self._store.update(message)
         reply = make_reply(451, f"4.4.4 {text}")
-        self._recorder.record(
-            RecordKind.TRANSIENT_FAILURE,
-            message,
-            reply=reply,
-            ready_queue=where.ready_queue if where is not None else "",
-            site_name=where.site_name if where is not None else "",
-            egress_pool=message.pool,
-        )
+        self._recorder.record(RecordKind.TRANSIENT_FAILURE, message, reply=reply, where=where)
 
     def delayed(self, message: Message, why: str) -> None:
         """Record that a message waits for another reason than a failed attempt."""
         names = ", ".join(reason_names(message.context))
         due_at = self._clock.wall_of(message.due_mono)
         text = f"Context: {names}; next due: {format_instant(due_at)}{why}"
-        self._recorder.record(
-            RecordKind.DELAYED, message, reply=SmtpReply(400, None, text), egress_pool=message.pool
-        )
+        self._recorder.record(RecordKind.DELAYED, message, reply=SmtpReply(400, None, text))
 
 
 _INTERRUPTED = make_reply(451, "4.4.2 the session ended before the message was sent")

@@ -16,7 +16,8 @@ from typing import Any
 from engine.base.clock import loop_clock
 from engine.deliver.attempt import RecipientOutcome
 from engine.deliver.tls_policy import BrokenTlsMemory
-from engine.deliver.work import Circumstances, Services
+from engine.deliver.work import Services
+from engine.model.circumstances import Circumstances
 from engine.model.disposition import Disposition
 from engine.model.egress import EgressPath, EgressSource, make_egress_path, make_egress_source
 from engine.model.errors import SpoolEntryDamagedError

@@ -24,9 +24,9 @@ from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.suspensions import SuspensionRegistry
 from engine.deliver.attempt import RecipientOutcome
 from engine.deliver.verdict import judge_reply
-from engine.deliver.work import Circumstances
 from engine.dry_check import DryCheck
 from engine.hooks import HOOKS
+from engine.model.circumstances import Circumstances
 from engine.model.errors import SpoolUnavailableError
 from engine.model.insert_reason import InsertReason
 from engine.model.log_record import LogRecord, RecordKind

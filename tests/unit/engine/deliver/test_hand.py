@@ -4,7 +4,7 @@ import pytest
 
 from engine.deliver.attempt import RecipientOutcome
 from engine.deliver.hand import Hand
-from engine.deliver.work import Circumstances
+from engine.model.circumstances import Circumstances
 from engine.model.disposition import Disposition
 from engine.model.insert_reason import InsertReason
 from engine.model.reply import make_reply

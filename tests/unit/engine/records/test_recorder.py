@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from engine.base.clock import Clock
+from engine.model.circumstances import Circumstances
 from engine.model.log_record import RecordKind, encode_record
 from engine.model.message import FLAG_LOG_RECORD, Message, new_spool_id
 from engine.model.reply import make_reply
@@ -66,14 +67,16 @@ def test_a_record_tells_what_the_message_and_the_stage_know():
     record = make_recorder(sink).record(
         RecordKind.DELIVERY,
         message,
-        recipients=["a@y.example"],
         reply=OK,
+        where=Circumstances(
+            ready_queue="ip-1->mx.y.example@smtp_client",
+            site_name="mx.y.example",
+            egress_source="ip-1",
+            peer=("mx.y.example", "127.0.0.9"),
+            source_address="127.0.0.1:4000",
+        ),
         command=".",
-        peer=("mx.y.example", "127.0.0.9"),
-        ready_queue="ip-1->mx.y.example@smtp_client",
-        site_name="mx.y.example",
-        egress_source="ip-1",
-        source_address="127.0.0.1:4000",
+        recipients=["a@y.example"],
     )
 
     assert sink.records == [record]
@@ -191,9 +194,7 @@ def test_what_is_not_known_is_null_or_left_out():
         RecordKind.TRANSIENT_FAILURE,
         make_message(),
         reply=OK,
-        egress_source="",
-        delivery_protocol="",
-        tls=("AES", "TLSv1.3", []),
+        where=Circumstances(tls=("AES", "TLSv1.3", [])),
     )
 
     line = msgspec.json.decode(encode_record(sink.records[0]))

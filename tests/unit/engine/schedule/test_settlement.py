@@ -6,7 +6,7 @@ import pytest
 
 from engine.deliver.attempt import RecipientOutcome
 from engine.deliver.verdict import judge_reply
-from engine.deliver.work import Circumstances
+from engine.model.circumstances import Circumstances
 from engine.model.insert_reason import InsertReason
 from engine.model.log_record import RecordKind
 from engine.model.reply import make_reply
