@@ -84,8 +84,10 @@ class DomainMap:
             name = _normal(domain)
         except ValueError:
             name = ""
+        if "*" in name:
+            return None
         values = self._values
-        if name and name in values and not name.startswith("*"):
+        if name and name in values:
             return name
         suffix = "" if name.startswith("[") else name
         while "." in suffix:

@@ -53,12 +53,16 @@ class RegexSetMap:
         self._patterns: list[str] = list(patterns)
         self._size_bytes = 0
         budget = caller_budget()
-        self._set = re2.Set.SearchSet(_options())
+        # None where it would not fit.
+        self._set: Any = re2.Set.SearchSet(_options())
         for pattern in self._patterns:
             self._add(pattern, budget)
         self._set.Add("")
         budget.afford(self._size_bytes * NS_PER_PATTERN_CHARACTER // 4)
-        self._set.Compile()
+        try:
+            self._set.Compile()
+        except re2.error:
+            self._set = None
 
     def _add(self, pattern: Any, budget: Budget) -> None:
         if not isinstance(pattern, str):
@@ -83,7 +87,7 @@ class RegexSetMap:
             raise LimitExceededError(f"a text of more than {TEXT_CHARACTERS_MAX} is too long")
         budget = caller_budget()
         budget.afford(len(text) * NS_PER_CHARACTER)
-        found = self._set.Match(text)
+        found = self._set.Match(text) if self._set is not None else ()
         always = len(self._patterns)
         if always in found:
             first = min(found)
