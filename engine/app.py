@@ -133,6 +133,25 @@ class Node:
         self.resolver = DnsResolver(clock=self.clock.mono, counts=self.dns_counts)
         self._sweeps = 0
 
+        self._build_policy()
+        self.store: SpoolStore
+        self.disk_store: DiskStore
+        self.recorder: Recorder
+        self.admission: Admission
+        self.settlement: Settlement
+        self.queues = ScheduledRegistry()
+        self.dispatching = Dispatching(self)
+        self.ready = ReadyRegistry(
+            self.dispatching, self.runtime, lambda: self.resolver, self.clock
+        )
+        self.promotion = Promotion(self, self.queues, self.ready, lambda: self.settlement)
+        self.dry_check.queues_in_use = lambda: [queue.parsed for queue in self.queues]
+        self.services: Services
+        self.declared: Declared
+        self.admin = AdminApi(self)
+
+    def _build_policy(self) -> None:
+        """Make the runtime of scripts and what they may import."""
         self.script_api = ScriptApi(self.limiter.take_nowait)
         self.script_api.check_local_logs = check_local_logs
         self.script_api.check_hook_records = parse_hook_records
@@ -152,34 +171,18 @@ class Node:
                 clock=self.clock,
                 metrics=self.metrics,
                 runtime=self.runtime,
-                folder=lambda: settings.policy.absolute().parent,
+                folder=lambda: self.settings.policy.absolute().parent,
                 warn=self.script_api.warn,
                 compile_template=compile_for_scripts,
             ),
         )
-        self.watcher = Watcher(self.runtime, interval_s=settings.reload_interval_s)
+        self.watcher = Watcher(self.runtime, interval_s=self.settings.reload_interval_s)
         self.dry_check = DryCheck(self.runtime, self.script_api)
         self.network = expose_network(self.namespace, self)
         self.helpers = ScriptHelpers(
             self.script_api, self.runtime, self.limiter, lambda: self.resolver
         )
         self.helpers.expose(self.namespace)
-
-        self.store: SpoolStore
-        self.disk_store: DiskStore
-        self.recorder: Recorder
-        self.admission: Admission
-        self.settlement: Settlement
-        self.queues = ScheduledRegistry()
-        self.dispatching = Dispatching(self)
-        self.ready = ReadyRegistry(
-            self.dispatching, self.runtime, lambda: self.resolver, self.clock
-        )
-        self.promotion = Promotion(self, self.queues, self.ready, lambda: self.settlement)
-        self.dry_check.queues_in_use = lambda: [queue.parsed for queue in self.queues]
-        self.services: Services
-        self.declared: Declared
-        self.admin = AdminApi(self)
 
     # -- start --------------------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from policy.breaker import Breaker
@@ -217,7 +216,9 @@ class PolicyRuntime:
             answered = handlers[0].hook.result is not None
             alone = len(runners) == 1 and answered
             run = runners[0] if alone else _in_turn(runners, answered=answered)
-            epoch.runners[event] = _watched(run, *self._watch(event)) if self._watch else run
+            epoch.runners[event] = (
+                _watched(run, self._mono, *self._watch(event)) if self._watch else run
+            )
 
     def _runner(self, handler: Handler, epoch: Epoch) -> Callable[..., Any]:
         if handler.is_native:
@@ -312,7 +313,10 @@ class PolicyRuntime:
 
 
 def _watched(
-    run: Callable[..., Any], started: Callable[[], None], took: Callable[[float], None]
+    run: Callable[..., Any],
+    mono: Callable[[], float],
+    started: Callable[[], None],
+    took: Callable[[float], None],
 ) -> Callable[..., Any]:
     """Return a runner whose calls are counted and timed, waiting included."""
 
@@ -320,19 +324,19 @@ def _watched(
         try:
             return await pending.finish(is_timed=is_timed)
         finally:
-            took(perf_counter() - began_s)
+            took(mono() - began_s)
 
     def watched(*args: Any) -> Any:
         started()
-        began_s = perf_counter()
+        began_s = mono()
         try:
             answer = run(*args)
         except BaseException:
-            took(perf_counter() - began_s)
+            took(mono() - began_s)
             raise
         if type(answer) is Pending:
             return Pending(partial(finish, answer, began_s))
-        took(perf_counter() - began_s)
+        took(mono() - began_s)
         return answer
 
     return watched
