@@ -20,6 +20,7 @@ from engine.base.memory_guard import MemoryGuard
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.dry_check import DryCheck
+from engine.helpers.script_helpers import ScriptHelpers
 from engine.hooks import HOOKS
 from engine.model.listener_options import ListenerOptions
 from engine.model.log_record import LogRecord, RecordKind, encode_record
@@ -95,7 +96,8 @@ class SmtpNode:
         self.store = GatedStore(self.clock.wall_of)
         self.taken: list[Message] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
-        self.api = ScriptApi(MemoryLimiter(self.clock.mono).take_nowait)
+        limiter = MemoryLimiter(self.clock.mono)
+        self.api = ScriptApi(limiter.take_nowait)
         namespace = ScriptNamespace()
         self.api.expose(namespace, version="test")
         self.runtime = PolicyRuntime(
@@ -104,6 +106,7 @@ class SmtpNode:
             mono=self.clock.mono,
             report=lambda *report: self.reports.append(report),
         )
+        ScriptHelpers(self.api, self.runtime, limiter).expose(namespace)
         self._check = DryCheck(self.runtime, self.api)
         self._path = folder / "init.py"
         self._listener_options = {"listen": "127.0.0.1:0", "hostname": "mx.test", **listener}

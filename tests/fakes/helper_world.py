@@ -1,0 +1,114 @@
+"""A script with helpers and their data files, loaded as a node loads it, and nothing behind it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.base.clock import Clock
+from engine.dry_check import DryCheck
+from engine.helpers.script_helpers import ScriptHelpers
+from engine.hooks import HOOKS
+from engine.model.message import Message, new_spool_id
+from engine.policy_check import check_policy
+from engine.route.dns_resolver import DnsResolver
+from engine.script_api import ScriptApi
+from engine.script_views import ConnectionView, MessageView
+from engine.throttle.limiter import MemoryLimiter
+from policy.handler_call import Pending
+from policy.runtime import PolicyRuntime
+from policy.script_api import ScriptNamespace
+from policy.testing import ManualTime
+
+IMPORTS = (
+    "import mta\n"
+    "from mta import on\n"
+    "from helpers import (dkim, listener_domains, log_hooks, policy_utils, queues, rollup, sources)\n"
+)
+INIT = '\n@on("init")\ndef init():\n    mta.define_spool(path="/nowhere")\n'
+
+
+class HelperWorld:
+    """Scripts of one folder.
+
+    Attributes:
+        time: The monotonic clock.
+        reports: What the runtime said.
+    """
+
+    def __init__(self, folder: Path, zones: list[str] | None = None) -> None:
+        self.folder = folder
+        self.path = folder / "init.py"
+        self.time = ManualTime()
+        self.clock = Clock(mono=self.time, wall=lambda: 1_700_000_000.0 + self.time())
+        self.reports: list[tuple[str, dict[str, Any]]] = []
+        limiter = MemoryLimiter(self.time)
+        self.api = ScriptApi(limiter.take_nowait)
+        namespace = ScriptNamespace()
+        self.api.expose(namespace, version="test")
+        self.runtime = PolicyRuntime(
+            HOOKS, namespace, mono=self.time, report=lambda *one: self.reports.append(one)
+        )
+        self.dry_check = DryCheck(self.runtime, self.api)
+        resolver = DnsResolver(clock=self.time, zones=zones or [], servfail=["bad.test"])
+        self.helpers = ScriptHelpers(self.api, self.runtime, limiter, lambda: resolver)
+        self.helpers.expose(namespace)
+
+    def write(self, script: str, files: Mapping[str, str] | None = None) -> None:
+        """Write a script (line 4 is its first) and its data files."""
+        self.path.write_text(IMPORTS + textwrap.dedent(script).lstrip("\n") + INIT)
+        for name, text in (files or {}).items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text).lstrip("\n"))
+
+    def load(self, script: str, files: Mapping[str, str] | None = None) -> None:
+        """Load a script and make it current.
+
+        Raises:
+            PolicyLoadError: It, or one of its files, is wrong.
+        """
+        self.write(script, files)
+        self.runtime.swap(self.runtime.load(self.path, dry_check=self.dry_check))
+
+    def check(self, script: str, files: Mapping[str, str] | None = None) -> list[str]:
+        """Return what ``cirrus check`` says, with the names of files only."""
+        self.write(script, files)
+        return [str(one).replace(f"{self.folder}/", "") for one in check_policy(self.path)]
+
+    def fire(self, hook: str, *args: Any) -> Any:
+        """Return the answer to an event that does not really wait."""
+        answer = self.runtime.fire_nowait(hook, *args)
+        return answer.finish_nowait() if type(answer) is Pending else answer
+
+    def handle(self, hook: str, message: Message, **options: Any) -> Any:
+        """Fire an event about a message."""
+        return self.fire(hook, MessageView(message, None, self.clock, **options))
+
+
+def make_message(
+    header: str = "From: a@example.com\r\nSubject: hi\r\n",
+    *,
+    sender: str = "a@example.com",
+    recipients: tuple[str, ...] = ("b@there.example",),
+    **meta: Any,
+) -> Message:
+    """Return a message as it comes in."""
+    data = f"{header}\r\nhello\r\n".encode()
+    return Message(
+        new_spool_id(1),
+        sender,
+        list(recipients),
+        data=data,
+        size=len(data),
+        created_at=1_700_000_000.0,
+        due_mono=1_000.0,
+        meta=dict(meta),
+    )
+
+
+def connection(**meta: Any) -> ConnectionView:
+    """Return a client's connection."""
+    return ConnectionView(dict(meta))
