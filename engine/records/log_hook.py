@@ -5,7 +5,8 @@ through ports.
 
 Invariants:
     * A record about a message that was itself made from a record makes none: no loop.
-    * At most ``back_pressure`` records wait; beyond that producers wait too.
+    * At most ``back_pressure`` records wait; beyond that producers wait too. The end of a hook
+      leaves no producer waiting, and no record in hand.
     * The message is written unsynced: losing the last second of hooks in a power cut is accepted,
       as it is for the records themselves.
 """
@@ -97,6 +98,7 @@ class LogHookSink:
         self._waiting: asyncio.Queue[Message] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
+        self._submitting = asyncio.Lock()
         self._is_closing = False
         self.backlogged = 0
 
@@ -141,7 +143,8 @@ class LogHookSink:
         """Submit messages until cancelled."""
         while True:
             message = await self._waiting.get()
-            await self._hand_on(message)
+            async with self._submitting:
+                await self._hand_on(message)
             if not self.must_wait:
                 self._room.set()
 
@@ -160,7 +163,12 @@ class LogHookSink:
             return
 
     async def drain(self) -> None:
-        """Submit what still waits; for the node's stop."""
+        """Submit what still waits, for the hook's end; ``run`` may be cancelled afterwards."""
         self._is_closing = True
+        # Whoever waits for room waits for nothing from now on.
+        self._room.set()
         while not self._waiting.empty():
             await self._hand_on(self._waiting.get_nowait())
+        # What ``run`` has in hand would be lost with it.
+        async with self._submitting:
+            pass

@@ -22,6 +22,7 @@ class Hook:
     ) -> None:
         self.messages: list[Message] = []
         self.failures = failures
+        self.delay_s = 0.0
         self.sink = LogHookSink(
             "hook",
             loop_clock(asyncio.get_running_loop()),
@@ -34,6 +35,7 @@ class Hook:
 
     async def submit(self, message: Message, name: str) -> None:
         assert name == "hook"
+        await asyncio.sleep(self.delay_s)
         if self.failures:
             self.failures -= 1
             raise SpoolUnavailableError("full")
@@ -139,3 +141,28 @@ async def test_a_template_makes_the_body():
 def test_a_wrong_entry_is_named(records, complaint):
     with pytest.raises(ValueError, match=complaint):
         parse_hook_records(records)
+
+
+async def test_the_end_of_a_hook_leaves_no_producer_waiting():
+    hook = Hook(back_pressure=1)
+    hook.sink.write(record(), None)
+    producer = asyncio.get_running_loop().create_task(hook.sink.wait_capacity())
+    await asyncio.sleep(0)
+
+    await hook.sink.drain()
+
+    async with asyncio.timeout(5):
+        await producer
+
+
+async def test_the_end_of_a_hook_waits_for_the_record_that_is_being_submitted():
+    hook = Hook()
+    hook.delay_s = 2.0
+    task = asyncio.get_running_loop().create_task(hook.sink.run())
+    hook.sink.write(record(), None)
+    await asyncio.sleep(1)
+
+    await hook.sink.drain()
+    task.cancel()
+
+    assert len(hook.messages) == 1
