@@ -53,10 +53,9 @@ class DirectiveSet:
         suppress_logging: bool = False,
     ) -> Directive:
         """Return the new directive, which replaces one of the same criteria."""
-        now = self._mono()
-        directive_id, expires_mono = str(uuid.uuid4()), now + duration_s
+        expires_mono = self._mono() + duration_s
         made = Directive(
-            directive_id, criteria, reason, author, expires_mono, now, suppress_logging
+            str(uuid.uuid4()), criteria, reason, author, expires_mono, suppress_logging
         )
         self._by_criteria[criteria] = made
         self._changed()

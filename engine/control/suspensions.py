@@ -53,8 +53,8 @@ class SuspensionRegistry:
 
     def add_ready(self, name: str, reason: str, author: str, duration_s: float) -> ReadyDirective:
         """Return the new suspension of a ready queue, which replaces one of the same name."""
-        now = self._mono()
-        made = ReadyDirective(str(uuid.uuid4()), name, reason, author, now + duration_s, now)
+        expires_mono = self._mono() + duration_s
+        made = ReadyDirective(str(uuid.uuid4()), name, reason, author, expires_mono)
         self._ready[name] = made
         self._ready_changed()
         return made

@@ -27,12 +27,6 @@ class DnsFailureError(EngineError):
     """The DNS gave no usable answer in time."""
 
 
-class NullMxError(EngineError):
-    """The domain declares that it takes no mail (RFC 7505)."""
-
-    temporary = False
-
-
 class ConnectFailedError(EngineError, ConnectionError):
     """No connection to the peer could be opened."""
 

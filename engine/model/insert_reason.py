@@ -1,4 +1,4 @@
-"""Why a message entered a queue: the enumerated causes, and the set that gathers them.
+"""Why a message entered a queue: the enumerated causes.
 
 Place in flow: each stage that puts a message into a queue adds its cause to ``message.context``;
 records, hooks and the console show the names.
@@ -60,31 +60,3 @@ class InsertReason(IntEnum):
 def reason_names(mask: int) -> tuple[str, ...]:
     """Return the names of the reasons in a context, in the order of their declaration."""
     return tuple(reason.label for reason in InsertReason if reason & mask)
-
-
-class InsertContext(int):
-    """The set of reasons that a message gathered on its way; a number that knows its names."""
-
-    __slots__ = ()
-
-    def __or__(self, other: int) -> InsertContext:
-        return InsertContext(int(self) | int(other))
-
-    __ror__ = __or__
-
-    def __contains__(self, reason: InsertReason) -> bool:
-        return bool(int(self) & reason)
-
-    def names(self) -> list[str]:
-        """Return the names of the reasons, in the order of their declaration."""
-        return list(reason_names(int(self)))
-
-    def is_only(self, reason: InsertReason) -> bool:
-        """Return whether this reason, and no other, is in the set."""
-        return int(self) == reason.value
-
-    def __str__(self) -> str:
-        return "|".join(self.names())
-
-    def __repr__(self) -> str:
-        return f"InsertContext({self})"

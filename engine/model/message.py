@@ -1,7 +1,7 @@
 """A message in memory: envelope, metadata, schedule and a handle to its body.
 
 Place in flow: created by reception, stored by ``engine.spool``, carried through the queues to a
-dispatcher, changed by handlers through ``engine.script_api`` only.
+dispatcher, changed by handlers through ``engine.script_views`` only.
 
 Invariants:
     * ``spool_id`` never changes; two messages may share a ``body_id`` (one body, many recipients).
@@ -57,11 +57,6 @@ def new_spool_id(wall_ns: int | None = None) -> SpoolId:
 
 def _variant(tail: bytes) -> bytes:
     return bytes((tail[0] & 0x3F | 0x80,)) + tail[1:]
-
-
-def spool_id_created_at(spool_id: bytes) -> float:
-    """Return when an id was made, in seconds since the Unix epoch."""
-    return int.from_bytes(spool_id[:6], "big") / 1000
 
 
 class Message:

@@ -34,11 +34,6 @@ class Criteria:
                 object.__setattr__(self, name, value.lower().removesuffix("."))
         object.__setattr__(self, "queue_names", frozenset(self.queue_names))
 
-    @property
-    def is_everything(self) -> bool:
-        """Return whether no criterion narrows the scope."""
-        return self == _EVERYTHING
-
     def to_dict(self) -> dict[str, object]:
         """Return the given criteria as operators write them."""
         given: dict[str, object] = {
@@ -49,9 +44,6 @@ class Criteria:
         if self.queue_names:
             given["queue_names"] = sorted(self.queue_names)
         return given
-
-
-_EVERYTHING = Criteria()
 
 
 def matches(criteria: Criteria, queue_name: str, parsed: QueueName | None = None) -> bool:
@@ -83,7 +75,6 @@ class Directive:
         reason: Why, in the operator's words.
         author: Who asked for it.
         expires_mono: The monotonic instant at which it ends.
-        created_mono: The monotonic instant at which it was made.
         suppress_logging: A bounce that makes no records.
     """
 
@@ -92,7 +83,6 @@ class Directive:
     reason: str
     author: str
     expires_mono: float
-    created_mono: float
     suppress_logging: bool = False
 
 
@@ -105,4 +95,3 @@ class ReadyDirective:
     reason: str
     author: str
     expires_mono: float
-    created_mono: float

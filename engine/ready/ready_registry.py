@@ -1,6 +1,6 @@
 """Find, create and reap ready queues; work out the way a scheduled queue's mail goes.
 
-Place in flow: ``engine.schedule.promotion`` asks for an ``EgressPlan``; this fires
+Place in flow: ``engine.schedule.way_out`` asks for an ``EgressPlan``; this fires
 ``get_egress_pool``, ``get_egress_source`` and ``get_egress_path`` and resolves the route.
 
 Invariants:
@@ -47,7 +47,6 @@ REAP_S = 600.0
 PLAN_S = 60.0
 #: A plan is good for at least this time, seconds.
 PLAN_MIN_S = 1.0
-_SMTP_LABEL = "smtp_client"
 
 
 class EgressPlan(NamedTuple):

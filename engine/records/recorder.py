@@ -1,6 +1,6 @@
 """The single exit: everything that happens to a message becomes a log record here, once.
 
-Place in flow: called by reception, schedule, ready and settlement; hands each record to its sinks
+Place in flow: called by reception, reinsertion and settlement; hands each record to its sinks
 (segments on disk, log hooks, the record feed).
 
 Invariants:
@@ -155,10 +155,6 @@ class Recorder:
     def _set_sinks(self, sinks: tuple[Sink, ...]) -> None:
         self._sinks = sinks
         self._by_kind = {kind: tuple(s for s in sinks if s.wants(kind)) for kind in RecordKind}
-
-    def is_idle(self, kind: RecordKind) -> bool:
-        """Return whether no sink wants records of this kind."""
-        return not self._by_kind[kind]
 
     @property
     def must_wait(self) -> bool:

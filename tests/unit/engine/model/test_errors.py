@@ -7,9 +7,7 @@ import pytest
 from engine.model import errors
 
 
-@pytest.mark.parametrize(
-    "kind", [errors.NullMxError, errors.SpoolLockedError, errors.ConfigurationError]
-)
+@pytest.mark.parametrize("kind", [errors.SpoolLockedError, errors.ConfigurationError])
 def test_permanent_situations_say_so(kind):
     assert kind.temporary is False
 

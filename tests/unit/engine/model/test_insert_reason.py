@@ -1,29 +1,12 @@
 """Reasons and contexts."""
 
-from engine.model.insert_reason import InsertContext, InsertReason, reason_names
+from engine.model.insert_reason import InsertReason, reason_names
 
 
 def test_names_are_those_of_the_field():
     assert InsertReason.READY_QUEUE_WAS_FULL.label == "ReadyQueueWasFull"
     assert InsertReason.FAILED_DUE_TO_NULL_MX.label == "FailedDueToNullMx"
     assert str(InsertReason.MX_RESOLVED_TO_ZERO_HOSTS) == "MxResolvedToZeroHosts"
-
-
-def test_a_context_gathers_reasons():
-    context = InsertContext(0) | InsertReason.RECEIVED | InsertReason.READY_QUEUE_WAS_FULL
-
-    assert context.names() == ["Received", "ReadyQueueWasFull"]
-    assert InsertReason.RECEIVED in context
-    assert InsertReason.ENUMERATED not in context
-    assert str(context) == "Received|ReadyQueueWasFull"
-    assert "Received" in repr(context)
-
-
-def test_knows_when_a_reason_stands_alone():
-    assert InsertContext(InsertReason.ENUMERATED).is_only(InsertReason.ENUMERATED)
-    assert not (InsertContext(InsertReason.ENUMERATED) | InsertReason.RECEIVED).is_only(
-        InsertReason.ENUMERATED
-    )
 
 
 def test_a_plain_number_serves_as_context():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from engine.model.listener_options import (
-    unsupported,
     ListenerOptions,
     TraceHeaders,
     make_listener_options,
     parse_listen,
     read_trace_headers,
+    unsupported,
 )
 
 

@@ -41,11 +41,6 @@ def test_does_not_cover_the_queue(criteria):
     assert not matches(criteria, NAME)
 
 
-def test_no_criterion_is_everything():
-    assert Criteria(tenant="").is_everything
-    assert not Criteria(tenant="t").is_everything
-
-
 def test_shows_only_what_was_given():
     assert Criteria(tenant="t", queue_names=frozenset("ba")).to_dict() == {
         "tenant": "t",
