@@ -1,7 +1,8 @@
 """What scripts may import as ``mta``: constructors, declarations of ``init``, logging.
 
 Place in flow: ``engine.app`` exposes it in the policy's namespace before the first load.
-``init`` writes into a ``Declarations``; ``engine.app`` carries it out, at start and at each reload.
+``init`` writes into a ``Declarations``; ``engine.declared`` carries it out, at start and at each
+reload.
 
 Invariants:
     * Declaring is only possible while ``init`` runs; everything is checked when it is declared.

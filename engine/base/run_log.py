@@ -1,5 +1,7 @@
 """The diagnostic log of a daemon: one line per event on standard error, for people.
 
+Place in flow: set up by ``engine.__main__``; whatever logs goes through it.
+
 The mail log is something else: see ``engine.records``. A line is ``time level logger message``;
 control characters in a message are escaped, so that no client can forge a line.
 """

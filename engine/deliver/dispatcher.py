@@ -1,6 +1,6 @@
 """One outgoing connection: take a message, connect, attempt, settle, go on.
 
-Place in flow: started by ``engine.ready.ready_queue``; drives ``smtp_client`` over what
+Place in flow: started by ``engine.dispatching``; drives ``smtp_client`` over what
 ``engine.route.mx_plan`` found; hands outcomes to settlement through the ``Settle`` port.
 
 Invariants:

@@ -1,6 +1,6 @@
 """Delivery into a maildir: one file a recipient, synced before it counts.
 
-Place in flow: started by ``engine.ready.ready_queue`` for queues whose protocol is ``maildir``.
+Place in flow: started by ``engine.dispatching`` for queues whose protocol is ``maildir``.
 
 Invariants:
     * A file appears in ``new`` complete or not at all: it is written and synced in ``tmp`` first.

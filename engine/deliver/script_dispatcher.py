@@ -1,6 +1,6 @@
 """Delivery by a function of the script, one message or a batch at a time.
 
-Place in flow: started by ``engine.ready.ready_queue`` for queues whose protocol is ``script``.
+Place in flow: started by ``engine.dispatching`` for queues whose protocol is ``script``.
 
 Invariants:
     * One answer settles all messages of its batch.

@@ -1,6 +1,6 @@
 """Judge a delivery attempt: the only place a reply becomes a disposition.
 
-Place in flow: called by ``engine.deliver.smtp_client`` and ``dispatcher`` once per recipient,
+Place in flow: called by ``engine.deliver.recipient_tally`` and ``dispatcher`` once per recipient,
 before settlement.
 
 Invariants:

@@ -1,7 +1,7 @@
 """What became of a recipient in one delivery attempt: delivered, deferred or failed.
 
-Place in flow: written by ``engine.deliver.verdict`` alone, read by
-``engine.schedule.settlement`` and the recorder.
+Place in flow: a reply is judged by ``engine.deliver.verdict`` alone; read by
+``engine.schedule.settlement``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Header fields of a message, read and changed in place of the bytes they are.
 
-Place in flow: ``engine.script_api`` reads and edits for handlers, the recorder reads for log
-records. Only the lines of the field concerned are touched; all other octets stay as they came.
+Place in flow: ``engine.script_headers`` reads and edits for handlers,
+``engine.records.record_selection`` reads for log records. Only the lines of the field concerned
+are touched; all other octets stay as they came.
 
 Standard: RFC 5322 sections 2.2 and 3.6; RFC 2047.
 """

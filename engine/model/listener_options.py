@@ -1,7 +1,7 @@
 """Options of an SMTP listener: read from what a script wrote, layered per connection.
 
-Place in flow: ``engine.script_api`` reads them at ``init``; ``engine.receive.smtp_listener`` lays
-the ``peer``, ``via`` and ``get_listener_parameters`` layers over them for each connection.
+Place in flow: ``engine.script_api`` reads them at ``init``; ``engine.receive.smtp_session``
+lays the ``peer``, ``via`` and ``get_listener_parameters`` layers over them at its connection.
 
 Invariants: an unknown option or a wrong type raises when the options are read, not at a connection.
 """

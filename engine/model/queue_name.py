@@ -1,7 +1,7 @@
 """Queue names: ``[campaign:][tenant]@domain[!routing_domain]``, written and read in one place.
 
-Place in flow: admission names the queue of each message here; suspensions, metrics and the console
-read the parts back.
+Place in flow: ``engine.script_views.queue_name_of`` names the queue of each message here;
+admission, suspensions and the queues read the parts back.
 
 Invariants:
     * ``parse_queue_name(format_queue_name(...))`` gives the parts back, whatever the tenant holds:

@@ -1,7 +1,7 @@
 """The choice of an egress source: a smooth weighted round robin that starts anywhere.
 
-Place in flow: each scheduled queue holds one per pool; promotion asks it for an order of sources,
-tries them, and tells it which one took the message.
+Place in flow: ``ready_registry`` keeps one for each scheduled queue and pool; promotion asks it for
+an order of sources, tries them, and tells it which one took the message.
 
 Invariants:
     * Over a cycle each source gets its weight, spread evenly.

@@ -1,7 +1,7 @@
 """The content of a message off the wire: where it ends, what it may hold.
 
-Place in flow: ``engine.receive.smtp_session`` feeds blocks as they come; ``admission`` gets the
-content, dot-unstuffed, every line ended by CRLF.
+Place in flow: ``engine.receive.smtp_session_transaction`` feeds blocks as they come;
+``admission`` gets the content, dot-unstuffed, every line ended by CRLF.
 
 Invariants:
     * Only CRLF.CRLF ends DATA, whatever the line-ending policy: a bare LF never does (smuggling).

@@ -1,6 +1,6 @@
 """An SMTP listener: the socket, its limits, and the sessions that hang on it.
 
-Place in flow: ``engine.app`` starts one per declaration and hands each connection to an
+Place in flow: ``engine.declared`` starts one per declaration and hands each connection to an
 ``SmtpSession``.
 
 Invariants:

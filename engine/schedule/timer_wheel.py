@@ -1,6 +1,6 @@
 """Timers in constant time: entries by the tick in which they fall due.
 
-Place in flow: ``engine.schedule.promotion`` adds waiting messages and takes those that are due.
+Place in flow: ``engine.schedule.due_times`` adds waiting messages and takes those that are due.
 
 Invariants:
     * No entry comes out before its due time; it comes out at most one tick after it.

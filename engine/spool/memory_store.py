@@ -1,4 +1,7 @@
-"""A spool in memory, for tests; it passes the contract suite of the real one."""
+"""A spool in memory, for tests; it passes the contract suite of the real one.
+
+Place in flow: as ``engine.spool.disk_store``, in tests that are not about the disk.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Leases: counted, expiring permissions, such as the slot of an outgoing connection.
 
-Place in flow: ``engine.ready`` acquires the slots of a connection before a dispatcher starts; the
-dispatcher renews them as it goes and releases them at its end.
+Place in flow: ``engine.deliver.connection_slots`` acquires those of a connection for
+``engine.ready.ready_queue``, which renews them as the dispatcher goes and releases them at its end.
 
 Invariants:
     * Never more unexpired leases of a key than its limit allowed when each was acquired.

@@ -1,7 +1,7 @@
 """Rate limits by key: the port that every throttled stage asks, and its form in memory.
 
-Place in flow: ``schedule.promotion``, ``ready`` and ``deliver`` ask before a message or a
-connection goes; scripts ask through their throttles.
+Place in flow: ``engine.schedule.insert_throttle`` and ``engine.deliver.rate_gate`` ask before a
+message or a connection goes; scripts ask through their throttles.
 
 Invariants:
     * The key of a bucket includes its rate: changing a rate starts a fresh bucket.
