@@ -29,6 +29,7 @@ from . import encode as encode
 from . import fs as fs
 from . import http as http
 from . import mimepart as mimepart
+from . import redis as redis
 from . import regex_set_map as regex_set_map
 from . import secrets as secrets
 from . import serde as serde

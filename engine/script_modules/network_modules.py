@@ -24,6 +24,7 @@ from engine.script_modules.http_client import HttpClients
 from engine.script_modules.key_sources import KeySources
 from engine.script_modules.name_lookup import NameLookup
 from engine.script_modules.open_connections import OpenConnections, StartTask
+from engine.script_modules.redis_query import RedisConnections
 from engine.script_modules.request_signing import RequestSigning
 from engine.settings import Settings
 from policy.runtime import PolicyRuntime
@@ -69,11 +70,13 @@ class NetworkModules:
         self._lookup = NameLookup(ports.resolver)
         signing = RequestSigning(self.key_sources.load, ports.wall)
         self._http = HttpClients(self.connections, ports.resolver, ports.mono, signing.make)
+        self._redis = RedisConnections(self.connections)
 
     def expose(self, namespace: ScriptNamespace) -> None:
         """Make everything here importable by scripts."""
         self._lookup.expose(namespace)
         self._http.expose(namespace)
+        self._redis.expose(namespace)
 
     async def close(self) -> None:
         """Close every connection, at the stop of the node."""
