@@ -77,6 +77,7 @@ class Declared:
         self._has_disposition = False
         self.injection = HttpInjection(node.clock, self._admit, node.gate, node.memory.grow)
         self._one_at_a_time = asyncio.Lock()
+        self._is_ending = False
 
     @property
     def data_folders(self) -> tuple[Path, ...]:
@@ -84,7 +85,7 @@ class Declared:
         return self._last.data_folders if self._last is not None else ()
 
     async def carry_out(self, declarations: Declarations) -> None:
-        """Make the node as declared.
+        """Make the node as declared; once it ends nothing is opened any more.
 
         Raises:
             EngineError: At the first call only: something declared cannot be had.
@@ -108,6 +109,8 @@ class Declared:
                 self._reconcile_listeners,
                 self._reconcile_http,
             ):
+                if self._is_ending:
+                    return
                 try:
                     await step(declarations)
                 except (EngineError, OSError) as error:
@@ -349,21 +352,24 @@ class Declared:
 
     async def stop_listeners(self, deadline_s: float) -> None:
         """Take no new work; let what is under way finish."""
+        self._is_ending = True
         listeners = [*self.listeners.values(), *self._leaving]
         await asyncio.gather(*(one.drain(deadline_s, asyncio.sleep) for one in listeners))
 
     async def close(self) -> None:
         """Close HTTP, hooks and logs, in this order."""
-        for _, service in self.http.values():
-            await service.stop(CLOSE_S)
-        self.injection.close()
-        for _, sink, task in self.hooks.values():
-            await sink.drain()
-            task.cancel()
-        for log_sink in self.log_sinks.values():
-            lost = await log_sink.close(CLOSE_S)
-            if lost:
-                log.error("%d log records could not be written", lost)
+        # Behind a reload under way: what that opens has to be closed here.
+        async with self._one_at_a_time:
+            for _, service in self.http.values():
+                await service.stop(CLOSE_S)
+            self.injection.close()
+            for _, sink, task in self.hooks.values():
+                await sink.drain()
+                task.cancel()
+            for log_sink in self.log_sinks.values():
+                lost = await log_sink.close(CLOSE_S)
+                if lost:
+                    log.error("%d log records could not be written", lost)
 
 
 def _raise_all(failures: list[EngineError]) -> None:

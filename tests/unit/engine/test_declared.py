@@ -234,3 +234,31 @@ async def test_logs_stay_as_they_were_when_a_new_one_cannot_be_had(declared, tmp
     await declared.carry_out(logging_to("one", "three"))
     assert declared.log_sinks.keys() == {"one", "three"}
     assert before["two"] not in declared._node.recorder.sinks
+
+
+def with_logs(*folders: Any) -> Declarations:
+    made = declarations()
+    for folder in folders:
+        made.local_logs[str(folder)] = {"log_dir": str(folder)}
+    return made
+
+
+@pytest.mark.real_time
+async def test_what_a_reload_opens_during_the_stop_is_closed_by_it(declared, tmp_path):
+    await declared.carry_out(with_logs(tmp_path / "one"))
+
+    reload = asyncio.create_task(declared.carry_out(with_logs(tmp_path / "two")))
+    await asyncio.sleep(0)
+    await asyncio.gather(reload, declared.close())
+
+    assert not any(sink.writer._thread.is_alive() for sink in declared.log_sinks.values())
+
+
+@pytest.mark.real_time
+async def test_a_reload_after_the_stop_began_opens_nothing(declared, tmp_path):
+    await declared.carry_out(with_logs(tmp_path / "one"))
+    await declared.stop_listeners(0.1)
+
+    await declared.carry_out(with_logs(tmp_path / "two"))
+
+    assert declared.log_sinks.keys() == {str(tmp_path / "one")}
