@@ -41,7 +41,7 @@ from engine.deliver.tls_policy import BrokenTlsMemory
 from engine.deliver.work import Services
 from engine.dispatching import Dispatching
 from engine.dry_check import DryCheck
-from engine.helpers.script_helpers import ScriptHelpers
+from engine.helpers.script_helpers import HelperPorts, ScriptHelpers
 from engine.hooks import HOOKS
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
@@ -179,9 +179,10 @@ class Node:
         self.watcher = Watcher(self.runtime, interval_s=self.settings.reload_interval_s)
         self.dry_check = DryCheck(self.runtime, self.script_api)
         self.network = expose_network(self.namespace, self)
-        self.helpers = ScriptHelpers(
-            self.script_api, self.runtime, self.limiter, lambda: self.resolver
+        ports = HelperPorts(
+            self.clock.mono, self.supervisor.start, lambda: self.resolver, self.key_sources.load
         )
+        self.helpers = ScriptHelpers(self.script_api, self.runtime, self.limiter, ports)
         self.helpers.expose(self.namespace)
 
     # -- start --------------------------------------------------------------------------------
@@ -375,6 +376,7 @@ class Node:
         return started.inc, latency.observe
 
     def _policy_loaded(self) -> None:
+        self.helpers.begin(self.runtime.epoch)
         if hasattr(self, "declared"):
             self.supervisor.start(self.declared.carry_out(self.dry_check.declarations), "reconcile")
 

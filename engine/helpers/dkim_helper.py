@@ -17,7 +17,8 @@ Place in flow: ``dkim.setup([...])`` makes the signers; a script has a message s
 Invariants:
     * The domain of the From header decides, not that of the envelope.
     * What a domain says wins over ``base``, also where it says false.
-    * Every key that can be known has been read and tried before the policy loads.
+    * Every key that can be known has been read and tried before the policy loads. One in a Vault
+      is fetched when the policy takes effect; mail that comes before it is answered 451.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.base.dkim_signer import (
     SIGNER_OPTIONS,
@@ -38,6 +39,7 @@ from engine.base.dkim_signer import (
 from engine.helpers.helper_file import HelperData, find_file, shown
 from engine.helpers.helper_setup import part_of_caller, setting_up
 from engine.helpers.tenant_guard import from_domains
+from engine.helpers.vault_key_ring import VaultKey, VaultKeyRing
 from engine.model.address import normal_domain
 from engine.model.errors import ConfigurationError
 from engine.model.keyword_options import Option, choice, closest, list_of, text
@@ -51,7 +53,8 @@ NAME = "dkim"
 #: Where keys are looked for that no ``filename`` names: DOMAIN/SELECTOR.key below it.
 KEY_FOLDER = Path("/etc/cirrus/dkim")
 _TABLES = ("base", "domain", "signature")
-_VAULT = ("vault_mount", "vault_path_prefix")
+#: Where the keys lie in a Vault, below its mount.
+_VAULT_PREFIX = "dkim"
 
 
 class When(Enum):
@@ -108,43 +111,69 @@ class Recipe:
 
     Attributes:
         options: Those of the signer.
-        filename: The file of the key, if one is named.
+        filename: The file of the key, or its path in the Vault, if one is named.
         algorithm: The kind of key.
+        vault: Mount and prefix of the Vault that holds the key; None for files.
     """
 
     options: Mapping[str, Any]
-    filename: Path | None
+    filename: str | None
     algorithm: Algorithm
+    vault: tuple[str, str] | None
 
-    def make(self, signers: SignerRegistry, domain: str) -> DkimSigner:
+    def key_of(self, domain: str) -> VaultKey | str:
+        """Return where the key of a domain is."""
+        if self.vault is None:
+            return self.filename or str(KEY_FOLDER / domain / f"{self.selector}.key")
+        mount, prefix = self.vault
+        return VaultKey(mount, self.filename or f"{prefix}/{domain}/{self.selector}")
+
+    @property
+    def selector(self) -> str:
+        """Return the selector."""
+        return str(self.options["selector"])
+
+    def make(
+        self, signers: SignerRegistry, domain: str, key: str | Mapping[str, bytes]
+    ) -> DkimSigner:
         """Return the signer of a domain.
 
         Raises:
             ConfigurationError: The key cannot be used.
         """
-        selector = self.options["selector"]
-        key = self.filename or KEY_FOLDER / domain / f"{selector}.key"
         is_ed25519 = self.algorithm is Algorithm.ED25519
         make = signers.ed25519_signer if is_ed25519 else signers.rsa_sha256_signer
-        return make(domain=domain, key=str(key), **self.options)
+        return make(domain=domain, key=key, **self.options)
+
+
+class NamedRecipe(NamedTuple):
+    """A recipe and the domain it is for: a signer whose key has to be fetched."""
+
+    recipe: Recipe
+    domain: str
 
 
 class DkimTables:
     """The signers of one epoch."""
 
-    def __init__(self, data: HelperData, epoch: Epoch) -> None:
+    def __init__(self, data: HelperData, epoch: Epoch, keys: VaultKeyRing | None) -> None:
         self._epoch = epoch
+        self._keys = keys
         # Of the epoch alone: it is made in the thread that loads, and used in the loop's later.
         self._signers = SignerRegistry()
         self._domains: DomainMap = DomainMap()
-        self._additional: list[tuple[When, DkimSigner]] = []
+        self._additional: list[tuple[When, DkimSigner | NamedRecipe]] = []
+        #: The keys that are known to be wanted of a Vault.
+        self.vault_keys: list[VaultKey] = []
         for name in data.values.keys() - set(_TABLES):
             data.error(f"unknown table {name!r}{closest(name, _TABLES)}", name)
         self._base = data.read(("base",), data.table("base"), _BASE_OPTIONS)
-        for option in _VAULT:
-            if option in self._base:
-                text = f"base: {option}: keys in a vault cannot be had here; name files instead"
-                data.error(text, "base", option)
+        mount = self._base.get("vault_mount")
+        prefix = self._base.get("vault_path_prefix", _VAULT_PREFIX)
+        self._vault = None if mount is None else (mount, prefix)
+        if mount is None and "vault_path_prefix" in self._base:
+            text = "base: vault_path_prefix: there is no vault_mount, keys are taken from files"
+            data.warn(text, "base", "vault_path_prefix")
         self._read_domains(data)
         self._read_signatures(data)
         del self._epoch
@@ -173,7 +202,7 @@ class DkimTables:
                 self._domains[key] = recipe
 
     def _read_signatures(self, data: HelperData) -> None:
-        made: dict[str, tuple[When, DkimSigner | None]] = {}
+        made: dict[str, tuple[When, DkimSigner | NamedRecipe | None]] = {}
         for name, table in data.tables("signature"):
             path = ("signature", name)
             options = data.read(path, table, _SIGNATURE_OPTIONS)
@@ -209,20 +238,23 @@ class DkimTables:
             # One that does not fit has been told about.
             if name not in data.table(*path) and name not in data.table("base"):
                 data.error(f"{shown(path)}: {name} is missing, here and in base", *path)
-        if missing or any(option in self._base for option in _VAULT):
+        if missing:
             return None
         filename = given.get("filename")
-        return Recipe(
-            options,
-            None if filename is None else find_file(self._epoch, filename),
-            choice(Algorithm)(given.get("algo", Algorithm.SHA256)),
-        )
+        if filename is not None and self._vault is None:
+            filename = str(find_file(self._epoch, filename))
+        algorithm = choice(Algorithm)(given.get("algo", Algorithm.SHA256))
+        return Recipe(options, filename, algorithm, self._vault)
 
     def _signer(
         self, data: HelperData, path: tuple[str, ...], recipe: Recipe, domain: str
-    ) -> DkimSigner | None:
+    ) -> DkimSigner | NamedRecipe | None:
+        key = recipe.key_of(domain)
+        if isinstance(key, VaultKey):
+            self.vault_keys.append(key)
+            return NamedRecipe(recipe, domain)
         try:
-            return recipe.make(self._signers, domain)
+            return recipe.make(self._signers, domain, key)
         except (ConfigurationError, ValueError, TypeError) as error:
             data.error(f"{shown(path)}: {str(error).partition(': ')[2]}", *path, "filename")
             return None
@@ -234,20 +266,33 @@ class DkimTables:
         domain = _from_domain(msg)
         found = self._domains.get(domain)
         if isinstance(found, Recipe):
-            found = found.make(self._signers, domain)
+            found = NamedRecipe(found, domain)
         if found is not None:
-            msg.dkim_sign(found)
+            msg.dkim_sign(self._made(found))
         for when, signer in self._additional:
             if found is None or when is When.ALWAYS:
-                msg.dkim_sign(signer)
+                msg.dkim_sign(self._made(signer))
+
+    def _made(self, signer: DkimSigner | NamedRecipe) -> DkimSigner:
+        if isinstance(signer, DkimSigner):
+            return signer
+        recipe, domain = signer
+        key = recipe.key_of(domain)
+        if isinstance(key, str):
+            return recipe.make(self._signers, domain, key)
+        octets = self._keys.find(key) if self._keys is not None else None
+        if octets is None:
+            reject(451, "4.7.5 the key to sign with is not at hand yet")
+            raise AssertionError("a refusal does not return")
+        return recipe.make(self._signers, domain, {"key_data": octets})
 
 
 def _try_key(data: HelperData, path: tuple[str, ...], recipe: Recipe) -> None:
     """Read the key that all domains of a wildcard share; without a file, each has its own."""
-    if recipe.filename is None:
+    if recipe.filename is None or recipe.vault is not None:
         return
     try:
-        recipe.make(SignerRegistry(), "any.example")
+        recipe.make(SignerRegistry(), "any.example", recipe.filename)
     except (ConfigurationError, ValueError, TypeError) as error:
         data.error(f"{shown(path)}: {str(error).partition(': ')[2]}", *path, "filename")
 
@@ -264,29 +309,44 @@ def _from_domain(msg: MessageView) -> str:
     raise AssertionError("a refusal does not return")
 
 
-def setup(files: Any) -> None:
-    """Make the signers that some files define, for ``dkim.sign(msg)``.
+class DkimHelper:
+    """``helpers.dkim`` of a node.
 
     Args:
-        files: Names of TOML or JSON files, or tables; later ones override.
+        keys: Has the keys of a Vault; None where scripts are only checked.
     """
-    with setting_up(NAME) as call:
-        if call is not None:
-            call.keep(NAME, DkimTables(call.read(files), call.epoch))
 
+    def __init__(self, keys: VaultKeyRing | None = None) -> None:
+        self._keys = keys
 
-def sign(msg: MessageView) -> None:
-    """Have a message signed for the domain of its From header, and by additional signatures.
+    def setup(self, files: Any) -> None:
+        """Make the signers that some files define, for ``dkim.sign(msg)``.
 
-    Call it last in message_received: what changes a message afterwards breaks the signature.
-    """
-    if not isinstance(msg, MessageView):
-        raise TypeError("wants the message of the event")
-    tables: DkimTables = part_of_caller(NAME)
-    tables.sign(msg)
+        Args:
+            files: Names of TOML or JSON files, or tables; later ones override.
+        """
+        with setting_up(NAME) as call:
+            if call is not None:
+                call.keep(NAME, DkimTables(call.read(files), call.epoch, self._keys))
 
+    @staticmethod
+    def sign(msg: MessageView) -> None:
+        """Have a message signed for the domain of its From header, and by additional signatures.
 
-def expose_dkim_helper(namespace: ScriptNamespace) -> None:
-    """Make ``helpers.dkim`` importable by scripts."""
-    for function in (setup, sign):
-        namespace.expose(function.__name__, function, module=f"helpers.{NAME}")
+        Call it last in message_received: what changes a message afterwards breaks the signature.
+        """
+        if not isinstance(msg, MessageView):
+            raise TypeError("wants the message of the event")
+        tables: DkimTables = part_of_caller(NAME)
+        tables.sign(msg)
+
+    def begin(self, epoch: Epoch) -> None:
+        """Fetch the keys that an epoch wants; it has just become the current one."""
+        tables: DkimTables | None = epoch.native.parts.get(NAME)
+        if tables is not None and self._keys is not None:
+            self._keys.fetch(tables.vault_keys)
+
+    def expose(self, namespace: ScriptNamespace) -> None:
+        """Make it importable by scripts."""
+        for function in (self.setup, self.sign):
+            namespace.expose(function.__name__, function, module=f"helpers.{NAME}")

@@ -10,9 +10,10 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from engine.helpers.dkim_helper import expose_dkim_helper
+from engine.helpers.dkim_helper import DkimHelper
 from engine.helpers.json_post import JsonPost
 from engine.helpers.listener_domain_helper import expose_listener_domains
 from engine.helpers.log_hook_helper import LogHookHelper
@@ -20,14 +21,33 @@ from engine.helpers.policy_utils_helper import expose_policy_utils
 from engine.helpers.queue_helper import QueueHelper, TakeRates
 from engine.helpers.rollup_helper import Rollup
 from engine.helpers.source_helper import expose_sources
+from engine.helpers.vault_key_ring import LoadSecret, StartTask, VaultKeyRing
 from engine.route.dns_resolver import DnsResolver
 from engine.script_api import ScriptApi
+from policy.epoch import Epoch
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
 
 
 def _no_resolver() -> DnsResolver:
     raise RuntimeError("scripts are only checked here, nothing is looked up")
+
+
+@dataclass(frozen=True, slots=True)
+class HelperPorts:
+    """What helpers need of a node that runs; without one, scripts can only be checked.
+
+    Attributes:
+        mono: Monotonic time in seconds.
+        start: Runs a coroutine as a supervised task.
+        resolver: The resolver of the node as it is now.
+        load_secret: Reads a key source.
+    """
+
+    mono: Callable[[], float]
+    start: StartTask
+    resolver: Callable[[], DnsResolver]
+    load_secret: LoadSecret
 
 
 class ScriptHelpers:
@@ -37,7 +57,7 @@ class ScriptHelpers:
         api: Takes what helpers declare.
         runtime: Calls functions of scripts.
         rates: Counts the rates of tenants and campaigns.
-        resolver: Port: the resolver of the node as it is now.
+        ports: What a node that runs has to give.
     """
 
     def __init__(
@@ -45,13 +65,15 @@ class ScriptHelpers:
         api: ScriptApi,
         runtime: PolicyRuntime,
         rates: TakeRates,
-        resolver: Callable[[], DnsResolver] = _no_resolver,
+        ports: HelperPorts | None = None,
     ) -> None:
         call: Callable[..., Any] = runtime.call_function_nowait
         self._poster = JsonPost()
         self._queues = QueueHelper(rates)
         self._log_hooks = LogHookHelper(api, call, self._poster)
-        self._rollup = Rollup(resolver)
+        self._rollup = Rollup(ports.resolver if ports else _no_resolver)
+        keys = VaultKeyRing(ports.load_secret, ports.start, ports.mono) if ports else None
+        self._dkim = DkimHelper(keys)
 
     def expose(self, namespace: ScriptNamespace) -> None:
         """Make the helpers importable by scripts."""
@@ -60,8 +82,12 @@ class ScriptHelpers:
         self._rollup.expose(namespace)
         expose_sources(namespace)
         expose_listener_domains(namespace)
-        expose_dkim_helper(namespace)
+        self._dkim.expose(namespace)
         expose_policy_utils(namespace)
+
+    def begin(self, epoch: Epoch) -> None:
+        """Do what an epoch wants done when it has become the current one."""
+        self._dkim.begin(epoch)
 
     async def close(self) -> None:
         """Close connections, at the stop of the node."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from engine.base.clock import Clock
 from engine.dry_check import DryCheck
-from engine.helpers.script_helpers import ScriptHelpers
+from engine.helpers.script_helpers import HelperPorts, ScriptHelpers
 from engine.hooks import HOOKS
+from engine.model.errors import ConfigurationError
 from engine.model.message import Message, new_spool_id
 from engine.policy_check import check_policy
 from engine.route.dns_resolver import DnsResolver
@@ -25,7 +26,8 @@ from policy.testing import ManualTime
 IMPORTS = (
     "import mta\n"
     "from mta import on\n"
-    "from helpers import (dkim, listener_domains, log_hooks, policy_utils, queues, rollup, sources)\n"
+    "from helpers import "
+    "dkim, listener_domains, log_hooks, policy_utils, queues, rollup, sources\n"
 )
 INIT = '\n@on("init")\ndef init():\n    mta.define_spool(path="/nowhere")\n'
 
@@ -36,6 +38,8 @@ class HelperWorld:
     Attributes:
         time: The monotonic clock.
         reports: What the runtime said.
+        secrets: Of the Vault, by mount and path.
+        tasks: What was begun beside the mail.
     """
 
     def __init__(self, folder: Path, zones: list[str] | None = None) -> None:
@@ -53,8 +57,24 @@ class HelperWorld:
         )
         self.dry_check = DryCheck(self.runtime, self.api)
         resolver = DnsResolver(clock=self.time, zones=zones or [], servfail=["bad.test"])
-        self.helpers = ScriptHelpers(self.api, self.runtime, limiter, lambda: resolver)
+        self.secrets: dict[str, bytes] = {}
+        self.tasks: list[Any] = []
+        ports = HelperPorts(
+            self.time, lambda task, _name: self.tasks.append(task), lambda: resolver, self._secret
+        )
+        self.helpers = ScriptHelpers(self.api, self.runtime, limiter, ports)
         self.helpers.expose(namespace)
+
+    async def _secret(self, source: Mapping[str, str]) -> bytes:
+        try:
+            return self.secrets[f"{source['vault_mount']}/{source['vault_path']}"]
+        except KeyError:
+            raise ConfigurationError("no such secret") from None
+
+    async def run_tasks(self) -> None:
+        """Do what was begun beside the mail."""
+        while self.tasks:
+            await self.tasks.pop(0)
 
     def write(self, script: str, files: Mapping[str, str] | None = None) -> None:
         """Write a script (line 4 is its first) and its data files."""
@@ -72,6 +92,7 @@ class HelperWorld:
         """
         self.write(script, files)
         self.runtime.swap(self.runtime.load(self.path, dry_check=self.dry_check))
+        self.helpers.begin(self.runtime.epoch)
 
     def check(self, script: str, files: Mapping[str, str] | None = None) -> list[str]:
         """Return what ``cirrus check`` says, with the names of files only."""
