@@ -19,14 +19,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections import deque
 
 from engine.deliver.attempt import RecipientOutcome, TransactionResult
 from engine.deliver.connector import LocalResourceError, SourceUnplumbedError
 from engine.deliver.dot_stuffing import ready_content
-from engine.deliver.hand import Hand
-from engine.deliver.rate_gate import RateGate
+from engine.deliver.outgoing_session import OutgoingSession
 from engine.deliver.smtp_client import SmtpClient
 from engine.deliver.verdict import judge_reply
 from engine.deliver.work import Services, Work
@@ -96,25 +94,16 @@ class _Delivery:
         return [RecipientOutcome(one, reply, "", Disposition.DEFERRED) for one in todo]
 
 
-class SmtpDispatcher:
+class SmtpDispatcher(OutgoingSession):
     """Carries messages of one ready queue over one connection at a time."""
 
     def __init__(self, work: Work, services: Services) -> None:
-        self._work = work
-        self._services = services
-        self._hand = Hand(services)
-        self._gate = RateGate(work, services, self._enter)
+        super().__init__(work, services)
         self._client: SmtpClient | None = None
         self._candidates: deque[Candidate] | None = None
         self._current: Candidate | None = None
         self._delivery: _Delivery | None = None
         self._delivered = 0
-        self.session_id = str(uuid.uuid4())
-        self.started_mono = services.clock.mono()
-        self.phase = "Starting"
-        #: Set by who ends the session because it comes no further.
-        self.is_stuck = False
-        self._entered_mono = self.started_mono
         self._trouble: list[str] = []
 
     @property
@@ -122,15 +111,6 @@ class SmtpDispatcher:
         """Return when the session last came further: by a step, a reply, or data that left."""
         client = self._client
         return max(self._entered_mono, client.progress_mono if client is not None else 0.0)
-
-    @property
-    def watchdog_s(self) -> float:
-        """Return how long the session may come no further, seconds."""
-        return self._work.path.watchdog_s
-
-    def _enter(self, phase: str) -> None:
-        self.phase = phase
-        self._entered_mono = self._services.clock.mono()
 
     async def run(self) -> None:
         """Work until there is nothing left to do; never raises but for cancellation."""

@@ -18,7 +18,6 @@ import logging
 import os
 import re
 import socket
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.deliver.attempt import RecipientOutcome
-from engine.deliver.hand import Hand
-from engine.deliver.rate_gate import RateGate
+from engine.deliver.outgoing_session import OutgoingSession
 from engine.deliver.work import Services, Work
 from engine.model.address import parse_address
 from engine.model.circumstances import Circumstances
@@ -149,28 +147,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class MaildirDispatcher:
+class MaildirDispatcher(OutgoingSession):
     """Writes messages of one ready queue into maildirs."""
 
     def __init__(self, work: Work, services: Services) -> None:
-        self._work = work
-        self._services = services
-        self._hand = Hand(services)
-        self._gate = RateGate(work, services, self._enter)
+        super().__init__(work, services)
         self._stored: list[RecipientOutcome] = []
-        self.session_id = str(uuid.uuid4())
-        self.started_mono = self.progress_mono = services.clock.mono()
-        self.phase = "Starting"
-        self.is_stuck = False
-
-    @property
-    def watchdog_s(self) -> float:
-        """Return how long the session may come no further, seconds."""
-        return self._work.path.watchdog_s
-
-    def _enter(self, phase: str) -> None:
-        self.phase = phase
-        self.progress_mono = self._services.clock.mono()
 
     async def run(self) -> None:
         """Work until there is nothing left to do; never raises but for cancellation."""

@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import uuid
 from typing import Any
 
 from engine.deliver.attempt import RecipientOutcome
-from engine.deliver.hand import Hand
-from engine.deliver.rate_gate import RateGate
+from engine.deliver.outgoing_session import OutgoingSession
 from engine.deliver.work import Services, Work
 from engine.model.circumstances import Circumstances
 from engine.model.disposition import Disposition
@@ -37,29 +35,13 @@ ANSWER_MAX = 4096
 _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
-class ScriptDispatcher:
+class ScriptDispatcher(OutgoingSession):
     """Hands messages of one ready queue to the script's sender."""
 
     def __init__(self, work: Work, services: Services) -> None:
-        self._work = work
-        self._services = services
-        self._hand = Hand(services)
-        self._gate = RateGate(work, services, self._enter)
+        super().__init__(work, services)
         self._delivered = 0
         self._over = False
-        self.session_id = str(uuid.uuid4())
-        self.started_mono = self.progress_mono = services.clock.mono()
-        self.phase = "Starting"
-        self.is_stuck = False
-
-    @property
-    def watchdog_s(self) -> float:
-        """Return how long the session may come no further, seconds."""
-        return self._work.path.watchdog_s
-
-    def _enter(self, phase: str) -> None:
-        self.phase = phase
-        self.progress_mono = self._services.clock.mono()
 
     async def run(self) -> None:
         """Work until there is nothing left to do; never raises but for cancellation."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,8 +126,8 @@ class Session:
 
     watchdog_s = 60.0
 
-    def __init__(self, phase: str, progress_mono: float) -> None:
-        self.phase, self.progress_mono = phase, progress_mono
+    def __init__(self, phase: str, progress_mono: float = 0.0, shutdown_s: float = 1200.0) -> None:
+        self.phase, self.progress_mono, self.shutdown_s = phase, progress_mono, shutdown_s
         self.is_stuck = False
 
 
@@ -155,7 +154,7 @@ async def test_a_stop_waits_for_the_message_under_way_only(world):
     made = dispatching(world)
     busy = world.supervisor.start(asyncio.sleep(5), "busy")
     idle = world.supervisor.start(asyncio.sleep(3600), "idle")
-    made.dispatchers = {busy: SimpleNamespace(phase="DeliveringMessage"), idle: Session("Idle", 0)}
+    made.dispatchers = {busy: Session("DeliveringMessage"), idle: Session("Idle")}
     for task in (busy, idle):
         task.add_done_callback(lambda done: made.dispatchers.pop(done, None))
     began = world.clock.mono()
@@ -169,9 +168,27 @@ async def test_a_stop_waits_for_the_message_under_way_only(world):
 async def test_a_stop_waits_no_longer_than_it_may(world):
     made = dispatching(world)
     busy = world.supervisor.start(asyncio.sleep(3600), "busy")
-    made.dispatchers = {busy: SimpleNamespace(phase="DeliveringMessage")}
+    made.dispatchers = {busy: Session("DeliveringMessage")}
     busy.add_done_callback(lambda done: made.dispatchers.pop(done, None))
 
     await made.end_all(10.0)
 
     assert busy.cancelled()
+
+
+async def test_a_path_with_less_patience_than_the_node_cuts_its_sessions_short(world):
+    made = dispatching(world)
+    patient = world.supervisor.start(asyncio.sleep(5), "patient")
+    short = world.supervisor.start(asyncio.sleep(3600), "short")
+    made.dispatchers = {
+        patient: Session("DeliveringMessage"),
+        short: Session("DeliveringMessage", shutdown_s=2.0),
+    }
+    for task in (patient, short):
+        task.add_done_callback(lambda done: made.dispatchers.pop(done, None))
+    began = world.clock.mono()
+
+    await made.end_all(30.0)
+
+    assert short.cancelled() and not patient.cancelled()
+    assert 4 < world.clock.mono() - began < 10
