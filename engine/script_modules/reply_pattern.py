@@ -20,7 +20,7 @@ from policy.errors import LimitExceededError
 CHARACTERS_MAX = 16_384
 _LETTER_BASE64_MIN = 16
 
-_EMAIL = re2.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+")
+_EMAIL = re2.compile(r"[A-Za-z0-9.!#$%&'*+/?^_`{|}~-]+@(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+")
 _UUID = re2.compile(
     r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"
 )
@@ -35,7 +35,8 @@ _TIMESTAMP = re2.compile(
 _WORD = re2.compile(r"[^\s\[\](){}<>,;\"']+")
 _NUMBER = re2.compile(r"[0-9]+(?:\.[0-9]+){0,2}\z")
 _HEXADECIMAL = re2.compile(r"[0-9a-fA-F]{8,}\z")
-_BASE64 = re2.compile(r"[A-Za-z0-9+/_-]+={0,2}\z")
+_BASE64 = re2.compile(r"[A-Za-z0-9+/_.-]+={0,2}\z")
+_PART_ENDS = re2.compile(r"[-/_.]")
 _ENDS = ".:!?"
 
 
@@ -62,9 +63,10 @@ def _token(word: str) -> str:
 
 
 def _judge(word: str) -> str:
-    left, equals, right = word.partition("=")
-    if equals and right.strip("="):
-        return f"{left}={_judge(right)}"
+    # What stands before the last "=" names what follows; one at the end is padding.
+    named = word.rstrip("=").rfind("=") + 1
+    if named:
+        return word[:named] + _judge(word[named:])
     if _is_address(word):
         return "{ipaddr}"
     if word.isalpha() and not _is_mixed(word):
@@ -73,18 +75,8 @@ def _judge(word: str) -> str:
         return "{timestamp}" if len(word) in (10, 13) and word[0] == "1" else word
     if _HEXADECIMAL.match(word) and any(letter.isdigit() for letter in word):
         return "{hash}"
-    if "-" in word or "/" in word or "_" in word:
-        return _judge_parts(word)
-    if _BASE64.match(word) and _is_code(word):
-        return "{base64}"
-    return word
-
-
-def _judge_parts(word: str) -> str:
-    """Judge an identifier made of several: one part that is no word makes it one token."""
-    mark = next(letter for letter in "-/_" if letter in word)
-    parts = [part for part in word.split(mark) if part]
-    if _BASE64.match(word) and any(_is_code(part) for part in parts):
+    # One part that is no word makes a token of an identifier made of several.
+    if _BASE64.match(word) and any(map(_is_code, _PART_ENDS.split(word))):
         return "{base64}"
     return word
 

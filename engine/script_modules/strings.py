@@ -68,8 +68,9 @@ class Templates:
             raise TypeError("context: wants a dict")
         budget = caller_budget()
         variables = copy_plain(dict(context), budget).value
-        render = self._find(source, str(dialect), name.lower().endswith((".html", ".htm")))
+        is_html = name.lower().endswith((".html", ".htm"))
         try:
+            render = self._find(source, str(dialect), is_html)
             text = render(variables, max(0.001, budget.left_ns() / 1e9))
         except ValueError as error:
             budget.check()
@@ -139,7 +140,9 @@ def wrap(text: str, soft: int = 75, hard: int = 900) -> str:
         raise LimitExceededError(f"more than {WRAPPED_CHARACTERS_MAX} characters are too many")
     caller_budget().afford(len(text) * NS_PER_WRAPPED_CHARACTER)
     lines: list[str] = []
-    for line in textwrap.wrap(text, soft, break_long_words=False, break_on_hyphens=False):
+    for line in textwrap.wrap(
+        text, soft, break_long_words=False, break_on_hyphens=False, expand_tabs=False
+    ):
         lines += [line[start : start + hard] for start in range(0, len(line), hard)]
     return "\r\n\t".join(lines)
 

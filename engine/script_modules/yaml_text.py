@@ -6,8 +6,8 @@ Invariants:
     * ``no``, ``on``, ``12:30``, ``0123`` and dates are text or plain numbers, not truth values,
       sexagesimals, octals or dates: a country code stays one.
     * No tag makes an object; a key that stands twice is an error.
-    * Merging (``<<``) makes no table larger than ``MERGED_MAX``, so that a few lines cannot make a
-      huge value.
+    * Merging (``<<``) makes at most ``MERGED_MAX`` values of a text, so that a few lines cannot
+      make a huge one. It is done here: the package lets the first of two merged values win (6.0.4).
 
 Standard: YAML 1.2.2, core schema.
 """
@@ -20,7 +20,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-MERGED_MAX = 10_000
+MERGED_MAX = 100_000
+_MERGE = "tag:yaml.org,2002:merge"
+#: What there is in the core schema.
+_KINDS = frozenset({"null", "bool", "int", "float", "str", "seq", "map"})
 _RESOLVED = (
     ("tag:yaml.org,2002:bool", r"(?:true|True|TRUE|false|False|FALSE)\Z", "tTfF"),
     ("tag:yaml.org,2002:int", r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z", "-+0123456789"),
@@ -31,7 +34,7 @@ _RESOLVED = (
         "-+0123456789.",
     ),
     ("tag:yaml.org,2002:null", r"(?:~|null|Null|NULL|)\Z", "~nN"),
-    ("tag:yaml.org,2002:merge", r"(?:<<)\Z", "<"),
+    (_MERGE, r"(?:<<)\Z", "<"),
 )
 
 
@@ -77,6 +80,8 @@ def _yaml() -> _Yaml:
             return package.load(text, Loader=loader)
         except (package.YAMLError, RecursionError) as error:
             raise YamlError(_explained(error)) from None
+        except (ValueError, KeyError):
+            raise YamlError("a value does not fit its tag") from None
 
     def make(value: Any) -> str:
         try:
@@ -91,7 +96,8 @@ def _yaml() -> _Yaml:
 def _explained(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or str(error) or "is nested too deeply"
-    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)
+    text = " ".join(str(problem).split())
+    return f"line {mark.line + 1}: {text}" if mark is not None else text
 
 
 def _loader(package: Any) -> type:
@@ -102,20 +108,54 @@ def _loader(package: Any) -> type:
 
         yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
+        yaml_constructors: dict[str | None, Any] = {  # noqa: RUF012
+            tag: construct
+            for tag, construct in base.yaml_constructors.items()
+            if tag is None or tag.rpartition(":")[2] in _KINDS
+        }
+
         def __init__(self, stream: Any) -> None:
             super().__init__(stream)
-            self._looked_at: dict[int, Any] = {}
+            self._flattened: dict[int, Any] = {}
+            self._merged = 0
 
         def flatten_mapping(self, node: Any) -> None:
-            # Called for each table before it is made, and for what it merges in before that.
-            if id(node) not in self._looked_at:
-                self._looked_at[id(node)] = node
-                _refuse_twice(package, node)
-            super().flatten_mapping(node)
-            if len(node.value) > MERGED_MAX:
-                raise package.constructor.ConstructorError(
-                    None, None, "merging makes this table too large", node.start_mark
-                )
+            """Merge what ``<<`` names into a table; what stands in the table itself wins."""
+            if id(node) in self._flattened:
+                return
+            self._flattened[id(node)] = node
+            own, merged = dict[Any, Any](), dict[Any, Any]()
+            for key, value in node.value:
+                if key.tag == _MERGE:
+                    self._merge(node, value, merged)
+                    continue
+                name = _identity(key)
+                if name in own:
+                    raise self._error(f"the key {key.value!r} stands twice", key)
+                own[name] = (key, value)
+            node.value = [pair for name, pair in merged.items() if name not in own]
+            node.value += own.values()
+
+        def _merge(self, node: Any, value: Any, merged: dict[Any, Any]) -> None:
+            sources = value.value if isinstance(value, package.SequenceNode) else [value]
+            for source in sources:
+                if not isinstance(source, package.MappingNode):
+                    raise self._error("<< wants a table or a list of tables", node)
+                self.flatten_mapping(source)
+                self._merged += len(source.value)
+                if self._merged > MERGED_MAX:
+                    raise self._error("merging makes too many values", node)
+                for pair in source.value:
+                    # A table that merges itself is still being looked at here.
+                    if pair[0].tag != _MERGE:
+                        merged.setdefault(_identity(pair[0]), pair)
+
+        @staticmethod
+        def _error(text: str, node: Any) -> Exception:
+            error: Exception = package.constructor.ConstructorError(
+                None, None, text, node.start_mark
+            )
+            return error
 
     for tag, pattern, first in _RESOLVED:
         Loader.add_implicit_resolver(tag, re.compile(pattern), [*first])
@@ -126,16 +166,9 @@ def _loader(package: Any) -> type:
     return Loader
 
 
-def _refuse_twice(package: Any, node: Any) -> None:
-    keys: set[tuple[str, str]] = set()
-    for key, _ in node.value:
-        if not isinstance(key, package.ScalarNode) or key.tag.endswith(":merge"):
-            continue
-        if (key.tag, key.value) in keys:
-            raise package.constructor.ConstructorError(
-                None, None, f"the key {key.value!r} stands twice", key.start_mark
-            )
-        keys.add((key.tag, key.value))
+def _identity(key: Any) -> Any:
+    """Return what makes two keys the same: kind and text of a scalar."""
+    return (key.tag, key.value) if isinstance(key.value, str) else id(key)
 
 
 def _construct_int(loader: Any, node: Any) -> int:

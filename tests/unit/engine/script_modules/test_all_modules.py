@@ -1,0 +1,78 @@
+"""All modules together: nothing of the engine is within a script's reach."""
+
+from __future__ import annotations
+
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+
+import pytest
+
+from engine.base.clock import Clock
+from engine.script_modules.all_modules import ModuleNeeds, expose_modules
+from policy.errors import PolicyLoadError
+from policy.script_api import ScriptNamespace
+from tests.fakes.pure_modules import expose_pure_modules
+
+PLAIN = (str, int, float, bytes, bool, type(None))
+#: What scripts get from the modules, made by a script.
+OBJECTS = [
+    "mta.domain_map.new({'a': 1})",
+    "mta.cidr.make_map({'10.0.0.0/8': 1})",
+    "mta.regex_set_map.new({'a': 1})",
+    "mta.digest.sha256('x')",
+    "mta.uuid.new_v7()",
+    "mta.time.start_timer('x')",
+    "mta.counter_series.define(name='n', num_buckets=1, bucket_size=1)",
+    "mta.make_counter('c')",
+    "mta.memoize(lambda: 1, name='m', ttl=1, capacity=1)",
+    "mta.fs.open('init.py')",
+]
+
+
+def reachable(value) -> dict[str, object]:
+    return {name: getattr(value, name) for name in dir(value) if not name.startswith("_")}
+
+
+def test_modules_offer_functions_only():
+    namespace = ScriptNamespace()
+    expose_pure_modules(namespace)
+
+    for module in namespace.modules().values():
+        for name, value in vars(module).items():
+            if not name.startswith("_"):
+                assert isinstance(value, FunctionType | MethodType | ModuleType), name
+
+
+@pytest.mark.parametrize("expression", OBJECTS)
+def test_an_object_for_scripts_shows_plain_values_and_methods(host, expression):
+    kept = []
+    host.runtime._namespace.expose("keep", kept.append)
+    host.load(f"mta.keep({expression})")
+
+    shown = reachable(kept[0])
+    odd = {
+        name: value
+        for name, value in shown.items()
+        if not isinstance(value, (*PLAIN, MethodType, BuiltinFunctionType))
+    }
+    assert odd == {}
+
+
+@pytest.mark.parametrize("expression", OBJECTS)
+def test_an_object_for_scripts_takes_no_attributes(host, expression):
+    with pytest.raises(PolicyLoadError, match="cannot be set"):
+        host.load(f"({expression}).anything = 1")
+
+
+def test_what_is_not_told_where_templates_are_rendered_says_so(host):
+    namespace = ScriptNamespace()
+    needs = ModuleNeeds(
+        clock=Clock(),
+        metrics=host.metrics,
+        runtime=host.runtime,
+        folder=lambda: host.folder,
+        warn=host.warned.append,
+    )
+    expose_modules(namespace, needs)
+
+    with pytest.raises(ValueError, match="templates are not available here"):
+        namespace.modules()["mta.string"].eval_template("x", "y", {})
