@@ -8,7 +8,8 @@ itself at each connection (0.2 ms) and reads line by line (docs/decisions/0003).
 
 Invariants:
     * Input is bounded: beyond ``INPUT_MAX`` the socket is not read.
-    * A wait for input, for the client to read its replies or for a verdict ends at its deadline.
+    * A wait for input, for the client to read its replies or for a verdict ends at its deadline;
+      the last replies have one too.
     * A client that is gone is seen at the next wait; what it finished is still carried out.
 """
 
@@ -48,6 +49,7 @@ class SmtpStream(SMTP):
         self._writable: asyncio.Future[None] | None = None
         self._verdict: asyncio.Future[Any] | None = None
         self._gone = False
+        self._is_closed = False
         self._eof = False
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -72,6 +74,8 @@ class SmtpStream(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         """Note that the client is gone."""
         self._gone = True
+        if self._is_closed and self._timer is not None:
+            self._timer.cancel()
         self._wake()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
@@ -198,12 +202,16 @@ class SmtpStream(SMTP):
         await self.flush()
 
     def close(self) -> None:
-        """Send what is left and close."""
+        """Send what is left and close; a client that does not take it is dropped after its time."""
         if self._timer is not None:
             self._timer.cancel()
         if self._out and not self._gone:
             self.transport.write(b"".join(self._out))
         self.transport.close()
+        if self.transport.get_write_buffer_size():
+            # The session is over and no longer counted: nobody else would ever end this.
+            self._timer = self.loop.call_later(self.client_timeout_s, self.transport.abort)
+            self._is_closed = True
 
     def abort(self) -> None:
         """Drop the connection."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +58,49 @@ def test_segments_do_not_matter(octets, step):
     while (line := whole.next_line(LIMIT)) is not None:
         at_once.append(line)
     assert at_once == lines(octets, 1)
+
+
+class FullTransport:
+    """A transport whose peer takes nothing."""
+
+    def __init__(self) -> None:
+        self.aborted_after_s: float | None = None
+        self._began_s = asyncio.get_running_loop().time()
+        self._unsent = 0
+
+    def write(self, octets: bytes) -> None:
+        self._unsent += len(octets)
+
+    def get_write_buffer_size(self) -> int:
+        return self._unsent
+
+    def close(self) -> None:
+        """Linger: there is something to send."""
+
+    def abort(self) -> None:
+        self.aborted_after_s = asyncio.get_running_loop().time() - self._began_s
+
+
+def closed_stream(last_words: bytes) -> tuple[SmtpStream, FullTransport]:
+    stream, transport = SmtpStream(), FullTransport()
+    stream.transport = transport
+    stream.queue_output(last_words)
+    stream.close()
+    return stream, transport
+
+
+async def test_a_client_that_does_not_take_the_last_reply_is_dropped_after_its_time():
+    _stream, transport = closed_stream(b"221 closing\r\n")
+
+    await asyncio.sleep(SmtpStream.client_timeout_s + 1)
+
+    assert transport.aborted_after_s == pytest.approx(SmtpStream.client_timeout_s, abs=1)
+
+
+async def test_a_client_that_took_the_last_reply_and_left_is_forgotten():
+    stream, transport = closed_stream(b"221 closing\r\n")
+
+    stream.connection_lost(None)
+    await asyncio.sleep(SmtpStream.client_timeout_s + 1)
+
+    assert transport.aborted_after_s is None
