@@ -26,6 +26,7 @@ from engine.script_modules.name_lookup import NameLookup
 from engine.script_modules.open_connections import OpenConnections, StartTask
 from engine.script_modules.redis_query import RedisConnections
 from engine.script_modules.request_signing import RequestSigning
+from engine.script_modules.sqlite_file import SqliteFiles
 from engine.settings import Settings
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
@@ -71,16 +72,19 @@ class NetworkModules:
         signing = RequestSigning(self.key_sources.load, ports.wall)
         self._http = HttpClients(self.connections, ports.resolver, ports.mono, signing.make)
         self._redis = RedisConnections(self.connections)
+        self._sqlite = SqliteFiles(self.connections, ports.folders, ports.mono)
 
     def expose(self, namespace: ScriptNamespace) -> None:
         """Make everything here importable by scripts."""
         self._lookup.expose(namespace)
         self._http.expose(namespace)
         self._redis.expose(namespace)
+        self._sqlite.expose(namespace)
 
     async def close(self) -> None:
         """Close every connection, at the stop of the node."""
         await self.connections.close()
+        self._sqlite.close()
 
 
 class _Tasks(Protocol):
