@@ -21,9 +21,6 @@ async def world(tmp_path):
     (tmp_path / "policy").mkdir()
     async with script_world(tmp_path / "policy") as made:
         yield made
-    assert not [
-        one for one in threading.enumerate() if one.name.startswith("sqlite") and one.daemon
-    ]
 
 
 async def test_rows_come_as_values_tables_or_a_count(world):
