@@ -157,13 +157,17 @@ def _loader(package: Any) -> type:
             )
             return error
 
+    return _with_core_schema(Loader)
+
+
+def _with_core_schema(loader: Any) -> type:
     for tag, pattern, first in _RESOLVED:
-        Loader.add_implicit_resolver(tag, re.compile(pattern), [*first])
-    Loader.yaml_implicit_resolvers.setdefault("", []).append(
-        ("tag:yaml.org,2002:null", re.compile(r"\Z"))
-    )
-    Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
-    return Loader
+        loader.add_implicit_resolver(tag, re.compile(pattern), [*first])
+    empty = ("tag:yaml.org,2002:null", re.compile(r"\Z"))
+    loader.yaml_implicit_resolvers.setdefault("", []).append(empty)
+    loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+    made: type = loader
+    return made
 
 
 def _identity(key: Any) -> Any:
