@@ -76,7 +76,8 @@ def run(policy: Path, drain: float, log_level: str) -> None:
     try:
         _run_loop(serve(Settings(policy.absolute(), drain_s=drain, log_level=log_level)))
     except PolicyLoadError as error:
-        raise click.ClickException(str(error)) from None
+        lines = [f"\n  at {frame}" for frame in error.trace]
+        raise click.ClickException(f"{error}{''.join(lines)}") from None
     except EngineError as error:
         raise click.ClickException(str(error)) from None
 

@@ -6,10 +6,11 @@ Place in flow: ``policy.runtime`` reports to it; ``engine.app`` is told of each 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from engine.base.metrics import Metrics
+from policy.errors import ScriptFrame
 
 log = logging.getLogger("cirrus.node")
 
@@ -25,6 +26,10 @@ class PolicyReport:
     def __init__(self, metrics: Metrics, on_loaded: Callable[[], None]) -> None:
         self._metrics = metrics
         self._on_loaded = on_loaded
+        #: What was last told of each event: the same lines are not shown again and again.
+        self._told: dict[str, tuple[ScriptFrame, ...]] = {}
+        #: Events with a handler that is not run.
+        self._open: set[str] = set()
 
     def __call__(self, event: str, facts: dict[str, Any]) -> None:
         """Say what happened.
@@ -42,22 +47,48 @@ class PolicyReport:
                 log.info("policy loaded, epoch %s, %s", facts["serial"], facts["content_hash"][:12])
                 for warning in facts.get("warnings", ()):
                     log.warning("policy: %s", warning)
+                self._begin_anew()
                 self._on_loaded()
             case "policy_rejected":
                 self._count_reload("rejected")
                 log.error("policy rejected, the running one stays: %s: %s", place, text)
-            case "handler_failed" | "handler_overrun":
+                _show_lines(facts.get("trace", ()))
+            case "handler_failed":
                 self._metrics.counter("policy_handler_errors_total").labels(hook).inc()
                 log.error("handler of %s failed: %s: %s", hook, place, text)
+                self._show_once(hook, facts.get("trace", ()))
+            case "handler_overrun":
+                # The failure itself was told just before.
+                self._metrics.counter("policy_handler_overruns_total").labels(hook).inc()
             case "breaker_open":
+                self._open.add(hook)
                 self._metrics.gauge("policy_breaker_open").labels(hook).set(1)
                 log.error("handler of %s is not run for %s s", hook, facts.get("pause_s"))
             case "breaker_closed":
+                self._open.discard(hook)
                 self._metrics.gauge("policy_breaker_open").labels(hook).set(0)
                 log.info("handler of %s is run again", hook)
             case _:
                 log.info("script: %s", text)
 
+    def _begin_anew(self) -> None:
+        """Forget what handlers of the old epoch did: the new ones have done nothing yet."""
+        self._told.clear()
+        while self._open:
+            self._metrics.gauge("policy_breaker_open").labels(self._open.pop()).set(0)
+
+    def _show_once(self, hook: str, trace: tuple[ScriptFrame, ...]) -> None:
+        """Show the lines of a script that led to an error, if they are not those shown last."""
+        if trace and self._told.get(hook) != trace:
+            self._told[hook] = trace
+            _show_lines(trace)
+
     def _count_reload(self, outcome: str) -> None:
         self._metrics.counter("policy_reload_total").labels(outcome).inc()
         self._metrics.counter("lua_load_count").labels().inc()
+
+
+def _show_lines(trace: Iterable[ScriptFrame]) -> None:
+    """Write the lines of scripts that led to an error, the innermost last."""
+    for frame in trace:
+        log.error("  at %s", frame)

@@ -31,6 +31,7 @@ class Epoch:
         runners: what to call for an event, with budget, breaker and checks in place.
         functions: what to call for a function that a script handed over, such as a sender.
         files: content digest of each file read, None for one that is missing.
+        sources: the text of each script, by file name: errors show its lines.
         warnings: findings that do not stop the load.
         native: what trusted code of the program adds to it.
     """
@@ -44,6 +45,7 @@ class Epoch:
         "regex_fallback_uses",
         "runners",
         "serial",
+        "sources",
         "warnings",
     )
 
@@ -54,6 +56,7 @@ class Epoch:
         self.runners: dict[str, Callable[..., Any]] = {}
         self.functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.files: dict[Path, str | None] = {}
+        self.sources: dict[str, bytes] = {}
         self.warnings: list[PolicyFinding] = []
         self.native = NativeHooks()
         self.regex_fallback_uses: Callable[[], int] = int

@@ -10,6 +10,23 @@ Invariants:
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+
+class ScriptFrame(NamedTuple):
+    """One line of a script that an exception passed through."""
+
+    file: str
+    line: int
+    function: str
+    source: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}"
+        if self.function and self.function != "<module>":
+            where += f" in {self.function}"
+        return f"{where}: {self.source}" if self.source else where
+
 
 class PolicyError(Exception):
     """A policy script, or the use made of one, is at fault."""
@@ -23,6 +40,8 @@ class PolicyLoadError(PolicyError):
         self.file = file
         self.line = line
         self.message = message
+        #: The lines of scripts that it passed through, the outermost first.
+        self.trace: tuple[ScriptFrame, ...] = ()
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"
@@ -33,7 +52,14 @@ class HookFailedError(PolicyError):
     """A handler did not answer; its hook's failure rule decides. The cause is chained."""
 
     def __init__(
-        self, hook: str, *, file: str, line: int | None, message: str, overrun: bool = False
+        self,
+        hook: str,
+        *,
+        file: str,
+        line: int | None,
+        message: str,
+        overrun: bool = False,
+        trace: tuple[ScriptFrame, ...] = (),
     ) -> None:
         super().__init__(hook, file, line, message)
         self.hook = hook
@@ -41,6 +67,7 @@ class HookFailedError(PolicyError):
         self.line = line
         self.message = message
         self.overrun = overrun
+        self.trace = trace
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"

@@ -3,18 +3,25 @@
 Place in flow: ``script_loader`` and ``handler_call`` turn exceptions into errors with it.
 
 Invariants:
+    * Only lines of scripts are shown, never those of the engine, and as they were when they were
+      loaded: the file may have been edited since.
     * An exception may be a script's own class: its text is made within a budget, and only
       from plain values.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from types import TracebackType
 
 from policy.budget import Budget
-from policy.errors import BudgetSpentError
+from policy.errors import BudgetSpentError, ScriptFrame
 
 MAX_TEXT_CHARACTERS = 500
+MAX_LINE_CHARACTERS = 200
+#: Of a deep recursion the first and the last of these are shown.
+MAX_FRAMES = 12
 _DESCRIBE_BUDGET_NS = 5_000_000
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -29,6 +36,38 @@ def place_of(error: BaseException, files: AbstractSet[str]) -> tuple[str, int] |
             place = file, traceback.tb_lineno
         traceback = traceback.tb_next
     return place
+
+
+def trace_of(error: BaseException, sources: Mapping[str, bytes]) -> tuple[ScriptFrame, ...]:
+    """Return the script frames that an exception passed through, the outermost first.
+
+    Args:
+        error: The exception.
+        sources: The text of each script, by file name.
+    """
+    frames: list[ScriptFrame] = []
+    traceback: TracebackType | None = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        source = sources.get(code.co_filename)
+        if source is not None:
+            line = traceback.tb_lineno
+            text = line_of(source, line)
+            frames.append(ScriptFrame(code.co_filename, line, code.co_qualname, text))
+            if len(frames) > MAX_FRAMES:
+                # The outermost half stays, of the rest always the last.
+                del frames[MAX_FRAMES // 2]
+        traceback = traceback.tb_next
+    return tuple(frames)
+
+
+def line_of(source: bytes, line: int) -> str:
+    """Return a line of a script without its indentation; empty where there is none."""
+    lines = source.splitlines()
+    if not 0 < line <= len(lines):
+        return ""
+    text = lines[line - 1].decode("utf-8", "replace").strip()
+    return text if len(text) <= MAX_LINE_CHARACTERS else text[:MAX_LINE_CHARACTERS] + "..."
 
 
 def describe(error: BaseException, budget: Budget) -> str:

@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 from policy.breaker import Breaker
 from policy.budget import Rehearsal
 from policy.epoch import Epoch
-from policy.errors import BudgetSpentError, HookFailedError, ScriptRefusal
-from policy.failure import describe, place_of
+from policy.errors import BudgetSpentError, HookFailedError, ScriptFrame, ScriptRefusal
+from policy.failure import describe, place_of, trace_of
 from policy.hook_registry import Handler
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -80,7 +80,6 @@ class HandlerCall:
         self._budget = epoch.budget
         self._breaker = breaker
         self._report = report
-        self._files = frozenset(str(path) for path in epoch.files)
         hook = handler.hook
         self._cpu_ns = int(hook.cpu_budget_s * 1e9)
         self._answers = hook.result
@@ -168,10 +167,19 @@ class HandlerCall:
             raise error
         overrun = isinstance(error, BudgetSpentError)
         message = describe(error, self._budget)
-        if isinstance(error, TimeoutError) and place_of(error, self._files) is None:
+        sources = self._epoch.sources
+        origin = error
+        if isinstance(error, TimeoutError) and place_of(error, sources.keys()) is None:
             overrun = True
             message = f"waited longer than {self.handler.hook.wait_budget_s} s"
-        failure = self._failure(place_of(error, self._files), message, overrun=overrun)
+            # Where it waited, the cancellation that the limit became has seen.
+            origin = error.__cause__ or error
+        failure = self._failure(
+            place_of(origin, sources.keys()),
+            message,
+            overrun=overrun,
+            trace=trace_of(origin, sources),
+        )
         if overrun:
             self._report("handler_overrun", self._facts(failure))
             if self._breaker.note_overrun():
@@ -182,11 +190,21 @@ class HandlerCall:
         raise failure from error
 
     def _failure(
-        self, place: tuple[str, int] | None, message: str, *, overrun: bool = False
+        self,
+        place: tuple[str, int] | None,
+        message: str,
+        *,
+        overrun: bool = False,
+        trace: tuple[ScriptFrame, ...] = (),
     ) -> HookFailedError:
         file, line = place or (self.handler.file, self.handler.line)
         failure = HookFailedError(
-            self.handler.event, file=file, line=line, message=message, overrun=overrun
+            self.handler.event,
+            file=file,
+            line=line,
+            message=message,
+            overrun=overrun,
+            trace=trace,
         )
         self._report("handler_failed", self._facts(failure))
         return failure
@@ -199,6 +217,7 @@ class HandlerCall:
             "line": failure.line,
             "message": failure.message,
             "overrun": failure.overrun,
+            "trace": failure.trace,
         }
 
     # --- asking the breaker first

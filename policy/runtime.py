@@ -195,8 +195,7 @@ class PolicyRuntime:
             for path in before.keys() | self._epoch.files.keys():
                 if path not in self._seen:
                     self._seen[path] = digest_of(path)
-            facts = {"file": error.file, "line": error.line, "message": error.message}
-            self._report("policy_rejected", facts)
+            self._report("policy_rejected", _facts(error))
             raise
 
     def _has_changed(self, *, rehash: bool) -> bool:
@@ -340,6 +339,15 @@ def _watched(
         return answer
 
     return watched
+
+
+def _facts(error: PolicyLoadError) -> dict[str, Any]:
+    return {
+        "file": error.file,
+        "line": error.line,
+        "message": error.message,
+        "trace": error.trace,
+    }
 
 
 def _stamp_of(path: Path) -> _Stamp:

@@ -25,8 +25,8 @@ from typing import Any
 
 from policy.budget import MAX_LOAD_BYTES
 from policy.epoch import EPOCH_NAME, Epoch
-from policy.errors import PolicyError, PolicyLoadError, ScriptRefusal
-from policy.failure import describe, place_of
+from policy.errors import PolicyError, PolicyLoadError, ScriptFrame, ScriptRefusal
+from policy.failure import describe, line_of, place_of, trace_of
 from policy.guarded_builtins import AVAILABLE, build_builtins
 from policy.guards import Guards
 from policy.hook_registry import HookRegistry, HookTable
@@ -89,7 +89,8 @@ class ScriptLoader:
             self._reach_late_imports()
             if budget.ending is not None:
                 raise budget.ending
-        except PolicyLoadError:
+        except PolicyLoadError as error:
+            self._trace(error, error)
             raise
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -101,6 +102,7 @@ class ScriptLoader:
             budget.leave(saved)
             _forget_types()
         if self._first_error is not None:
+            self._trace(self._first_error, self._first_error)
             raise self._first_error
         native.check()
         self._epoch.handlers = self._registry.handlers()
@@ -115,14 +117,23 @@ class ScriptLoader:
                 raise PolicyLoadError(file, late.line, str(error)) from None
 
     def _as_load_error(self, error: BaseException, path: Path) -> PolicyLoadError:
-        file, line = place_of(error, self.script_files()) or (str(path), None)
+        file, line = place_of(error, self._epoch.sources.keys()) or (str(path), None)
+        message = describe(error, self._epoch.budget)
         if isinstance(error, ScriptRefusal):
-            return PolicyLoadError(file, line, "a refusal is an answer to an event, not to a load")
-        return PolicyLoadError(file, line, describe(error, self._epoch.budget))
+            message = "a refusal is an answer to an event, not to a load"
+        load_error = PolicyLoadError(file, line, message)
+        self._trace(load_error, error)
+        return load_error
 
-    def script_files(self) -> frozenset[str]:
-        """Return the names that code of this epoch carries as its files."""
-        return frozenset(str(path) for path in self._epoch.files)
+    def _trace(self, load_error: PolicyLoadError, cause: BaseException) -> None:
+        """Note the lines of scripts that led to an error, or at least the one it names."""
+        sources = self._epoch.sources
+        load_error.trace = trace_of(cause, sources)
+        file, line = load_error.file, load_error.line
+        if line is not None and file in sources:
+            at_it = ScriptFrame(file, line, "", line_of(sources[file], line))
+            if not any(frame[:2] == at_it[:2] for frame in load_error.trace):
+                load_error.trace += (at_it,)
 
     def _check_file_names(self, path: Path) -> None:
         taken = {name.partition(".")[0] for name in MODULE_NAMES | self._namespace.module_names()}
@@ -142,6 +153,7 @@ class ScriptLoader:
             self._epoch.files.setdefault(path, None)
             raise self._noted(str(path), None, f"cannot be read: {error.strerror}") from None
         self._epoch.files[path] = hashlib.sha256(source).hexdigest()
+        self._epoch.sources[str(path)] = source
         module = ModuleType(f"policy script {name}")
         module.__dict__.update(self._operators)
         module.__dict__["__builtins__"] = self._builtins

@@ -117,6 +117,7 @@ POLICY_METRICS = (
     _counter("lua_load_count", "loads of the policy script"),
     _counter("policy_reload_total", "policy reloads", "result"),
     _counter("policy_handler_errors_total", "policy handlers that failed", "event"),
+    _counter("policy_handler_overruns_total", "policy handlers that overran a budget", "event"),
     _gauge("policy_breaker_open", "1 while a handler is not run after overruns", "event"),
     _counter("regex_fallback_total", "uses of the slower regular expression engine", "where"),
     _gauge("lruttl_cache_size", "entries in a cache", "cache_name"),

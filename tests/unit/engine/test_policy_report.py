@@ -9,6 +9,7 @@ import pytest
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.policy_report import PolicyReport
+from policy.errors import ScriptFrame
 
 PLACE = {"file": "policy.py", "line": 7, "message": "no such name"}
 
@@ -52,3 +53,50 @@ def test_a_breaker_shows_while_it_is_open(metrics):
     assert gauge.value == 1
     report("breaker_closed", {"hook": "init"})
     assert gauge.value == 0
+
+
+def test_a_new_policy_starts_with_no_breaker_open(metrics):
+    report = PolicyReport(metrics, lambda: None)
+    report("breaker_open", {"hook": "smtp_ehlo", "pause_s": 1})
+
+    report("policy_loaded", {"serial": 2, "content_hash": "0" * 16})
+
+    assert metrics.gauge("policy_breaker_open").labels("smtp_ehlo").value == 0
+
+
+def test_an_overrun_is_one_error_and_one_overrun(metrics, caplog):
+    report = PolicyReport(metrics, lambda: None)
+
+    for event in ("handler_failed", "handler_overrun"):
+        report(event, {"hook": "smtp_ehlo", **PLACE})
+
+    assert metrics.counter("policy_handler_errors_total").labels("smtp_ehlo").value == 1
+    assert metrics.counter("policy_handler_overruns_total").labels("smtp_ehlo").value == 1
+    assert len(caplog.records) == 1
+
+
+def test_the_lines_of_the_script_follow_and_are_not_repeated_for_the_same_failure(metrics, caplog):
+    report = PolicyReport(metrics, lambda: None)
+    trace = (
+        ScriptFrame("policy.py", 9, "smtp_ehlo", "check(domain)"),
+        ScriptFrame("policy.py", 7, "check", "return TABLE[domain]"),
+    )
+
+    for _ in range(2):
+        report("handler_failed", {"hook": "smtp_ehlo", **PLACE, "trace": trace})
+
+    failed = "handler of smtp_ehlo failed: policy.py:7: no such name"
+    assert caplog.messages == [
+        failed,
+        "  at policy.py:9 in smtp_ehlo: check(domain)",
+        "  at policy.py:7 in check: return TABLE[domain]",
+        failed,
+    ]
+
+
+def test_the_lines_that_made_a_policy_unfit_follow_the_reason(metrics, caplog):
+    trace = (ScriptFrame("policy.py", 7, "<module>", "from os import path"),)
+
+    PolicyReport(metrics, lambda: None)("policy_rejected", {**PLACE, "trace": trace})
+
+    assert caplog.messages[-1] == "  at policy.py:7: from os import path"
