@@ -28,6 +28,7 @@ from engine.script_modules.plain_value import copy_plain
 from engine.script_modules.script_call import caller_budget
 from engine.script_refusals import reject
 from engine.script_views import MessageView
+from policy.epoch import EPOCH_NAME
 from policy.errors import HookFailedError, ScriptRefusal
 from policy.handler_call import Pending
 from policy.native_call import NativeFunction
@@ -303,7 +304,7 @@ class LogHookHelper:
 
 
 def _checked_function(name: str, value: Any) -> Callable[..., Any]:
-    if not callable(value) or not hasattr(value, "__code__"):
+    if EPOCH_NAME not in getattr(value, "__globals__", {}):
         raise TypeError(f"{name}: a function of the script is expected, not {value!r:.80}")
     return value  # type: ignore[no-any-return]
 

@@ -14,6 +14,7 @@ from engine.hooks import HOOKS
 from engine.model.errors import ConfigurationError
 from engine.model.message import Message, new_spool_id
 from engine.policy_check import check_policy
+from engine.records.log_hook import parse_hook_records
 from engine.route.dns_resolver import DnsResolver
 from engine.script_api import ScriptApi
 from engine.script_views import ConnectionView, MessageView
@@ -50,6 +51,7 @@ class HelperWorld:
         self.reports: list[tuple[str, dict[str, Any]]] = []
         limiter = MemoryLimiter(self.time)
         self.api = ScriptApi(limiter.take_nowait)
+        self.api.check_hook_records = parse_hook_records
         namespace = ScriptNamespace()
         self.api.expose(namespace, version="test")
         self.runtime = PolicyRuntime(
@@ -107,6 +109,11 @@ class HelperWorld:
     def handle(self, hook: str, message: Message, **options: Any) -> Any:
         """Fire an event about a message."""
         return self.fire(hook, MessageView(message, None, self.clock, **options))
+
+    def handle_record(self, message: Message, hook_name: str) -> Any:
+        """Return whether the record of a hook is wanted."""
+        view = MessageView(message, None, self.clock)
+        return self.fire("should_enqueue_log_record", view, hook_name)
 
 
 def make_message(
