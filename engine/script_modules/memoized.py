@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from inspect import iscoroutinefunction
 from typing import Any, NoReturn
 
@@ -42,6 +42,20 @@ log = logging.getLogger("cirrus.script")
 
 NAME_MAX = 200
 _TRIES = 3
+
+
+class _Asking(Waiting):
+    """A call of a memoized ``async def``: waits only where its function does.
+
+    It begins in a dry run too, where what waits does not.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        self._unawaited.pop(id(self), None)
+        awaitable: Awaitable[Any] = self._function(*self._args, **self._kwargs)
+        return awaitable.__await__()
 
 
 class Memoizer:
@@ -71,7 +85,7 @@ class Memoizer:
                 waits = epoch.budget.waits
                 if waits is None:
                     raise ConfinementError(f"{name}() waits: await it, in an `async def` handler")
-                return Waiting(name, (call.run, args, kwargs), waits)
+                return _Asking(name, (call.run, args, kwargs), waits)
 
         else:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -11,6 +12,7 @@ from engine.base.metrics import Metrics
 from engine.script_modules.memo_cache import MemoRegistry
 from engine.script_modules.memoized import expose_memoize
 from policy.errors import HookFailedError, PolicyLoadError
+from policy.handler_call import WouldWaitError
 from policy.script_api import ScriptNamespace
 
 ASK = """
@@ -403,3 +405,37 @@ def test_it_is_exposed_as_a_function_of_mta():
     expose_memoize(namespace, MemoRegistry(lambda: 0.0, Metrics(ENGINE_METRICS)))
 
     assert callable(namespace.modules()["mta"].memoize)
+
+
+def dry(host, domain):
+    """Return the answer as a dry run asks for it: without a loop."""
+    return host.runtime.fire_nowait("get_queue_config", domain, None, None, None).finish_nowait()
+
+
+def test_a_dry_run_needs_no_loop(host):
+    host.load(slow().replace("await mta.time.sleep(1)", "pass"))
+
+    assert dry(host, "a") == dry(host, "a") == "plan of a"
+    assert host.printed == ["asked a"]
+
+
+async def test_a_dry_run_in_a_thread_does_not_wait_for_a_call_of_the_loop(host):
+    host.load(slow())
+    under_way = asyncio.ensure_future(host.fire("a"))
+    await asyncio.sleep(0.5)
+
+    outcomes = []
+
+    def ask():
+        try:
+            outcomes.append(dry(host, "a"))
+        except WouldWaitError as error:
+            outcomes.append(type(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(10)
+
+    assert outcomes == [WouldWaitError]
+    assert await under_way == "plan of a"
+    assert await host.fire("a") == "plan of a"
