@@ -178,6 +178,7 @@ def test_each_event_has_an_overload_with_as_many_arguments():
 @pytest.mark.slow
 def test_samples_fit_the_stubs(tmp_path):
     shutil.copytree(FOLDER, tmp_path / "mta")
+    shutil.copytree(ROOT / "helpers-stubs", tmp_path / "helpers")
     (tmp_path / "wrong.py").write_text(
         "from mta import on\n\n\n@on('message_recieved')\ndef handler(msg): ...\n"
     )
