@@ -7,6 +7,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 import pytest
 
 from engine.base.clock import Clock
+from engine.policy_check import check_policy
 from engine.script_modules.all_modules import ModuleNeeds, expose_modules
 from policy.errors import PolicyLoadError
 from policy.script_api import ScriptNamespace
@@ -76,3 +77,52 @@ def test_what_is_not_told_where_templates_are_rendered_says_so(host):
 
     with pytest.raises(ValueError, match="templates are not available here"):
         namespace.modules()["mta.string"].eval_template("x", "y", {})
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "mta.memoize.__self__",
+        "mta.memoize.__func__",
+        "mta.digest.sha256.__closure__",
+        "mta.digest.sha256.__globals__",
+        "mta.make_counter('c').inc.__self__._family",
+        "mta.fs.open('init.py')._content",
+        "mta.domain_map.new()._values",
+        "getattr(mta.cidr.make_map(), '_table')",
+        "mta.uuid.new_v7.__self__",
+        "'{0.__self__}'.format(mta.uuid.new_v7)",
+        "type(mta.uuid.new_v7())",
+        "mta.secrets.read.__self__",
+        "mta.fs.open = None",
+        "mta.fs = None",
+        "del mta.memoize",
+        "mta.serde.json.loads",
+        "mta.fs.os",
+        "import mta.serde.json",
+        "from mta.fs import os",
+        "mta.time.asyncio",
+    ],
+)
+def test_a_script_does_not_get_behind_a_module(host, script):
+    with pytest.raises(PolicyLoadError):
+        host.load(script)
+
+
+def test_a_check_knows_the_modules(tmp_path):
+    (tmp_path / "pools.toml").write_text('pool = "a"\n')
+    script = tmp_path / "init.py"
+    script.write_text(
+        "import mta\nfrom mta import on\n"
+        "POOL = mta.serde.toml_load('pools.toml')['pool']\n"
+        "@mta.memoize(name='plan', ttl='5m', capacity=10)\n"
+        "async def plan(domain):\n    return domain\n"
+        "@on('init')\ndef init():\n    mta.define_spool(path='spool')\n"
+        "    mta.set_lruttl_cache_capacity('x', 1)\n"
+        "@on('get_queue_config')\nasync def ask(domain, *rest):\n    await plan(domain)\n"
+    )
+
+    findings = [(one.line, one.severity, one.message) for one in check_policy(script)]
+
+    text = "set_lruttl_cache_capacity('x') is known but not in force"
+    assert findings == [(10, "warning", text)]
