@@ -1,4 +1,7 @@
-"""A node that cannot start says why in one line, with file and line where there is one."""
+"""A node that cannot start says why in one line, with file and line where there is one.
+
+The lines of the script that led to it may follow.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,12 @@ pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 
 
 def failure_of(node):
-    """Return the status and the last line of a node that does not start."""
+    """Return the status and the reason of a node that does not start."""
     status = node.launch().wait(20)
     text = node.log_text()
     assert "Traceback" not in text, text
-    errors = [line for line in text.splitlines() if "INFO" not in line]
+    lines = text.splitlines()
+    errors = [line for line in lines if "INFO" not in line and "  at " not in line]
     assert len(errors) <= 2, errors
     return status, errors[-1]
 
