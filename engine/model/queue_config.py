@@ -10,7 +10,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -51,13 +51,17 @@ class MxListEntry:
         name: Host name, or the address itself.
         port: Port, if it differs from the path's.
         addresses: Its addresses, if they are not to be looked up.
+        written: The entry as the operator wrote it, which names the site.
     """
 
     name: str
     port: int | None = None
     addresses: tuple[str, ...] | None = None
+    written: str = field(default="", compare=False)
 
     def __str__(self) -> str:
+        if self.written:
+            return self.written
         return self.name if self.port is None else f"{self.name}:{self.port}"
 
 
@@ -76,8 +80,8 @@ def parse_mx_entry(value: Any) -> MxListEntry:
     host, port = split_port(value)
     address = _literal_address(host)
     if address is not None:
-        return MxListEntry(f"[{address}]", port, (address,))
-    return MxListEntry(normal_domain(host), port)
+        return MxListEntry(f"[{address}]", port, (address,), value)
+    return MxListEntry(normal_domain(host), port, written=value)
 
 
 def split_port(value: str) -> tuple[str, int | None]:

@@ -214,3 +214,11 @@ async def test_a_domain_cannot_have_us_try_for_ever():
     assert len(found.candidates) == CANDIDATES_MAX
     assert found.candidates[0].host_name == "h0.many.test"
     assert many.snapshot()["cached"] < 100
+
+
+async def test_a_listed_site_is_named_as_the_operator_wrote_it(resolver):
+    names = ["127.0.0.1:2525", "MX.Example.", "[IPv6:::1]", {"name": "mx", "addr": "127.0.0.1:26"}]
+
+    route = await resolve_route(resolver, "whatever.test", names)
+
+    assert route.site_name == "mx_list:127.0.0.1:2525,MX.Example.,[IPv6:::1],mx:26"
