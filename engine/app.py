@@ -250,6 +250,7 @@ class Node:
             sleep=asyncio.sleep,
             drop_damaged=self.settlement.drop_damaged,
             note_attempt=self.dispatching.note_attempt,
+            give_way=self.dispatching.give_way,
             note_unbound=self.metrics.counter("bind_failures").labels().inc,
         )
         self.admission = Admission(self, self.promotion.insert)

@@ -7,6 +7,8 @@ Invariants:
     * A message taken from a ready queue goes to a dispatcher, is settled, or goes back to its
       scheduled queue; no error on the way loses it.
     * A dispatcher that comes no further is ended, and the message in its hand is deferred.
+    * What happens to whole ready queues holds the loop for one slice a turn, however many there
+      are: a network that fails concerns all of them at once.
 
 Failure: what cannot be judged may go on: its dispatcher will see.
 """
@@ -35,6 +37,7 @@ from engine.model.queue_config import MaildirProtocol, ScriptProtocol
 from engine.model.reply import make_reply
 from engine.ready.ready_queue import ReadyQueue
 from engine.ready.ready_registry import ReadyRegistry
+from engine.schedule.pace import Pace
 from engine.schedule.promotion import Promotion
 from engine.schedule.settlement import Settlement
 from engine.spool.spool_store import SpoolStore
@@ -75,6 +78,7 @@ class Dispatching:
         self._node = node
         self.leases = node.leases
         self.dispatchers: dict[asyncio.Task[Any], OutgoingSession] = {}
+        self._pace = Pace(node.clock.mono)
         self._aborted = node.metrics.counter("dispatcher_watchdog_aborted_total")
         self._latency = node.metrics.histogram("deliver_message_latency_rollup")
 
@@ -138,13 +142,23 @@ class Dispatching:
     async def _defer_queue(self, queue: ReadyQueue) -> None:
         where = Circumstances(queue.name, queue.site_name, queue.source.name, "ESMTP")
         reason = InsertReason.TOO_MANY_CONNECTION_FAILURES
-        while (message := queue.take_nowait()) is not None:
+        # Those that are there now: what comes while others have the loop gets its own attempt.
+        for _ in range(len(queue.messages)):
+            await self.give_way()
+            message = queue.take_nowait()
+            if message is None:
+                return
             message.context |= reason
             try:
                 await self._node.settlement.defer_whole(message, UNREACHABLE, where)
             except Exception:  # boundary: supervisor
                 log.exception("message %s cannot be deferred and goes back", message.id)
                 self.requeue(message, reason, None)
+
+    async def give_way(self) -> None:
+        """Let others have the loop if what is done to whole queues has used its share."""
+        if self._pace.is_spent():
+            await self._pace.wait()
 
     def note_attempt(self, service: str, seconds: float) -> None:
         """Note how long an attempt took."""

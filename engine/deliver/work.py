@@ -65,6 +65,10 @@ class Work(Protocol):
         """Renew the connection leases of a dispatcher's task."""
 
 
+async def _go_on() -> None:
+    """Give way to nobody."""
+
+
 @dataclass(slots=True)
 class Services:
     """What all dispatchers of a node share."""
@@ -84,3 +88,5 @@ class Services:
     #: Ports: note how long an attempt took (service, seconds), and a source that cannot be bound.
     note_attempt: Callable[[str, float], None] = lambda _service, _seconds: None
     note_unbound: Callable[[], None] = lambda: None
+    #: Port: let others have the loop, between the messages of a queue that is settled as a whole.
+    give_way: Callable[[], Awaitable[None]] = _go_on

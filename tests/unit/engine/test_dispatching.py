@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
 
+from engine.base.clock import Clock
 from engine.dispatching import Dispatching
 from engine.model.insert_reason import InsertReason
 from engine.model.log_record import RecordKind
 from engine.model.suspension import Criteria
+from engine.schedule.pace import SLICE_S
 from tests.fakes.queue_world import QueueWorld, queue_world
 
 
@@ -96,6 +99,22 @@ async def test_an_unreachable_queue_is_deferred_whole_and_no_error_loses_any(wor
     assert len(world.queues.find("a.test").entries) == 3
     reasons = {record.response.content for record in world.records(RecordKind.TRANSIENT_FAILURE)}
     assert reasons == {"too many consecutive connection failures"}
+
+
+async def test_others_have_the_loop_while_whole_queues_are_deferred(world):
+    queue = await in_ready_queue(world, count=50)
+    ticks = itertools.count()
+    world.clock = Clock(lambda: next(ticks) * SLICE_S, world.clock.wall)
+
+    dispatching(world).report_failures(queue)
+    for _ in range(4):
+        await asyncio.sleep(0)
+    under_way = len(queue.messages)
+    world.submit()
+    await asyncio.sleep(1)
+
+    assert 0 < under_way < 50
+    assert len(queue.messages) == 1, "what came meanwhile gets an attempt of its own"
 
 
 async def test_a_suspended_ready_queue_is_emptied_and_who_waits_for_room_is_called(world):
