@@ -349,8 +349,7 @@ class SmtpDispatcher(OutgoingSession):
                 continue
             if code is None or code == one.reply.code or not 200 <= code <= 599:
                 continue
-            note = f"{one.reply.full_text} (status rewritten from {one.reply.code} to {code})"
-            one.reply = make_reply(code, note)
+            one.reply = one.reply.with_code(code)
             one.disposition = None
 
     # -- connecting ---------------------------------------------------------------------------

@@ -66,15 +66,20 @@ class RecipientTally:
         for one in list(self.accepted):
             self.settle(one, reply)
 
-    def break_off(self, reply: SmtpReply) -> None:
-        """End with the connection: who has no answer is deferred with this one."""
+    def break_off(self, reply: SmtpReply, command: str = "") -> None:
+        """End with the connection: who has no answer is deferred with this one.
+
+        Args:
+            reply: What they are told.
+            command: The command that was under way, if it is known.
+        """
         self.usable = False
         for one, own in self._too_many.items():
             self._outcomes[one] = _rcpt_outcome(one, own)
         self._too_many.clear()
         for one in self.recipients:
             if one not in self._outcomes:
-                self._outcomes[one] = make_outcome(one, reply, "", Disposition.DEFERRED)
+                self._outcomes[one] = make_outcome(one, reply, command, Disposition.DEFERRED)
         self.accepted = []
 
     def outcomes(self) -> list[RecipientOutcome]:

@@ -73,6 +73,8 @@ class SmtpTransaction:
         self._is_reused = is_reused
         self._says_rset = is_reused and path.enable_rset
         self._is_begun = False
+        #: The command whose reply is awaited, for what is said of a connection that broke then.
+        self._command = ""
 
     async def run(
         self, content: bytes, size: int, *, is_8bit: bool, needs_smtputf8: bool
@@ -92,11 +94,11 @@ class SmtpTransaction:
         except _BrokenOffError as error:
             self.tally.break_off(error.reply)
         except PeerTimeoutError:
-            self.tally.break_off(TIMED_OUT)
+            self.tally.break_off(TIMED_OUT, self._command)
         except PeerProtocolError as error:
-            self.tally.break_off(make_reply(451, f"4.5.0 {error}"))
+            self.tally.break_off(make_reply(451, f"4.5.0 {error}"), self._command)
         except ConnectionError:
-            self.tally.break_off(LOST)
+            self.tally.break_off(LOST, self._command)
         if not self.tally.usable and self._is_reused and not self._is_begun:
             return TransactionResult(usable=False, not_begun=True)
         return self.tally.result()
@@ -119,15 +121,16 @@ class SmtpTransaction:
             self._wire.say("RSET")
             self._check_rset(await self._rset_reply())
         self._wire.say(mail)
-        if self._refuses(await self._next(self._path.mail_from_timeout_s), mail):
+        if self._refuses(await self._next(mail, self._path.mail_from_timeout_s), mail):
             return False
         for one in self.tally.recipients:
-            self._wire.say(f"RCPT TO:<{one}>")
-            self._note_rcpt(one, await self._next(self._path.rcpt_to_timeout_s))
+            command = f"RCPT TO:<{one}>"
+            self._wire.say(command)
+            self._note_rcpt(one, await self._next(command, self._path.rcpt_to_timeout_s))
         if not self.tally.accepted:
             return False
         self._wire.say("DATA")
-        return self._takes_data(await self._next(self._path.data_timeout_s))
+        return self._takes_data(await self._next("DATA", self._path.data_timeout_s))
 
     async def _say_at_once(self, mail: str) -> bool:
         rcpts = [f"RCPT TO:<{one}>" for one in self.tally.recipients]
@@ -135,14 +138,14 @@ class SmtpTransaction:
         self._wire.say("\r\n".join([*rset, mail, *rcpts, "DATA"]))
         if self._says_rset:
             self._check_rset(await self._rset_reply())
-        is_refused = self._refuses(await self._next(self._path.mail_from_timeout_s), mail)
-        for one in self.tally.recipients:
-            reply = await self._next(self._path.rcpt_to_timeout_s)
+        is_refused = self._refuses(await self._next(mail, self._path.mail_from_timeout_s), mail)
+        for one, command in zip(self.tally.recipients, rcpts, strict=True):
+            reply = await self._next(command, self._path.rcpt_to_timeout_s)
             if not is_refused:
                 self._note_rcpt(one, reply)
             elif reply.code == _CLOSING:
                 raise _BrokenOffError(reply)
-        reply = await self._next(self._path.data_timeout_s)
+        reply = await self._next("DATA", self._path.data_timeout_s)
         if self.tally.accepted:
             return self._takes_data(reply)
         if reply.code == 354:
@@ -152,6 +155,7 @@ class SmtpTransaction:
         return False
 
     async def _rset_reply(self) -> SmtpReply:
+        self._command = "RSET"
         return await self._wire.reply(self._path.rset_timeout_s)
 
     def _check_rset(self, reply: SmtpReply) -> None:
@@ -159,7 +163,8 @@ class SmtpTransaction:
         if not reply.is_positive:
             raise _BrokenOffError(reply)
 
-    async def _next(self, timeout_s: float) -> SmtpReply:
+    async def _next(self, command: str, timeout_s: float) -> SmtpReply:
+        self._command = command
         try:
             reply = await self._wire.reply(timeout_s)
         except PeerTimeoutError:
@@ -212,6 +217,7 @@ class SmtpTransaction:
                 return
             self._wire.transport.write(piece)
             await self._wire.drain(self._path.data_dot_timeout_s)
+        self._command = "."
         if not self._path.use_lmtp:
             await self._take_final()
             return

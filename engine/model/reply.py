@@ -66,6 +66,14 @@ class SmtpReply:
         """Return whether this is a 5xx reply."""
         return self.code >= 500
 
+    def with_code(self, code: int) -> SmtpReply:
+        """Return the reply under another code, which its text tells; the status takes its class."""
+        status, klass = self.enhanced, code // 100
+        if status is not None:
+            status = EnhancedStatus(klass, status.subject, status.detail) if klass != 3 else None
+        text = f"{self.text} (status rewritten from {self.code} to {code})".lstrip()
+        return SmtpReply(code, status, text)
+
     def one_line(self) -> str:
         """Return code and text in one line, for logs and handlers."""
         return f"{self.code} {self.full_text}".replace("\n", " ").rstrip()

@@ -134,3 +134,25 @@ async def test_lmtp_that_wants_data_for_nobody_is_left():
 
     assert shown(result) == ["FAILED 550"]
     assert not result.usable
+
+
+@pytest.mark.parametrize("pipelined", [True, False])
+@pytest.mark.parametrize("action", [SILENCE, CLOSE, RESET])
+@pytest.mark.parametrize(
+    ("step", "command"),
+    [
+        ("MAIL", "MAIL FROM:<a@x.test> SIZE=3"),
+        ("RCPT", "RCPT TO:<b@y.test>"),
+        ("DATA", "DATA"),
+        ("dot", "."),
+    ],
+)
+async def test_a_host_that_says_no_more_is_reported_with_the_command(
+    step, command, action, pipelined
+):
+    async with transaction_with({step: [action]}, enable_pipelining=pipelined) as (transaction, _):
+        result = await run(transaction, b"x\r\n")
+
+    assert [(one.disposition.name, one.command) for one in result.outcomes] == [
+        ("DEFERRED", command)
+    ]

@@ -93,3 +93,18 @@ def test_judgements_and_the_line_for_logs():
     assert make_reply(550, "5.7.1 a\nb").one_line() == "550 5.7.1 a b"
     assert make_reply(550, "5.7.1").full_text == "5.7.1"
     assert make_reply(250, "").one_line() == "250"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "status", "text"),
+    [
+        ((555, "5.5.5 no"), 450, "4.5.5", "no (status rewritten from 555 to 450)"),
+        ((450, "4.2.1 later"), 451, "4.2.1", "later (status rewritten from 450 to 451)"),
+        ((550, "5.1.1 who"), 354, "None", "who (status rewritten from 550 to 354)"),
+        ((550, ""), 450, "None", "(status rewritten from 550 to 450)"),
+    ],
+)
+def test_another_code_keeps_the_status_apart_and_tells_the_first(said, code, status, text):
+    reply = make_reply(*said).with_code(code)
+
+    assert (reply.code, str(reply.enhanced), reply.text) == (code, status, text)
