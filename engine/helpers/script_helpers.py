@@ -17,7 +17,7 @@ from engine.helpers.dkim_helper import DkimHelper
 from engine.helpers.json_post import JsonPost
 from engine.helpers.listener_domain_helper import expose_listener_domains
 from engine.helpers.log_hook_helper import LogHookHelper
-from engine.helpers.policy_utils_helper import expose_policy_utils
+from engine.helpers.plain_tables import expose_policy_utils
 from engine.helpers.queue_helper import QueueHelper, TakeRates
 from engine.helpers.rollup_helper import Rollup
 from engine.helpers.source_helper import expose_sources
