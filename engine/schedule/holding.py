@@ -19,6 +19,7 @@ from typing import Protocol
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.control.suspensions import SuspensionRegistry
+from engine.model.circumstances import NOWHERE, Circumstances
 from engine.model.message import Message
 from engine.model.suspension import Directive
 from engine.ready.ready_registry import EgressPlan
@@ -80,7 +81,7 @@ class Holding:
     ) -> None:
         """Hold a message because its scheduled queue is suspended."""
         text = f"scheduled queue is suspended: {suspension.reason} (by {suspension.author})"
-        self._hold(queue, message, text)
+        self._hold(queue, message, text, queue.plan)
 
     def hold_for_sources(self, queue: ScheduledQueue, message: Message, plan: EgressPlan) -> None:
         """Hold a message because no source of its pool may carry it."""
@@ -93,10 +94,14 @@ class Holding:
         else:
             text = f"pool {plan.pool} has no sources"
         queue.lacks_source = True
-        self._hold(queue, message, text)
+        self._hold(queue, message, text, plan)
 
-    def _hold(self, queue: ScheduledQueue, message: Message, text: str) -> None:
-        self._settlement_of().hold(message, text)
+    def _hold(
+        self, queue: ScheduledQueue, message: Message, text: str, plan: EgressPlan | None
+    ) -> None:
+        if plan is not None:
+            message.pool = plan.pool
+        self._settlement_of().hold(message, text, _destination(plan))
         entry = Waiting(message.spool_id, message.due_mono, queue, message.context)
         queue.add(entry)
         queue.held.append(entry)
@@ -136,3 +141,15 @@ class Holding:
                 self._due_times.add(entry)
             if index % 256 == 255 and self._pace.is_spent():
                 await self._pace.wait()
+
+
+def _destination(plan: EgressPlan | None) -> Circumstances:
+    """Return what a plan tells of where mail would go; the source only if there is just one."""
+    if plan is None or not plan.queues:
+        return NOWHERE
+    ready, *others = plan.queues.values()
+    if others:
+        return Circumstances(site_name=ready.site_name, provider_name=ready.path.provider_name)
+    return Circumstances(
+        ready.name, ready.site_name, ready.source.name, provider_name=ready.path.provider_name
+    )

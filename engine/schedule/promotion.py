@@ -2,8 +2,8 @@
 
 Place in flow: ``engine.receive.admission`` and ``engine.schedule.settlement`` insert messages; this
 keeps them until they are due (``due_times``), finds their way out (``way_out``), sets aside what
-must not go (``holding``, ``bouncing``), asks what may slow it down (``insert_throttle``) and pushes
-the rest into ready queues.
+must not go (``holding``, ``bouncing``, ``ageing``), asks what may slow it down
+(``insert_throttle``) and pushes the rest into ready queues.
 
 Invariants:
     * A message that was inserted is in exactly one place: its scheduled queue, a ready queue, a
@@ -33,6 +33,7 @@ from engine.model.message import FLAG_HELD, Message, SpoolId, message_from
 from engine.model.queue_config import QueueConfig
 from engine.ready.ready_queue import ReadyQueue
 from engine.ready.ready_registry import EgressPlan, ReadyRegistry
+from engine.schedule.ageing import Ageing
 from engine.schedule.bouncing import Bouncing, BouncingPorts
 from engine.schedule.due_times import DuePorts, DueTimes
 from engine.schedule.holding import Holding, HoldingPorts
@@ -95,6 +96,7 @@ class Promotion:
         self._throttle = InsertThrottle(ports)
         self._holding = Holding(ports, self._due_times, settlement, self._pace, self._look_again)
         self._bouncing = Bouncing(ports, queues, settlement, self._pace, self._load)
+        self._ageing = Ageing(ports, self._ways, settlement, self._pace, self._load)
         self.stopping = False
         metrics = ports.metrics
         self._count_full = metrics.counter("delayed_due_to_ready_queue_full")
@@ -130,6 +132,8 @@ class Promotion:
         if self._bouncing.judge(queue, message):
             return
         if message.due_mono > now:
+            if self._ageing.judge(queue, message):
+                return
             message.context |= InsertReason.SCHEDULED_FOR_LATER
             if not message.context & InsertReason.LOGGED_TRANSIENT_FAILURE:
                 self._settlement().delayed(message, "")
@@ -373,6 +377,8 @@ class Promotion:
         if message.due_mono <= now:
             queue.cleared_id = message.spool_id
             return self._place(queue, message, now)
+        if self._ageing.judge(queue, message):
+            return _Step.GONE
         message.context |= _THROTTLED
         self._count_throttle.labels(queue.name).inc()
         self._settlement().delayed(message, "")
@@ -485,10 +491,6 @@ class Promotion:
         if self._holding:
             self.release_held()
         self._queues.reap(self._clock.mono())
-
-    def count_waiting(self) -> int:
-        """Return the number of messages in all scheduled queues."""
-        return sum(len(queue.entries) for queue in self._queues)
 
     def stop(self) -> None:
         """Promote nothing any more; what waits is on disk."""

@@ -101,7 +101,7 @@ class WayOut:
         closed: Closed | None = queue.closed
         if closed is not None and now < closed.until_mono and closed.serial == serial:
             return Way.CLOSED
-        config = await self._configure(queue, serial)
+        config = await self.configure(queue)
         if config is None:
             queue.blocked_by = "get_queue_config failed"
             return Way.UNKNOWN
@@ -142,8 +142,9 @@ class WayOut:
         queue.plan, queue.closed = None, closed
         return Way.CLOSED
 
-    async def _configure(self, queue: ScheduledQueue, serial: int) -> QueueConfig | None:
+    async def configure(self, queue: ScheduledQueue) -> QueueConfig | None:
         """Return the queue's configuration; None if there is none yet and nobody can say."""
+        serial = self._runtime.epoch.serial
         known: QueueConfig | None = queue.config
         if (
             known is not None

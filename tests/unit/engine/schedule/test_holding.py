@@ -152,3 +152,31 @@ async def test_of_many_all_leave_within_a_minute(tmp_path):
         await world.sleep(60, step_s=10)
 
         assert len(world.carried) == 3000
+
+
+async def test_the_record_of_held_mail_tells_where_it_would_go_as_far_as_that_is_known(tmp_path):
+    async with queue_world(tmp_path, policy()) as world:
+        world.submit()
+        await world.settle_down()
+        world.suspend(domain="a.test")
+        world.submit()
+        world.suspend(domain="b.test")
+        world.submit("b.test")
+        await world.settle_down()
+
+        known, unknown = world.records(RecordKind.TRANSIENT_FAILURE)
+        assert (known.ready_queue, known.site_name) == (READY, "mx.a.test")
+        assert (known.egress_pool, known.egress_source) == ("p", "s1")
+        assert (unknown.ready_queue, unknown.site_name) == ("", "")
+
+
+async def test_of_several_sources_the_record_of_held_mail_tells_none(tmp_path):
+    async with queue_world(tmp_path, policy(pool='[{"name": "s1"}, {"name": "s2"}]')) as world:
+        for source in ("s1", "s2"):
+            world.suspend_ready(f"{source}->mx.a.test@smtp_client")
+        world.submit()
+        await world.settle_down()
+
+        (record,) = world.records(RecordKind.TRANSIENT_FAILURE)
+        assert (record.ready_queue, record.site_name) == ("", "mx.a.test")
+        assert (record.egress_pool, record.egress_source) == ("p", None)
