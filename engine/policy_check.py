@@ -29,7 +29,7 @@ from engine.records.log_hook import parse_hook_records
 from engine.registration_check import check_registrations
 from engine.script_api import ScriptApi
 from engine.script_modules.all_modules import ModuleNeeds, expose_modules
-from engine.script_modules.network_modules import NetworkModules
+from engine.script_modules.network_modules import NetworkModules, NetworkPorts
 from engine.throttle.limiter import MemoryLimiter
 from policy.epoch import Epoch
 from policy.errors import PolicyLoadError
@@ -60,7 +60,7 @@ def check_policy(path: Path) -> list[PolicyFinding]:
     api.check_hook_records = parse_hook_records
     namespace = ScriptNamespace()
     api.expose(namespace, version=_version())
-    NetworkModules().expose(namespace)
+    NetworkModules(NetworkPorts(warn=api.warn)).expose(namespace)
     runtime = PolicyRuntime(HOOKS, namespace, mono=clock.mono)
     needs = ModuleNeeds(
         clock=clock,

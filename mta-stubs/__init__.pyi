@@ -19,6 +19,7 @@ from typing import (
     type_check_only,
 )
 
+from . import amqp as amqp
 from . import cidr as cidr
 from . import counter_series as counter_series
 from . import digest as digest
@@ -28,7 +29,9 @@ from . import domain_map as domain_map
 from . import encode as encode
 from . import fs as fs
 from . import http as http
+from . import kafka as kafka
 from . import mimepart as mimepart
+from . import nats as nats
 from . import redis as redis
 from . import regex_set_map as regex_set_map
 from . import secrets as secrets

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Unpack Debian's postfix, redis, haproxy and strace into .parts/debian/; nothing is installed.
+# Unpack Debian's postfix, redis, haproxy, strace and nats-server into .parts/debian/; nothing is installed.
 #
 # The tests and benches that need a real component look for it there and skip, with the reason,
 # when it is missing. Idempotent; without a network it says what is missing and exits 0, so that
@@ -16,18 +16,20 @@ library_path="$target/usr/lib/postfix:$target/usr/lib/$triplet:$target/lib/$trip
 network_timeout_s=120
 
 # A part: its name, the binaries that must run, the Debian packages it starts from.
-parts=(postfix redis haproxy strace)
+parts=(postfix redis haproxy strace nats)
 declare -A binaries=(
   [postfix]="usr/sbin/smtp-source usr/sbin/smtp-sink usr/sbin/postconf usr/lib/postfix/sbin/master"
   [redis]="usr/bin/redis-server usr/bin/redis-cli"
   [haproxy]="usr/sbin/haproxy"
   [strace]="usr/bin/strace"
+  [nats]="usr/sbin/nats-server"
 )
 declare -A packages=(
   [postfix]="postfix"
   [redis]="redis-server redis-tools"
   [haproxy]="haproxy"
   [strace]="strace"
+  [nats]="nats-server"
 )
 # Which package holds a library the loader does not find. Only what is missing is fetched.
 package_of_library() {

@@ -20,9 +20,12 @@ from engine.base.clock import Clock
 from engine.base.key_source import KeySourceReader
 from engine.base.vault import VaultClient
 from engine.route.dns_resolver import DnsResolver
+from engine.script_modules.amqp_publisher import AmqpPublisher
 from engine.script_modules.http_client import HttpClients
+from engine.script_modules.kafka_producer import KafkaProducers
 from engine.script_modules.key_sources import KeySources
 from engine.script_modules.name_lookup import NameLookup
+from engine.script_modules.nats_publisher import NatsConnections
 from engine.script_modules.open_connections import OpenConnections, StartTask
 from engine.script_modules.redis_query import RedisConnections
 from engine.script_modules.request_signing import RequestSigning
@@ -36,6 +39,10 @@ def _refuse(*_args: Any) -> Any:
     raise RuntimeError("scripts are only checked here, nothing is reached")
 
 
+def _say_nothing(_text: str) -> None:
+    """Stand in for who takes warnings."""
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkPorts:
     """What the modules need from the node; without one, scripts can only be checked.
@@ -47,6 +54,7 @@ class NetworkPorts:
         resolver: The resolver of the node as it is now.
         folders: Where scripts may keep data files: the policy's own folder first.
         call_function: Call a function of a script and return its answer.
+        warn: Note a warning of the script under way.
     """
 
     mono: Callable[[], float] = _refuse
@@ -55,6 +63,7 @@ class NetworkPorts:
     resolver: Callable[[], DnsResolver] = _refuse
     folders: Callable[[], Sequence[Path]] = _refuse
     call_function: Callable[..., Awaitable[Any]] = _refuse
+    warn: Callable[[str], None] = _say_nothing
 
 
 class NetworkModules:
@@ -73,6 +82,12 @@ class NetworkModules:
         self._http = HttpClients(self.connections, ports.resolver, ports.mono, signing.make)
         self._redis = RedisConnections(self.connections)
         self._sqlite = SqliteFiles(self.connections, ports.folders, ports.mono)
+        load_secret = self.key_sources.load
+        self._brokers = (
+            NatsConnections(self.connections, load_secret, ports.warn),
+            AmqpPublisher(self.connections, load_secret, ports.warn),
+            KafkaProducers(self.connections, load_secret),
+        )
 
     def expose(self, namespace: ScriptNamespace) -> None:
         """Make everything here importable by scripts."""
@@ -80,6 +95,8 @@ class NetworkModules:
         self._http.expose(namespace)
         self._redis.expose(namespace)
         self._sqlite.expose(namespace)
+        for broker in self._brokers:
+            broker.expose(namespace)
 
     async def close(self) -> None:
         """Close every connection, at the stop of the node."""
@@ -90,6 +107,11 @@ class NetworkModules:
 class _Tasks(Protocol):
     def start(self, work: Coroutine[Any, Any, Any], name: str = "") -> Any:
         """Run a coroutine as a supervised task."""
+
+
+class _Warnings(Protocol):
+    def warn(self, text: str) -> None:
+        """Note a warning of the script under way."""
 
 
 class _Folders(Protocol):
@@ -112,6 +134,10 @@ class NetworkNode(Protocol):
         """Return what runs tasks."""
 
     @property
+    def script_api(self) -> _Warnings:
+        """Return what takes warnings."""
+
+    @property
     def declared(self) -> _Folders:
         """Return what ``init`` declared, as it is carried out."""
 
@@ -126,6 +152,7 @@ def expose_network(namespace: ScriptNamespace, node: NetworkNode) -> NetworkModu
             resolver=lambda: node.resolver,
             folders=lambda: (node.settings.policy.parent, *node.declared.data_folders),
             call_function=node.runtime.call_function,
+            warn=node.script_api.warn,
         )
     )
     network.expose(namespace)

@@ -44,6 +44,7 @@ class ScriptWorld:
             zones=[textwrap.dedent(zone) for zone in zones or []],
             servfail=["bad.test"],
         )
+        self.warnings: list[str] = []
         self.network = NetworkModules(
             NetworkPorts(
                 mono=self.clock.mono,
@@ -51,6 +52,7 @@ class ScriptWorld:
                 start=self.supervisor.start,
                 resolver=lambda: self.resolver,
                 folders=lambda: (self.folder, *self.data_folders),
+                warn=self.warnings.append,
                 call_function=lambda *call: self.runtime.call_function(*call),
             )
         )

@@ -65,6 +65,7 @@ async def test_a_node_reads_secrets_of_a_vault_through_its_key_sources(tmp_path)
             runtime=runtime,
             key_sources=KeySources(lambda: tmp_path, runtime.call_function),
             supervisor=Supervisor(),
+            script_api=ScriptApi(MemoryLimiter(clock.mono).take_nowait),
         )
         network = expose_network(namespace, node)
 

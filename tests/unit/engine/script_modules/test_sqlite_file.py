@@ -141,6 +141,7 @@ async def test_a_file_that_others_hold_is_an_error_in_time(world):
         other.close()
 
 
+@pytest.mark.slow
 async def test_the_loop_goes_on_while_a_statement_runs(world):
     world.load_body(
         f"await db.execute('{NUMBERS} SELECT count(*) FROM (SELECT x FROM n LIMIT 500000)')",
