@@ -12,6 +12,7 @@ Failure: ``OSError`` or ``TimeoutError`` where there is no answer; a status is a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -101,8 +102,10 @@ class JsonPost:
         """Close the connections, at the stop of the node."""
         session, self._session = self._session, None
         if session is not None:
-            async with asyncio.timeout(CLOSE_S):
-                await session.close()
+            # What does not close in time is closed with the process.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await session.close()
 
 
 def _shown(raw: bytes, reason: str | None) -> str:
