@@ -263,9 +263,9 @@ class Node:
         """Keep full garbage collections from holding the loop.
 
         What start-up made stays: freezing takes it out of every later collection. Waiting messages
-        are unknown to the collector (``timer_wheel.Waiting``), so what is left is small. While queues
-        are made by the thousand all objects survive: the middle generation is looked at often, when
-        it is small, and the oldest as rarely as ever.
+        are unknown to the collector (``timer_wheel.Waiting``), so what is left is small. While
+        queues are made by the thousand all objects survive: the middle generation is looked at
+        often, when it is small, and the oldest as rarely as ever.
         """
         gc.collect()
         gc.freeze()
