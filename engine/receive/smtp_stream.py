@@ -207,8 +207,10 @@ class SmtpStream(SMTP):
             self._timer.cancel()
         if self._out and not self._gone:
             self.transport.write(b"".join(self._out))
+        # Asked before: a TLS transport that ended by itself and is closed cannot say it any more.
+        octets_held = self.transport.get_write_buffer_size()
         self.transport.close()
-        if self.transport.get_write_buffer_size():
+        if octets_held:
             # The session is over and no longer counted: nobody else would ever end this.
             self._timer = self.loop.call_later(self.client_timeout_s, self.transport.abort)
             self._is_closed = True
