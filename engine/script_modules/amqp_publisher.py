@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from engine.model.keyword_options import Option, flag, key_source, read_options, text, whole
 from engine.script_modules.broker_support import (
@@ -92,9 +92,11 @@ class AmqpOptions:
     publish_s: float = 5.0
 
 
-class _Link(NamedTuple):
+@dataclass(slots=True)
+class _Link:
     connection: Any
     channel: Any
+    is_stuck: bool = False
 
 
 class AmqpPublisher:
@@ -147,10 +149,16 @@ class AmqpPublisher:
                 target = link.channel.default_exchange
                 if exchange:
                     target = await link.channel.get_exchange(exchange, ensure=False)
-                async with asyncio.timeout(options.publish_s):
-                    await target.publish(
-                        message, routing_key, mandatory=mandatory, immediate=immediate
-                    )
+                try:
+                    async with asyncio.timeout(options.publish_s):
+                        await target.publish(
+                            message, routing_key, mandatory=mandatory, immediate=immediate
+                        )
+                except (TimeoutError, asyncio.CancelledError):
+                    # The library remembers each message until the broker has answered: a channel
+                    # that owes an answer is not used again.
+                    link.is_stuck = True
+                    raise
         except TimeoutError:
             raise TimeoutError("amqp: no answer in time") from None
         except (errors.DeliveryError, errors.PublishError) as error:
@@ -200,4 +208,4 @@ async def _close(link: _Link) -> None:
 
 
 def _is_good(link: _Link) -> bool:
-    return not link.connection.is_closed and not link.channel.is_closed
+    return not (link.is_stuck or link.connection.is_closed or link.channel.is_closed)

@@ -25,6 +25,7 @@ class AmqpBroker:
             returns it, ``hang-up`` closes the connection instead of answering, ``no-channel``
             answers no opening of a channel, ``unknown`` has no such exchange.
         password: What a client must show.
+        opened: How many connections there have been.
         connections: How many are open.
     """
 
@@ -32,11 +33,13 @@ class AmqpBroker:
         self.published: list[tuple[str, str, Any, bytes]] = []
         self.trouble = ""
         self.password = "guest"
+        self.opened = 0
         self.connections = 0
         self.most_connections = 0
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.opened += 1
         self.connections += 1
         self.most_connections = max(self.most_connections, self.connections)
         try:

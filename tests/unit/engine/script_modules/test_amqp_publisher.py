@@ -112,6 +112,19 @@ async def test_the_waiting_time_of_the_handler_ends_a_message(world, broker):
         await world.ask(publish(broker, publish_timeout="1m"))
 
 
+async def test_a_channel_that_owes_answers_is_not_used_again(world, broker):
+    broker.trouble = "silent"
+    world.load_body(publish(broker, publish_timeout=1))
+    for _ in range(3):
+        with pytest.raises(HookFailedError, match="no answer in time"):
+            await world.again()
+        await asyncio.sleep(0.1)
+    broker.trouble = ""
+    await world.again()
+
+    assert (broker.connections, broker.opened) == (1, 4)
+
+
 async def test_a_handler_that_is_cancelled_leaves_no_task(world, broker):
     broker.trouble = "no-channel"
     before = len(asyncio.all_tasks())
