@@ -1,8 +1,8 @@
 """``cirrus check``: validate policy scripts and shaping files; start nothing.
 
 Place in flow: a command of its own. Who can judge a file registers a function in the entry-point
-group ``cirrus.checks`` (``policy``: from a path to findings), so that this program imports none of
-them.
+group ``cirrus.checks`` (``policy``: from a path to findings; ``shaping``: from all sources at once,
+since they are laid over each other), so that this program imports none of them.
 
 Failure: exit status 1 when anything is an error, 2 when nothing was given to check.
 """
@@ -10,10 +10,10 @@ Failure: exit status 1 when anything is an error, 2 when nothing was given to ch
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 
@@ -32,10 +32,10 @@ class Finding(Protocol):
 Checker = Callable[[Path], Iterable[Finding]]
 
 
-def find_checker(kind: str) -> Checker | None:
+def find_checker(kind: str) -> Callable[..., Any] | None:
     """Return the installed function that judges files of a kind, or None."""
     for entry in entry_points(group=CHECKS_GROUP, name=kind):
-        checker: Checker = entry.load()
+        checker: Callable[..., Any] = entry.load()
         return checker
     return None
 
@@ -49,16 +49,28 @@ def report(kind: str, path: Path, checker: Checker | None) -> int:
         what = "this is no file" if path.exists() else "there is no such file"
         click.echo(f"{path}: error: {what}")
         return 1
+    return _print(checker(path))
+
+
+def report_shaping(
+    sources: Sequence[str], checker: Callable[..., Iterable[Finding]] | None, *, with_dns: bool
+) -> int:
+    """Print the findings about shaping files as a whole; return how many are errors."""
+    if checker is None:
+        click.echo(f"{sources[0]}: error: {_cannot_check('shaping')}")
+        return 1
+    return _print(checker(sources, with_dns=with_dns))
+
+
+def _print(findings: Iterable[Finding]) -> int:
     errors = 0
-    for finding in checker(path):
+    for finding in findings:
         click.echo(str(finding))
         errors += finding.severity == "error"
     return errors
 
 
 def _cannot_check(kind: str) -> str:
-    if kind == "shaping":
-        return "shaping files cannot be checked yet: this version does not read them"
     return f"nothing installed can check a {kind} file; is cirrus-mta installed completely?"
 
 
@@ -76,25 +88,42 @@ def _cannot_check(kind: str) -> str:
     "shapings",
     multiple=True,
     metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="A shaping file (TOML or JSON).",
+    help="A shaping file (TOML or JSON), or its URL; later ones are laid over earlier ones.",
 )
-def check(policies: tuple[Path, ...], shapings: tuple[Path, ...]) -> None:
-    """Validate configuration; start nothing, open nothing.
+@click.option(
+    "--dns/--no-dns",
+    "with_dns",
+    default=True,
+    help="Whether to look up the MX hosts of domains in shaping files.  [default: --dns]",
+)
+@click.argument("more", nargs=-1, metavar="[FILE]...")
+def check(
+    policies: tuple[Path, ...], shapings: tuple[str, ...], with_dns: bool, more: tuple[str, ...]
+) -> None:
+    """Validate configuration; start nothing.
 
     Each finding is a line "file:line: error: ..." or "file:line: warning: ...". The policy script
     is loaded as a node would load it: compiled, executed, its init run without carrying anything
     out, and its get_* handlers asked about example.com.
+
+    Shaping files are checked together, as they would be loaded: further files may follow the first
+    one. The MX hosts of their domains are looked up, so that a domain that cannot be found or takes
+    no mail, sections that are for one site, and domains that belong to a provider as well are seen;
+    with --no-dns nothing is asked, and these warnings are missing.
 
     Exit status: 0 when there is no error (there may be warnings), 1 when there is one, 2 when
     nothing was given to check.
     """
     if not policies and not shapings:
         raise click.UsageError("nothing to check: give --policy FILE or --shaping FILE")
+    if more and not shapings:
+        raise click.UsageError(f"is {more[0]!r} a policy or a shaping file? Name the option first")
     # What a script says or warns of while it is tried comes as findings.
     logging.getLogger("cirrus").addHandler(logging.NullHandler())
-    wanted = [("policy", path) for path in policies] + [("shaping", path) for path in shapings]
-    errors = sum(report(kind, path, find_checker(kind)) for kind, path in wanted)
+    errors = sum(report("policy", path, find_checker("policy")) for path in policies)
+    if shapings:
+        sources = (*shapings, *more)
+        errors += report_shaping(sources, find_checker("shaping"), with_dns=with_dns)
     if errors:
         click.echo(f"{errors} error{'s' if errors > 1 else ''}")
         raise SystemExit(1)

@@ -82,10 +82,21 @@ def test_nothing_to_check_is_wrong_usage(run):
     assert "nothing to check" in result.output
 
 
-def test_shaping_files_are_refused_honestly(run):
-    result = run("--shaping", "SCRIPT")
+def test_a_shaping_file_that_cannot_be_read_is_an_error_with_its_place(run):
+    result = run("--shaping", "SCRIPT", "--no-dns")
     assert result.exit_code == 1
-    assert "shaping files cannot be checked yet" in result.output
+    assert "init.py:1: error: no TOML" in result.output
+
+
+def test_shaping_files_are_laid_over_each_other_before_they_are_judged(run, tmp_path):
+    base, over = tmp_path / "base.toml", tmp_path / "over.toml"
+    base.write_text('["one.test"]\nmax_ready = 5\n')
+    over.write_text('["one.test"]\nmx_rollup = false\nmax_redy = 5\n')
+
+    result = run("--shaping", str(base), str(over), "--no-dns")
+
+    assert result.exit_code == 1
+    assert f"{over}:3: error: " in result.output
 
 
 def test_all_files_are_checked_though_one_is_wrong(run):
