@@ -1,7 +1,7 @@
 """Keys and passwords from where operators keep them: the one place that reads key sources.
 
-Place in flow: whatever takes a key source (signers, listeners' certificates, passwords of next
-hops, ``mta.secrets``) gets it through here.
+Place in flow: what scripts read themselves (``mta.secrets``) and request signing get it through
+here. Certificates and passwords of listeners and next hops still read files of their own.
 
 Invariants:
     * A secret is in no error, log or representation.

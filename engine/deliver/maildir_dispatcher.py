@@ -33,14 +33,12 @@ from engine.model.disposition import Disposition
 from engine.model.errors import SpoolEntryDamagedError, SpoolUnavailableError
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
+from engine.model.queue_config import PATH_FIELD
 from engine.model.queue_name import parse_queue_name
 from engine.model.reply import SmtpReply, make_reply
 
 log = logging.getLogger("cirrus.deliver")
 
-_FIELD = re.compile(
-    r"\{\{\s*([a-z_]+(?:\.[A-Za-z0-9_]+)?)\s*\}\}|\{([a-z_]+(?:\.[A-Za-z0-9_]+)?)\}"
-)
 _UNSAFE = re.compile(r"[/\x00-\x1f\x7f]")
 _serial = itertools.count(1)
 STORED = SmtpReply(200, None, "stored")
@@ -88,7 +86,7 @@ def expand_path(template: str, message: Message, recipient: str) -> Path:
         # "." and ".." as a whole component would name another folder.
         return "_" + text.lstrip(".") if text.strip(".") == "" else text
 
-    return Path(_FIELD.sub(fill, template))
+    return Path(PATH_FIELD.sub(fill, template))
 
 
 def store_in_maildir(

@@ -340,14 +340,12 @@ def _password(path: EgressPath) -> str:
         ConfigurationError: It cannot be read; the session must not go on without it.
     """
     source = path.smtp_auth_plain_password
-    if isinstance(source, Mapping):
-        source = str(source.get("key_data", "")).encode()
     try:
         if isinstance(source, str):
             return Path(source).read_text(encoding="utf-8").strip()
-        if isinstance(source, bytes) and source:
-            return source.decode()
+        if isinstance(source, Mapping):
+            source = source["key_data"]
+        return source if isinstance(source, str) else source.decode()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigurationError(f"smtp_auth_plain_password cannot be read: {why}") from error
-    raise ConfigurationError('smtp_auth_plain_password is a path or {"key_data": text}')

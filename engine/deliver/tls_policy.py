@@ -138,13 +138,10 @@ def client_context(path: EgressPath, *, verify: bool) -> ssl.SSLContext:
 
 def _material(source: Any) -> bytes:
     """Return the PEM text of a key source, as it is now."""
-    if isinstance(source, Mapping):
-        source = str(source.get("key_data", "")).encode()
     if isinstance(source, str):
         return Path(source).read_bytes()
-    if isinstance(source, bytes) and source:
-        return source
-    raise ValueError('a path or {"key_data": PEM text} is expected')
+    data: str | bytes = source["key_data"] if isinstance(source, Mapping) else source
+    return data.encode() if isinstance(data, str) else data
 
 
 @lru_cache(maxsize=64)

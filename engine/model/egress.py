@@ -29,6 +29,7 @@ from engine.model.egress_options import (
 )
 from engine.model.keyword_options import (
     Option,
+    host_name,
     ip_address,
     key_source,
     list_of,
@@ -96,7 +97,7 @@ def _suspend_rule(value: Any) -> SuspendRule:
 
 SOURCE_OPTIONS: dict[str, Option] = {
     "name": Option(text),
-    "ehlo_domain": Option(text),
+    "ehlo_domain": Option(host_name),
     "source_address": Option(ip_address),
     "remote_port": Option(whole(1, 65535)),
     "ha_proxy_server": Option(text),

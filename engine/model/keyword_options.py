@@ -170,8 +170,28 @@ def ip_address(value: Any) -> str:
     return str(ipaddress.ip_address(value.strip("[]")))
 
 
+def host_name(value: Any) -> str:
+    """Return a name that a host may go by in a dialogue: a domain, or an address in brackets."""
+    name = text(value)
+    if not all(char.isascii() and (char.isalnum() or char in "-._[]:") for char in name):
+        raise ValueError(f"a host name is expected, not {value!r}")
+    return name
+
+
 def key_source(value: Any) -> Any:
-    """Return a key source: a path, inline data, a table that says where, or a function."""
-    if (isinstance(value, str | bytes | Mapping) and value) or callable(value):
+    """Return a key source: a path, or inline data. Others cannot be had here yet: an error."""
+    if isinstance(value, str | bytes) and value:
         return value
-    raise ValueError("a key source is expected: a path, a table or a function")
+    if isinstance(value, Mapping) and value.keys() == {"key_data"}:
+        return {"key_data": text_or_bytes(value["key_data"])}
+    if isinstance(value, Mapping) or callable(value):
+        raise OptionError('a key source is a path or {"key_data": text}; no other is available yet')
+    raise ValueError('a key source is expected: a path or {"key_data": text}')
+
+
+def text_or_bytes(value: Any) -> str | bytes:
+    """Return a secret that is given as it is."""
+    if not isinstance(value, str | bytes) or not value:
+        # Not the value: it may be a secret.
+        raise OptionError("key_data: text is expected")
+    return value

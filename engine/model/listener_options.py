@@ -102,6 +102,8 @@ def make_listener_options(given: Mapping[str, Any], *, hostname: str) -> Listene
     options = replace(ListenerOptions(hostname=hostname), **_read(given))
     for layer in ("peer", "via"):
         for overrides in given.get(layer, {}).values():
+            if nested := sorted({"peer", "via"} & overrides.keys()):
+                raise TypeError(f"{nested[0]} cannot stand inside {layer}")
             options.overlay(overrides)
     return options
 

@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -149,6 +150,37 @@ class SmtpProtocol:
         return {"smtp": {"mx_list": [str(entry) for entry in self.mx_list]}}
 
 
+#: A name in the path of a maildir: ``{{ name }}`` or ``{name}``.
+PATH_FIELD = re.compile(
+    r"\{\{\s*([a-z_]+(?:\.[A-Za-z0-9_]+)?)\s*\}\}|\{([a-z_]+(?:\.[A-Za-z0-9_]+)?)\}"
+)
+_PATH_NAMES = [
+    "queue",
+    "campaign",
+    "tenant",
+    "domain",
+    "routing_domain",
+    "email",
+    "local_part",
+    "domain_part",
+    "sender_email",
+    "sender_local_part",
+    "sender_domain_part",
+]
+
+
+def _maildir_path(value: Any) -> str:
+    path = text(value)
+    for match in PATH_FIELD.finditer(path):
+        name = match[1] or match[2]
+        if name not in _PATH_NAMES and not name.startswith("meta."):
+            raise OptionError(
+                f"no name {name!r} in the path of a maildir; known: meta.NAME, "
+                + ", ".join(_PATH_NAMES)
+            )
+    return path
+
+
 @dataclass(frozen=True, slots=True)
 class MaildirProtocol:
     """Delivery into a maildir whose path is a template."""
@@ -225,7 +257,7 @@ _PROTOCOLS: dict[str, tuple[Callable[..., Protocol], dict[str, Option], str]] = 
     "maildir": (
         MaildirProtocol,
         {
-            "path": Option(text),
+            "path": Option(_maildir_path),
             "dir_mode": Option(whole(0, 0o7777)),
             "file_mode": Option(whole(0, 0o7777)),
         },

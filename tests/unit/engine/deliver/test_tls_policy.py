@@ -127,7 +127,7 @@ def test_a_renewed_client_certificate_is_read_anew(tmp_path):
     assert client_context(path, verify=True) is not before
 
 
-@pytest.mark.parametrize("source", ["/nowhere/cert.pem", {"key_data": "junk"}, {"vault": "x"}])
+@pytest.mark.parametrize("source", ["/nowhere/cert.pem", {"key_data": "junk"}])
 def test_a_client_certificate_that_is_no_good_is_our_fault(source):
     with pytest.raises(ConfigurationError, match="tls_certificate"):
         client_context(make_egress_path(tls_certificate=source), verify=True)
