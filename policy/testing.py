@@ -1,15 +1,18 @@
-"""What tests of scripts and of this package need: a runtime from a few lines of script.
+"""What tests of scripts need of any program: scripts loaded, time moved, errors as assertions.
 
 Place in flow: used by tests only; it is part of the package so that operators can test
-their scripts.
+their scripts: ``engine.script_testing`` is made of it, and is what they import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import selectors
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from policy.errors import HookFailedError, PolicyLoadError
 from policy.hook import Hook
 from policy.runtime import DryCheck, PolicyRuntime
 from policy.script_api import ScriptNamespace
@@ -28,6 +31,81 @@ class ManualTime:
     def advance(self, seconds: float) -> None:
         """Move on."""
         self.now_mono += seconds
+
+
+class ScriptError(AssertionError):
+    """A script under test does not load, or a handler of it failed.
+
+    Attributes:
+        file: The script at fault.
+        line: The line, where one is known.
+        reason: What went wrong, without the place.
+    """
+
+    def __init__(self, error: PolicyLoadError | HookFailedError) -> None:
+        shown = "".join(f"\n  at {frame}" for frame in error.trace)
+        super().__init__(f"{error}{shown}")
+        self.file = error.file
+        self.line = error.line
+        self.reason = error.message
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """A selector that never waits for time to pass, unless a thread is at work."""
+
+    def __init__(self, time: ManualTime) -> None:
+        super().__init__()
+        self._time = time
+        self.threads_at_work = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready; where nothing is, move time to the next timer."""
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        ready = super().select(timeout if self.threads_at_work else 0)
+        if not ready:
+            self._time.advance(timeout)
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose waits take no time: it moves a clock instead.
+
+    Args:
+        time: The clock.
+    """
+
+    def __init__(self, time: ManualTime) -> None:
+        self._manual_time = time
+        self._jumping = _JumpingSelector(time)
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """Return the time of the clock."""
+        return self._manual_time.now_mono
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, function: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Run a function in a thread; time stands still until it returns."""
+        future = super().run_in_executor(executor, function, *args)
+        self._jumping.threads_at_work += 1
+        future.add_done_callback(self._note_done)
+        return future
+
+    def _note_done(self, _future: asyncio.Future[Any]) -> None:
+        self._jumping.threads_at_work -= 1
+
+
+def write_scripts(folder: Path, script: str, others: Mapping[str, str]) -> Path:
+    """Write a script, and what stands beside it by file name, into a folder; return its path."""
+    for name, text in others.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    path = folder / "init.py"
+    path.write_text(script, encoding="utf-8")
+    return path
 
 
 class LoadedScript:

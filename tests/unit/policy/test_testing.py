@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
-from policy.errors import PolicyLoadError
+from policy.errors import HookFailedError, PolicyLoadError, ScriptFrame
 from policy.hook import Hook
-from policy.testing import LoadedScript, ManualTime
+from policy.testing import LoadedScript, ManualTime, ScriptError, VirtualLoop, write_scripts
 
 HOOKS = (Hook("probe", result=(str,)),)
 SOURCE = "from mta import on\n@on('probe')\ndef f(): return 'one'\n"
@@ -42,3 +44,57 @@ def test_a_rewritten_script_is_there_to_be_loaded(tmp_path: Path) -> None:
 def test_a_broken_script_raises_where_it_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(PolicyLoadError):
         LoadedScript(tmp_path, "x = (", HOOKS)
+
+
+def test_a_loop_in_virtual_time_waits_for_nothing() -> None:
+    time = ManualTime()
+    loop = VirtualLoop(time)
+    began = time()
+
+    try:
+        loop.run_until_complete(asyncio.sleep(3600))
+    finally:
+        loop.close()
+
+    assert time() - began == pytest.approx(3600)
+
+
+def test_time_stands_still_while_a_thread_works() -> None:
+    time = ManualTime()
+    loop = VirtualLoop(time)
+    began = time()
+    release = threading.Event()
+
+    async def work() -> str:
+        async with asyncio.timeout(60):
+            task = asyncio.ensure_future(asyncio.to_thread(release.wait, 10))
+            threading.Timer(0.05, release.set).start()
+            return "done" if await task else "given up"
+
+    try:
+        assert loop.run_until_complete(work()) == "done"
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    assert time() == began
+
+
+def test_an_error_of_a_script_is_an_assertion_with_its_lines() -> None:
+    frame = ScriptFrame("init.py", 7, "f", "look_up(x)")
+    error = HookFailedError(
+        "probe", file="tenants.py", line=2, message="KeyError: 'x'", trace=(frame,)
+    )
+
+    shown = ScriptError(error)
+
+    assert isinstance(shown, AssertionError)
+    assert str(shown) == "probe: tenants.py:2: KeyError: 'x'\n  at init.py:7 in f: look_up(x)"
+    assert (shown.file, shown.line, shown.reason) == ("tenants.py", 2, "KeyError: 'x'")
+
+
+def test_scripts_are_written_with_what_stands_beside_them(tmp_path: Path) -> None:
+    path = write_scripts(tmp_path, "x = 1\n", {"data/a.toml": "b = 1\n"})
+
+    assert path.read_text() == "x = 1\n"
+    assert (tmp_path / "data" / "a.toml").read_text() == "b = 1\n"

@@ -1,0 +1,195 @@
+"""What a node is made of as far as scripts see it, without sockets, disks or other hosts.
+
+Place in flow: ``engine.script_testing`` drives it. Put together as ``engine.app`` does it.
+
+Invariants:
+    * Listener, session, admission, script modules and helpers are those of a node. Made up are
+      time, the DNS (given zones only), HTTP (canned answers), the spool (memory) and the queues
+      (a list).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.base.clock import Clock
+from engine.base.dkim_signer import DkimSigner
+from engine.base.lifecycle import Supervisor
+from engine.base.memory_guard import MemoryGuard
+from engine.base.metric_names import ENGINE_METRICS
+from engine.base.metrics import Metrics
+from engine.dry_check import DryCheck
+from engine.helpers.script_helpers import HelperPorts, ScriptHelpers
+from engine.hooks import HOOKS
+from engine.model.listener_options import ListenerOptions
+from engine.model.log_record import LogRecord, RecordKind
+from engine.model.message import Message
+from engine.policy_check import check_local_logs
+from engine.receive.admission import Admission
+from engine.receive.template_dialect import compile_for_scripts
+from engine.records.log_hook import parse_hook_records
+from engine.records.record_selection import make_selection
+from engine.records.recorder import Recorder
+from engine.route.dns_resolver import DnsResolver
+from engine.script_api import ScriptApi
+from engine.script_modules.all_modules import ModuleNeeds, expose_modules
+from engine.script_modules.network_modules import NetworkModules, NetworkPorts
+from engine.script_modules.request_signing import RequestSigning
+from engine.script_test_http import FakeHttp, FakeHttpClients
+from engine.script_views import queue_name_of
+from engine.spool.memory_store import MemoryStore
+from engine.spool.spool_store import SpoolStore
+from engine.throttle.limiter import MemoryLimiter
+from policy.runtime import PolicyRuntime
+from policy.script_api import ScriptNamespace
+from policy.testing import ManualTime
+
+HOSTNAME = "mx.example.com"
+
+
+class _RecordList:
+    """Keeps the records it is given."""
+
+    is_hook = False
+    must_wait = False
+
+    def __init__(self) -> None:
+        self.selection = make_selection()
+        self.records: list[LogRecord] = []
+
+    def wants(self, kind: RecordKind) -> bool:
+        return True
+
+    def write(self, record: LogRecord, message: Message | None) -> None:
+        self.records.append(record)
+
+    async def wait_capacity(self) -> None:
+        return
+
+
+class ScriptTestNode:
+    """The parts of a node that scripts reach.
+
+    Args:
+        path: The policy script.
+        now: The instant at which time stands.
+        report: Told what happens to the policy.
+
+    Attributes:
+        queued: Messages given to the queues, in order.
+        injected: Messages that the script made and injected.
+    """
+
+    relaxed = False
+
+    def __init__(
+        self, path: Path, now: datetime, report: Callable[[str, dict[str, Any]], None]
+    ) -> None:
+        self.path = path
+        self.time = ManualTime()
+        offset_s = now.astimezone(UTC).timestamp() - self.time()
+        self.clock = Clock(self.time, lambda: self.time() + offset_s)
+        self.supervisor = Supervisor()
+        self.metrics = Metrics(ENGINE_METRICS)
+        self.memory = MemoryGuard({"CIRRUS_MEMORY_HARD_LIMIT": str(1 << 50)})
+        self.store: SpoolStore = MemoryStore(self.clock.wall_of)
+        self.queued: list[Message] = []
+        self.injected: list[Message] = []
+        self.http = FakeHttp()
+        self.zones: Sequence[str] | None = None
+        self.servfail: Sequence[str] = ()
+        self._resolver: tuple[Any, DnsResolver] | None = None
+        self._records = _RecordList()
+        self.recorder = Recorder(self.clock, "node-under-test", HOSTNAME)
+        self.recorder.add_sink(self._records)
+        self._build_policy(report)
+        self.admission = Admission(self, self.queued.append)
+        self.api.mail.connect(self.clock, self._submit)
+
+    @property
+    def records(self) -> list[LogRecord]:
+        """Return the log records made so far."""
+        return self._records.records
+
+    def _build_policy(self, report: Callable[[str, dict[str, Any]], None]) -> None:
+        limiter = MemoryLimiter(self.clock.mono)
+        self.api = ScriptApi(limiter.take_nowait)
+        self.api.check_local_logs = check_local_logs
+        self.api.check_hook_records = parse_hook_records
+        namespace = ScriptNamespace()
+        self.api.expose(namespace, version="test")
+        self.runtime = PolicyRuntime(HOOKS, namespace, mono=self.clock.mono, report=report)
+        sources = expose_modules(
+            namespace,
+            ModuleNeeds(
+                clock=self.clock,
+                metrics=self.metrics,
+                runtime=self.runtime,
+                folder=lambda: self.path.parent,
+                warn=self.api.warn,
+                compile_template=compile_for_scripts,
+            ),
+        )
+        self.network = NetworkModules(
+            NetworkPorts(
+                mono=self.clock.mono,
+                wall=self.clock.wall,
+                start=self._start,
+                resolver=self.resolver,
+                folders=lambda: (self.path.parent, *self.dry_check.declarations.data_folders),
+                call_function=self.runtime.call_function,
+                warn=self.api.warn,
+            )
+        )
+        self.network.expose(namespace)
+        sources.load_from_vault = self.network.key_sources.load_from_vault
+        self._expose_http(namespace)
+        ports = HelperPorts(self.clock.mono, self._start, self.resolver, sources.load)
+        self.helpers = ScriptHelpers(self.api, self.runtime, limiter, ports)
+        self.helpers.expose(namespace)
+        self.dry_check = DryCheck(self.runtime, self.api)
+
+    def _expose_http(self, namespace: ScriptNamespace) -> None:
+        signing = RequestSigning(self.network.key_sources.load, self.clock.wall)
+        clients = FakeHttpClients(
+            self.network.connections, self.resolver, self.clock.mono, signing.make
+        )
+        clients.fake = self.http
+        clients.expose(namespace)
+
+    def _start(self, work: Coroutine[Any, Any, Any], name: str) -> Any:
+        return self.supervisor.start(work, name)
+
+    def resolver(self) -> DnsResolver:
+        """Return what answers questions: from zones of the test, or those that init declares."""
+        declared = self.dry_check.declarations.test_resolver
+        zones, servfail = declared or ((), ())
+        if self.zones is not None:
+            zones, servfail = tuple(self.zones), tuple(self.servfail)
+        if self._resolver is None or self._resolver[0] != (zones, servfail):
+            made = DnsResolver(clock=self.clock.mono, zones=list(zones), servfail=list(servfail))
+            self._resolver = ((zones, servfail), made)
+        return self._resolver[1]
+
+    async def _submit(self, message: Message, signers: list[DkimSigner], relaxed: bool) -> None:
+        message.queue_name = queue_name_of(message)
+        self.injected.append(message)
+
+    # -- ports of the listener
+
+    def gate(self) -> str | None:
+        """Return None: mail is taken."""
+        return None
+
+    def tls_context(self, options: ListenerOptions) -> Any:
+        """Return None: there is no TLS without sockets."""
+        return None
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self.network.close()
+        await self.helpers.close()
+        await self.supervisor.stop()
