@@ -10,7 +10,7 @@ def base32_encode(data: str | bytes) -> str:
 def base32_decode(text: str | bytes) -> bytes:
     """The octets of base32; white space is skipped.
 
-    >>> mta.encode.base32_decode('MZXT6PQ=')
+    >>> mta.encode.base32_decode("MZXT6PQ=")
     b'fo?>'
     """
 
@@ -24,7 +24,7 @@ def base32_nopad_encode(data: str | bytes) -> str:
 def base32_nopad_decode(text: str | bytes) -> bytes:
     """The octets of base32, without padding; white space is skipped.
 
-    >>> mta.encode.base32_nopad_decode('MZXT6PQ')
+    >>> mta.encode.base32_nopad_decode("MZXT6PQ")
     b'fo?>'
     """
 
@@ -38,7 +38,7 @@ def base32hex_encode(data: str | bytes) -> str:
 def base32hex_decode(text: str | bytes) -> bytes:
     """The octets of base32 with the alphabet that sorts; white space is skipped.
 
-    >>> mta.encode.base32hex_decode('CPNJUFG=')
+    >>> mta.encode.base32hex_decode("CPNJUFG=")
     b'fo?>'
     """
 
@@ -52,7 +52,7 @@ def base32hex_nopad_encode(data: str | bytes) -> str:
 def base32hex_nopad_decode(text: str | bytes) -> bytes:
     """The octets of base32 with the alphabet that sorts, without padding; white space is skipped.
 
-    >>> mta.encode.base32hex_nopad_decode('CPNJUFG')
+    >>> mta.encode.base32hex_nopad_decode("CPNJUFG")
     b'fo?>'
     """
 
@@ -66,7 +66,7 @@ def base64_encode(data: str | bytes) -> str:
 def base64_decode(text: str | bytes) -> bytes:
     """The octets of base64; white space is skipped.
 
-    >>> mta.encode.base64_decode('Zm8/Pg==')
+    >>> mta.encode.base64_decode("Zm8/Pg==")
     b'fo?>'
     """
 
@@ -80,7 +80,7 @@ def base64_nopad_encode(data: str | bytes) -> str:
 def base64_nopad_decode(text: str | bytes) -> bytes:
     """The octets of base64, without padding; white space is skipped.
 
-    >>> mta.encode.base64_nopad_decode('Zm8/Pg')
+    >>> mta.encode.base64_nopad_decode("Zm8/Pg")
     b'fo?>'
     """
 
@@ -94,7 +94,7 @@ def base64url_encode(data: str | bytes) -> str:
 def base64url_decode(text: str | bytes) -> bytes:
     """The octets of base64 for URLs; white space is skipped.
 
-    >>> mta.encode.base64url_decode('Zm8_Pg==')
+    >>> mta.encode.base64url_decode("Zm8_Pg==")
     b'fo?>'
     """
 
@@ -108,7 +108,7 @@ def base64url_nopad_encode(data: str | bytes) -> str:
 def base64url_nopad_decode(text: str | bytes) -> bytes:
     """The octets of base64 for URLs, without padding; white space is skipped.
 
-    >>> mta.encode.base64url_nopad_decode('Zm8_Pg')
+    >>> mta.encode.base64url_nopad_decode("Zm8_Pg")
     b'fo?>'
     """
 

@@ -23,10 +23,8 @@ class Producer:
 
         ConnectionError, TimeoutError: it may not have arrived; ValueError: brokers do not take it.
         """
-    async def send_batch(
-        self, records: Iterable[Mapping[str, Any]]
-    ) -> tuple[list[int], list[str]]:
-        """Send records, each with the options of ``send``; the indexes of those that failed, and why."""
+    async def send_batch(self, records: Iterable[Mapping[str, Any]]) -> tuple[list[int], list[str]]:
+        """Send records, each with the options of ``send``; which failed (indexes), and why."""
     def close(self) -> None: ...
 
 def build_producer(config: Mapping[str, Any] | None = None, /, **options: Any) -> Producer:

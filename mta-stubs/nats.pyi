@@ -65,4 +65,4 @@ def connect(
     retry_on_initial_connect: bool = ...,
     ignore_discovered_servers: bool = ...,
 ) -> Connection:
-    """A connection, made when the first message is published; the next call replaces a broken one."""
+    """A connection, made when the first message is published; a broken one is replaced."""

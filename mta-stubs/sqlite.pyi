@@ -20,9 +20,7 @@ class File:
         """
     def close(self) -> None: ...
 
-def open(
-    path: str, busy_timeout: _Duration = 0.5, *, statement_timeout: _Duration = 5
-) -> File:
+def open(path: str, busy_timeout: _Duration = 0.5, *, statement_timeout: _Duration = 5) -> File:
     """A file below the policy's folder, or in one that init allowed."""
 
 def allow_folder(path: str) -> None:
