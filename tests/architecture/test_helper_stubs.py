@@ -73,7 +73,9 @@ def test_a_stub_names_what_scripts_may_import(module):
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "function", "waits"), FUNCTIONS, ids=lambda value: str(value)[:40]
+    ("module", "name", "function", "waits"),
+    FUNCTIONS,
+    ids=[f"{module}.{name}" for module, name, _, _ in FUNCTIONS],
 )
 def test_a_stub_has_the_parameters_of_the_function(module, name, function, waits):
     (node,) = [one for one in stub(module).body if getattr(one, "name", "") == name]

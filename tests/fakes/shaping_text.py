@@ -40,5 +40,5 @@ def inline(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return text, numbers and truth values: TOML writes them as JSON does, but for some escapes."""
+    """Return text, numbers and truth values: TOML writes them as JSON does, nearly."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

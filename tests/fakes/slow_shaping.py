@@ -34,7 +34,7 @@ def lay_over(options: dict[str, Any], more: dict[str, Any]) -> None:
 
 
 def sections(files: list[dict], wanted) -> list[dict]:
-    """Return the sections, in order, whose place the caller wants, from the last replace_base on."""
+    """Return the sections whose place is wanted, in order, from the last replace_base on."""
     found = []
     for file in files:
         for key, table in file.items():
