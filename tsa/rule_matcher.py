@@ -1,0 +1,145 @@
+"""Record and rules to matches: which rules look for what was said.
+
+Place in flow: ``tsa.rule_engine`` asks for each record; pure.
+
+Invariants:
+    * All patterns that RE2 takes are tried in one pass; the others one by one, with their timeout.
+    * A rule's own internal replies are invisible to it unless it asks for them: what a suspension
+      makes the node say does not feed the suspension.
+    * The provider of a domain is judged by the host that replied: no look-up, so two daemons that
+      see the same records come to the same matches.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import re2
+
+from engine.model.log_record import RecordKind
+from engine.model.shaping import Shaping
+from engine.model.shaping_rule import ScopedRule
+from engine.model.shaping_trigger import Proportion
+from tsa.seen_record import SeenRecord
+
+#: Kinds of records that say nothing about a destination.
+SKIPPED_KINDS = frozenset(
+    {
+        RecordKind.ADMIN_REBIND,
+        RecordKind.DEFERRED_INJECTION_REBIND,
+        RecordKind.DELAYED,
+        RecordKind.RECEPTION,
+        RecordKind.REJECTION,
+        RecordKind.XFER_IN,
+        RecordKind.XFER_OUT,
+    }
+)
+#: Sets of rules remembered by domain, site and host.
+_REMEMBERED_MAX = 65536
+#: The longest reply that is looked at; what is behind says no more.
+LINE_MAX = 8192
+
+
+class RuleSet:
+    """Some rules, with their linear patterns compiled into one set."""
+
+    __slots__ = ("_owners", "_set", "_slow", "_unconditional", "rules")
+
+    def __init__(self, rules: Sequence[ScopedRule]) -> None:
+        self.rules = tuple(rules)
+        self._owners: list[int] = []
+        self._slow: list[int] = []
+        self._unconditional: list[int] = []
+        self._set: Any = None
+        options = re2.Options()
+        options.log_errors = False
+        patterns = re2.Set.SearchSet(options)
+        for number, one in enumerate(self.rules):
+            if not one.rule.patterns:
+                self._unconditional.append(number)
+            for pattern in one.rule.patterns:
+                if pattern.is_linear:
+                    patterns.Add(pattern.text)
+                    self._owners.append(number)
+                elif number not in self._slow:
+                    self._slow.append(number)
+        if self._owners:
+            patterns.Compile()
+            self._set = patterns
+
+    def matching(self, line: str) -> list[int]:
+        """Return the numbers of the rules whose patterns are found in a line, in order."""
+        found = set(self._unconditional)
+        if self._set is not None:
+            owners = self._owners
+            found.update(owners[index] for index in self._set.Match(line))
+        for number in self._slow:
+            if number not in found and self.rules[number].rule.matches(line):
+                found.add(number)
+        return sorted(found)
+
+
+class RuleMatcher:
+    """The rules of one load of the shaping files.
+
+    Attributes:
+        shaping: What the files say.
+    """
+
+    def __init__(self, shaping: Shaping) -> None:
+        self.shaping = shaping
+        self._counts_deliveries = shaping.needs_deliveries
+        self._by_rules: dict[tuple[str, ...], RuleSet] = {}
+        self._remembered: OrderedDict[tuple[str, str, str], RuleSet] = OrderedDict()
+
+    def wants(self, record: SeenRecord) -> bool:
+        """Return whether any rule could look at such a record."""
+        if record.kind in SKIPPED_KINDS or record.reception_protocol == "LogRecord":
+            return False
+        return record.kind is not RecordKind.DELIVERY or self._counts_deliveries
+
+    def matches(self, record: SeenRecord) -> Iterator[tuple[ScopedRule, str, bool]]:
+        """Yield rules with the domain they look at and whether the record matches.
+
+        A rule that does not match is yielded where it counts attempts all the same.
+        """
+        is_internal = record.is_internal
+        line = record.line[:LINE_MAX]
+        for domain in record.domains:
+            rules = self.rules_of(record, domain)
+            hits = set(rules.matching(_encodable(line))) if rules.rules else set()
+            for number, one in enumerate(rules.rules):
+                if is_internal and not one.rule.match_internal:
+                    continue
+                is_match = number in hits and record.kind is not RecordKind.DELIVERY
+                if is_match or isinstance(one.rule.trigger, Proportion):
+                    yield one, domain, is_match
+
+    def rules_of(self, record: SeenRecord, domain: str) -> RuleSet:
+        """Return the rules for replies to mail of a domain, by the host that replied."""
+        host = record.peer_address.name if record.peer_address is not None else ""
+        key = (domain, record.site_text, host)
+        known = self._remembered.get(key)
+        if known is not None:
+            self._remembered.move_to_end(key)
+            return known
+        found = self.shaping.rules_for(domain, record.site_text, [host] if host else None)
+        identity = tuple(f"{one.digest}{one.is_rollup}" for one in found)
+        rules = self._by_rules.get(identity)
+        if rules is None:
+            rules = self._by_rules[identity] = RuleSet(found)
+        self._remembered[key] = rules
+        if len(self._remembered) > _REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+        return rules
+
+
+def _encodable(line: str) -> str:
+    """Return the line without halves of surrogate pairs, which no UTF-8 can carry."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return line.encode("utf-8", "replace").decode()
+    return line
