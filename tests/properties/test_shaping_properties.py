@@ -62,8 +62,9 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
         return KEYS
     if name == "rustls_cipher_suites":
         return st.lists(TEXTS, max_size=2)
+    if name == "ehlo_domain":
+        return st.sampled_from(["mta.example", "[192.0.2.1]"])
     if name.startswith("openssl_") or name in (
-        "ehlo_domain",
         "smtp_auth_plain_username",
         "provider_name",
         "readyq_pool_name",
