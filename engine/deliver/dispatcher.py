@@ -134,6 +134,7 @@ class SmtpDispatcher(OutgoingSession):
             await self._give_back(InsertReason.SPOOL_UNHEALTHY)
         except Exception:  # boundary: dispatcher
             log.exception("the dispatcher of %s met a defect", self._work.name)
+            await self._note_known()
             await self._defer_in_hand(DEFECT)
         finally:
             self._gate.return_turn()

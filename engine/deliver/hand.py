@@ -3,8 +3,9 @@
 Place in flow: every dispatcher has one; it stands between them and the ports of ``work.Services``.
 
 Invariants:
-    * A message stays in the hand until its settlement is complete. A cancellation, or an error, in
-      the middle of that leaves it there, and ``give_back`` finds it.
+    * A message stays in the hand until its settlement is complete. An error in the middle of that
+      leaves it there, and ``give_back`` finds it. A cancelled settlement has put back what was
+      left: to give it back once more would take its due time away, or bring back what expired.
     * A recipient who is delivered or failed is never given back, whatever failed afterwards.
 
 Failure: a message that cannot be given back stays on disk; the next start goes on with it.
@@ -12,6 +13,7 @@ Failure: a message that cannot be given back stays on disk; the next start goes 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -54,6 +56,10 @@ class Hand:
         """Have the outcomes carried out; with ``final`` the message then leaves the hand."""
         try:
             await self._services.settle(message, list(outcomes), where, final)
+        except asyncio.CancelledError:
+            if final:
+                self.drop(message)
+            raise
         finally:
             self._forget_finished(message, outcomes)
         if final:

@@ -26,7 +26,8 @@ from engine.spool.spool_store import SpoolStore
 from engine.throttle.limiter import MemoryLimiter
 from policy.runtime import PolicyRuntime
 
-#: Port: make outcomes durable and visible. With ``final`` the message leaves the dispatcher.
+#: Port: make outcomes durable and visible. With ``final`` the message leaves the dispatcher, also
+#: when it is cancelled: whoever is left is back in the queue by then.
 Settle = Callable[[Message, list[RecipientOutcome], Circumstances, bool], Awaitable[None]]
 #: Port: give a message back without an attempt, after a delay in seconds (None: spread).
 GiveBack = Callable[[Message, InsertReason, float | None], None]

@@ -13,6 +13,7 @@ A crash between the peer's final 250 and step 1 delivers twice; nothing else doe
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable
@@ -244,13 +245,16 @@ class Settlement:
         elif delay_s is None:
             delay_s = self._rng.uniform(0.0, SPREAD_S)
         if self._runtime.is_handled("message_requeued"):
+            moved = False
             try:
                 moved = await self._ask_script(message, reply, counted=counted, delay_s=delay_s)
-            except BaseException:
-                # The caller is cancelled, or meets a defect. Nobody else holds the message now.
+            except asyncio.CancelledError:
+                # The caller holds the message no longer, see the port ``Settle``.
                 message.attempts += counted
                 self._put_back(message, retry, delay_s)
                 raise
+            except Exception:  # boundary: dispatcher
+                log.exception("message_requeued met a defect at %s", message.id)
             if moved:
                 return
         message.attempts += counted

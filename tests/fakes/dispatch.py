@@ -221,7 +221,12 @@ class DispatchWorld:
         if remaining:
             message.recipients = remaining
             if final and self.settle_gate is not None:
-                await self.settle_gate.wait()
+                try:
+                    await self.settle_gate.wait()
+                except asyncio.CancelledError:
+                    # It has put back what was left.
+                    self.settled.append(Settled(message, list(outcomes), where, True))
+                    raise
         self.settled.append(Settled(message, list(outcomes), where, final or not remaining))
 
     def _give_back(self, message: Message, reason: InsertReason, delay_s: float | None) -> None:

@@ -755,14 +755,30 @@ async def test_an_lmtp_recipient_that_was_answered_is_not_given_back():
     assert world.lines == ["a@y.test DELIVERED " + HEARD]
 
 
-async def test_a_cancellation_in_the_settlement_gives_the_message_back():
+async def test_a_cancellation_in_the_settlement_leaves_the_message_to_it():
     async with world_of({"dot": "451 4.3.0 later"}) as (world, _):
         world.settle_gate = asyncio.Event()
         message = world.add()
         await cancelled_at(world, after_s=10)
 
     assert world.ends(message) == 1
-    assert [back.reason for back in world.given_back] == [InsertReason.DISPATCHER_DROP]
+    assert world.given_back == []
+
+
+async def test_a_defect_after_the_reply_does_not_send_to_those_who_have_the_message():
+    async def stumble(*_args):
+        raise RuntimeError("defect")
+
+    async with world_of({"RCPT": ["250 ok", "450 4.2.1 later"]}) as (world, _):
+        world.runtime.rewrite = stumble
+        message = world.add("a@y.test", "b@y.test")
+        await run(world)
+
+    assert world.dispositions(message) == {
+        "a@y.test": Disposition.DELIVERED,
+        "b@y.test": Disposition.DEFERRED,
+    }
+    assert world.ends(message) == 1
 
 
 async def test_nothing_is_said_into_the_middle_of_a_message_at_the_end():

@@ -1,10 +1,12 @@
 """What becomes of a message after an attempt."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from engine.deliver.attempt import RecipientOutcome
+from engine.deliver.hand import Hand
 from engine.deliver.verdict import judge_reply
 from engine.model.circumstances import Circumstances
 from engine.model.insert_reason import InsertReason
@@ -257,6 +259,27 @@ async def test_a_message_is_put_back_when_its_handler_is_cut_off(tmp_path):
 
         assert world.stored(message).attempts == 1
         assert len(world.queue("a.test")) == 1
+
+
+@pytest.mark.parametrize("age_s", [0.0, 604_700.0], ids=["young", "too old for another try"])
+async def test_a_session_that_is_cut_off_in_the_handler_ends_its_message_once(tmp_path, age_s):
+    async with queue_world(tmp_path, asks("await mta.pause(5)", "async def")) as world:
+        message = in_hand(world, age_s=age_s)
+        ports = {"settle": world.settlement.settle, "give_back": world.settlement.put_back}
+        hand = Hand(SimpleNamespace(**ports))
+        hand.take(message)
+        task = world.supervisor.start(hand.settle(message, [outcome("r@a.test", LATER)], WHERE))
+        await asyncio.sleep(1)
+        task.cancel()
+        await world.settle_down()
+        hand.give_back(InsertReason.DISPATCHER_DROP)
+
+        if age_s:
+            assert not world.store.envelopes
+            assert len(world.records(RecordKind.EXPIRATION)) == 1
+        else:
+            assert waits_s(world, message) > 1000
+            assert world.stored(message).attempts == 1
 
 
 async def test_a_message_that_is_moved_to_and_fro_does_not_spin(tmp_path):
