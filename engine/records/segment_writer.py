@@ -310,7 +310,11 @@ class SegmentWriter:
             return
         now_mono = self._clock.mono()
         for target in self._targets:
-            if target.segment is not None and now_mono - target.opened_mono >= limit_s:
+            segment = target.segment
+            # What a full disk keeps waiting belongs into this segment and is nowhere else.
+            if segment is None or segment.has_unwritten:
+                continue
+            if now_mono - target.opened_mono >= limit_s:
                 self._finish(target)
 
     def _finish(self, target: SegmentTarget) -> None:

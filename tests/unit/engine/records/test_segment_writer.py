@@ -189,6 +189,29 @@ async def test_a_full_disk_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert len(find_segments(tmp_path, "")) == 1
 
 
+async def test_a_segment_that_grows_too_old_on_a_full_disk_loses_nothing(tmp_path, monkeypatch):
+    is_full = [True]
+    real = os.write
+
+    def write(fd, data):
+        if is_full[0]:
+            raise OSError(errno.ENOSPC, "injected")
+        return real(fd, data)
+
+    monkeypatch.setattr(segment_file.os, "write", write)
+    target = SegmentTarget(tmp_path)
+    writer = SegmentWriter("t", Clock(), options(max_segment_duration_s=0.1))
+    writer.start([target])
+    for number in range(40):
+        writer.append(target, encode_record, record(number))
+    await until(lambda: writer.write_errors >= 3)
+    is_full[0] = False
+
+    await writer.close()
+
+    assert numbers(read_all(tmp_path)) == list(range(40))
+
+
 async def test_closing_on_a_dead_disk_ends_within_its_deadline_and_says_what_is_lost(
     tmp_path, monkeypatch
 ):
