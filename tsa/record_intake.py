@@ -110,6 +110,11 @@ class RecordIntake:
         return self._trouble
 
     @property
+    def waiting(self) -> int:
+        """Return how many records wait for the rules."""
+        return self._waiting_records
+
+    @property
     def is_full(self) -> bool:
         """Return whether a sender has to come back later."""
         return self._waiting_records >= WAITING_MAX or len(self.unsaved) >= UNSAVED_MAX
