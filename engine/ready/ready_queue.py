@@ -43,6 +43,8 @@ ROOM_SHARE = 0.25
 #: How many of those that wait for room are called for each message that leaves. More than one, for
 #: some have no use for it; few, for the first may fill it all.
 CALLED_AT_ONCE = 8
+#: How many are called in one turn of the loop when nothing is left.
+CALLED_A_TURN = 64
 
 
 class ReadyPorts(Protocol):
@@ -80,6 +82,7 @@ class ReadyQueue:
 
     __slots__ = (
         "_idle",
+        "_is_calling",
         "_limits",
         "_ports",
         "_retry",
@@ -138,6 +141,7 @@ class ReadyQueue:
         self.limited_by = ""
         self.retired = False
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._is_calling = False
         self._limits = limits_of(path, name)
         self._ports = ports
         self._slot_line = slot_line
@@ -191,11 +195,29 @@ class ReadyQueue:
             return False
 
     def _call_waiters(self) -> None:
-        # Nothing left: none of those called before had anything to push, so all are asked.
-        left = CALLED_AT_ONCE if self.messages else len(self.waiters)
-        while left and self.waiters:
+        if self.messages:
+            self._call(CALLED_AT_ONCE)
+        elif not self._is_calling:
+            self._is_calling = True
+            self._call_all()
+
+    def _call_all(self) -> None:
+        """Call one after the other, some in each turn, until there is something to carry.
+
+        Nothing is left: none of those called before had anything to push, so all are asked.
+        """
+        self._call(CALLED_A_TURN)
+        self._is_calling = bool(self.waiters) and self.has_room
+        if self._is_calling:
+            asyncio.get_running_loop().call_soon(self._call_all)
+
+    def _call(self, count: int) -> None:
+        """Call so many of those that still wait."""
+        asked = 0
+        while count and self.waiters and asked < CALLED_A_TURN:
             key = next(iter(self.waiters))
-            left -= self.waiters.pop(key)(key)
+            asked += 1
+            count -= self.waiters.pop(key)(key)
 
     async def wait_message(self, timeout_s: float) -> Message | None:
         """Return the next message, or None after the time or when the queue stops."""

@@ -75,6 +75,8 @@ class Bouncing:
             while generation != self._bounces.generation:
                 generation = self._bounces.generation
                 for queue in self._queues:
+                    if self._pace.is_spent():
+                        await self._pace.wait()
                     if self._bounces.find(queue.name) is not None:
                         await self._bounce(queue)
         finally:

@@ -8,6 +8,7 @@ Invariants:
       counted.
     * Held messages are among their queue's entries: an administrative bounce finds them.
     * After the end of what holds them all leave within a minute, spread evenly.
+    * However many queues hold mail, looking at them holds the loop for one slice a turn only.
     * Mail that no source may carry is looked at again when its plan is too old to be believed.
 """
 
@@ -32,6 +33,8 @@ from engine.schedule.timer_wheel import Waiting
 #: Held messages leave within this time after a sweep saw the end. With the second between sweeps
 #: and a tick of the wheel that is within a minute of the end itself.
 RELEASE_S = 57.0
+#: Entries that fall due between two looks at the clock.
+_IN_ONE_GO = 256
 
 
 class HoldingPorts(Protocol):
@@ -70,6 +73,7 @@ class Holding:
         self._pace = pace
         self._look_again = look_again
         self._queues: set[ScheduledQueue] = set()
+        self._is_walking = False
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -110,15 +114,32 @@ class Holding:
     # -- letting go ---------------------------------------------------------------------------
 
     def release(self) -> None:
-        """Let messages go whose reason is over; called at each change and about once a second."""
-        for queue in list(self._queues):
-            if self._is_held(queue):
-                continue
-            self._queues.discard(queue)
-            queue.lacks_source = False
-            held, queue.held = queue.held, []
-            if held:
-                self._supervisor.start(self._let_go(queue, held), f"release {queue.name}")
+        """Let messages go whose reason is over; called at each change and about once a second.
+
+        What changes during a walk is seen by it, or by the next.
+        """
+        if self._queues and not self._is_walking:
+            self._is_walking = True
+            self._supervisor.start(self._walk(), "release-held")
+
+    async def _walk(self) -> None:
+        try:
+            for queue in list(self._queues):
+                if self._pace.is_spent():
+                    await self._pace.wait()
+                if not self._is_held(queue):
+                    self._release(queue)
+        finally:
+            self._is_walking = False
+
+    def _release(self, queue: ScheduledQueue) -> None:
+        self._queues.discard(queue)
+        queue.lacks_source = False
+        held, queue.held = queue.held, []
+        if len(held) < _IN_ONE_GO:
+            self._set_due(queue, held, self._clock.mono(), 0, len(held))
+        else:
+            self._supervisor.start(self._let_go(queue, held), f"release {queue.name}")
 
     def _is_held(self, queue: ScheduledQueue) -> bool:
         if self._suspensions.find_scheduled(queue.name) is not None:
@@ -134,13 +155,20 @@ class Holding:
 
     async def _let_go(self, queue: ScheduledQueue, held: list[Waiting]) -> None:
         now = self._clock.mono()
-        gap_s = RELEASE_S / len(held)
-        for index, entry in enumerate(held):
+        for first in range(0, len(held), _IN_ONE_GO):
+            self._set_due(queue, held, now, first, first + _IN_ONE_GO)
+            if self._pace.is_spent():
+                await self._pace.wait()
+
+    def _set_due(
+        self, queue: ScheduledQueue, held: list[Waiting], now: float, first: int, end: int
+    ) -> None:
+        """Have some of what a queue held fall due, each at its place in the spread."""
+        gap_s = RELEASE_S / len(held) if held else 0.0
+        for index, entry in enumerate(held[first:end], first):
             if queue.knows(entry):
                 entry.due_mono = now + gap_s * index
                 self._due_times.add(entry)
-            if index % 256 == 255 and self._pace.is_spent():
-                await self._pace.wait()
 
 
 def _destination(plan: EgressPlan | None) -> Circumstances:

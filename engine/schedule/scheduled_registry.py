@@ -6,6 +6,7 @@ Invariants:
     * One name has one queue.
     * A queue with messages is never reaped, nor one whose mail may stand in a ready queue: its
       configuration says how long that mail lives and when it is tried again.
+    * Reaping looks at a share of the queues at a time, so that a million hold nobody up.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from engine.schedule.scheduled_queue import ScheduledQueue
 
 #: An empty queue is forgotten after this time, when its configuration says nothing else, seconds.
 REAP_S = 600.0
+#: How many queues are looked at in one call at least, and in how many calls all are.
+LOOK_AT = 1024
+ROUND_CALLS = 60
 
 
 class ScheduledRegistry:
@@ -24,6 +28,7 @@ class ScheduledRegistry:
 
     def __init__(self) -> None:
         self._queues: dict[str, ScheduledQueue] = {}
+        self._round: list[str] = []
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -44,9 +49,20 @@ class ScheduledRegistry:
         return queue
 
     def reap(self, now_mono: float) -> list[ScheduledQueue]:
-        """Forget the queues that were empty for their reap interval; return them."""
+        """Forget queues that were empty for their reap interval; return them.
+
+        One call looks at some of the queues, the next at those that follow.
+        """
+        if not self._round:
+            self._round = list(self._queues)
+        share = max(LOOK_AT, len(self._queues) // ROUND_CALLS)
+        names = self._round[-share:]
+        del self._round[-share:]
         gone: list[ScheduledQueue] = []
-        for name, queue in list(self._queues.items()):
+        for name in names:
+            queue = self._queues.get(name)
+            if queue is None:
+                continue
             if queue.entries or queue.draining:
                 queue.idle_since_mono = now_mono
                 continue

@@ -8,6 +8,7 @@ from engine.model.egress import make_egress_path, make_egress_source
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message, new_spool_id
 from engine.ready.ready_queue import (
+    CALLED_A_TURN,
     CALLED_AT_ONCE,
     FAILURE_PAUSE_MAX_S,
     SLOT_RETRY_S,
@@ -390,8 +391,9 @@ async def test_all_are_called_when_nothing_is_left(node):
     room = Room(queue, range(100))
     queue.take_nowait()
     queue.take_nowait()
+    await asyncio.sleep(0.01)
 
-    assert len(room.called) == 100
+    assert room.called == list(range(100))
 
 
 async def test_all_are_called_when_the_messages_went_back(node):
@@ -399,8 +401,34 @@ async def test_all_are_called_when_the_messages_went_back(node):
     fill(queue, 20)
     room = Room(queue, range(100))
     queue.return_all(REASON, 30.0)
+    await asyncio.sleep(0.01)
 
-    assert len(room.called) == 100
+    assert room.called == list(range(100))
+
+
+async def test_of_thousands_that_wait_some_are_called_in_each_turn(node):
+    queue = node.queue(max_ready=20, connection_limit=1)
+    fill(queue, 20)
+    room = Room(queue, range(5000), useless=range(4000))
+    queue.return_all(REASON, 30.0)
+    before, most = 0, 0
+    while queue.waiters:
+        most = max(most, len(room.called) - before)
+        before = len(room.called)
+        await asyncio.sleep(0)
+
+    assert most == CALLED_A_TURN
+
+
+async def test_nobody_is_called_any_more_once_there_is_no_room(node):
+    queue = node.queue(max_ready=2, connection_limit=1)
+    fill(queue, 2)
+    room = Room(queue, range(1000))
+    queue.return_all(REASON, 30.0)
+    fill(queue, 2)
+    await asyncio.sleep(0.01)
+
+    assert len(room.called) <= 2 * CALLED_A_TURN
 
 
 async def test_a_higher_limit_is_announced(node):

@@ -72,3 +72,17 @@ async def test_a_bounce_of_many_lets_others_have_their_turns(tmp_path):
             turns += 1
 
         assert turns >= 3
+
+
+async def test_a_bounce_of_one_among_many_queues_lets_others_have_their_turns(tmp_path):
+    async with queue_world(tmp_path) as world:
+        for number in range(20_000):
+            world.queues.get(f"d{number}.test", world.clock.mono())
+        world.submit("last.test", due_in_s=600)
+        world.bounce(domain="last.test")
+        turns = 0
+        while world.store.envelopes:
+            await asyncio.sleep(0)
+            turns += 1
+
+        assert turns >= 5

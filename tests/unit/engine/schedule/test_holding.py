@@ -1,5 +1,7 @@
 """Held mail."""
 
+import asyncio
+
 import pytest
 
 from engine.model.log_record import RecordKind
@@ -180,3 +182,32 @@ async def test_of_several_sources_the_record_of_held_mail_tells_none(tmp_path):
         (record,) = world.records(RecordKind.TRANSIENT_FAILURE)
         assert (record.ready_queue, record.site_name) == ("", "mx.a.test")
         assert (record.egress_pool, record.egress_source) == ("p", None)
+
+
+async def test_looking_at_many_queues_with_held_mail_lets_others_have_their_turns(tmp_path):
+    async with queue_world(tmp_path) as world:
+        world.suspend()
+        for number in range(3000):
+            world.submit(f"d{number}.test")
+        for directive in world.suspensions.list():
+            world.suspensions.cancel(directive.id)
+        turns = 0
+        while len(world.promotion._holding):
+            await asyncio.sleep(0)
+            turns += 1
+        await world.sleep(1)
+
+        assert turns >= 3
+
+
+async def test_a_suspension_that_ends_during_a_walk_is_seen_by_the_next(tmp_path):
+    async with queue_world(tmp_path) as world:
+        world.suspend(domain="a.test")
+        second = world.suspend(domain="b.test")
+        world.submit("a.test")
+        world.submit("b.test")
+        world.promotion.release_held()
+        world.suspensions.cancel(second.id)
+        await world.sleep(5)
+
+        assert [queue.name for queue in world.promotion._holding._queues] == ["a.test"]

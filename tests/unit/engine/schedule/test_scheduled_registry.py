@@ -1,7 +1,7 @@
 """Finding, making and reaping scheduled queues."""
 
 from engine.model.queue_config import make_queue_config
-from engine.schedule.scheduled_registry import REAP_S, ScheduledRegistry
+from engine.schedule.scheduled_registry import LOOK_AT, REAP_S, ROUND_CALLS, ScheduledRegistry
 from engine.schedule.timer_wheel import Waiting
 from tests.fakes.queue_world import policy, queue_world
 
@@ -41,6 +41,17 @@ def test_a_queue_with_mail_is_kept():
 
     assert registry.reap(10_000 + REAP_S - 1) == []
     assert registry.reap(10_000 + REAP_S) == [queue]
+
+
+def test_of_many_queues_a_share_is_looked_at_and_all_of_them_in_a_round():
+    registry = ScheduledRegistry()
+    count = 3 * LOOK_AT
+    for number in range(count):
+        registry.get(f"d{number}.test", 0.0)
+    gone = [len(registry.reap(REAP_S)) for _ in range(ROUND_CALLS)]
+
+    assert max(gone) == LOOK_AT
+    assert sum(gone) == count
 
 
 async def test_a_queue_whose_mail_stands_in_a_ready_queue_is_kept(tmp_path):
