@@ -82,7 +82,6 @@ log = logging.getLogger("cirrus.node")
 
 #: How often what has no event of its own is looked at, seconds.
 SWEEP_S = 1.0
-REAP_EVERY = 60
 #: Gap between releases of descriptors and the limit that the sum of sockets needs.
 DESCRIPTORS_WANTED = 1 << 20
 
@@ -131,7 +130,6 @@ class Node:
         self._tls = TlsContexts(self.clock.mono)
         self.dns_counts = DnsCounts()
         self.resolver = DnsResolver(clock=self.clock.mono, counts=self.dns_counts)
-        self._sweeps = 0
 
         self._build_policy()
         self.store: SpoolStore
@@ -345,7 +343,6 @@ class Node:
                 log.exception("the sweep met a defect; it goes on in a second")
 
     def _sweep(self) -> None:
-        self._sweeps += 1
         self.memory.sample()
         if self.memory.is_low:
             self._save_memory()
@@ -353,9 +350,7 @@ class Node:
         self.dispatching.end_stuck()
         if not self.suspensions.is_empty:
             self.dispatching.give_back_suspended()
-        if self._sweeps % REAP_EVERY == 0:
-            self.ready.reap(self.clock.mono())
-            self.settlement.forget_series(lambda name: self.ready.find(name) is None)
+        self.settlement.forget_series(self.ready.reap(self.clock.mono()))
 
     def _save_memory(self) -> None:
         """Let bodies go that are on disk, and the memory with them."""
@@ -367,11 +362,11 @@ class Node:
     def _control_changed(self) -> None:
         self.dispatching.give_back_suspended()
         self.promotion.release_held()
-        self.ready.maintain_all()
+        self.dispatching.look_for_work()
 
     def _spool_changed(self, trouble: str | None) -> None:
         if trouble is None:
-            self.ready.maintain_all()
+            self.dispatching.look_for_work()
 
     def _watch_handlers(self, event: str) -> tuple[Callable[[], None], Callable[[float], None]]:
         started = self.metrics.counter("lua_event_started").labels(event)

@@ -79,6 +79,7 @@ class Dispatching:
         self.leases = node.leases
         self.dispatchers: dict[asyncio.Task[Any], OutgoingSession] = {}
         self._pace = Pace(node.clock.mono)
+        self._is_looking = self._must_look = False
         self._aborted = node.metrics.counter("dispatcher_watchdog_aborted_total")
         self._latency = node.metrics.histogram("deliver_message_latency_rollup")
 
@@ -185,10 +186,28 @@ class Dispatching:
     def give_back_suspended(self) -> None:
         """Empty suspended ready queues: other sources may take the mail."""
         insert, reason = self._node.promotion.insert, InsertReason.READY_QUEUE_WAS_SUSPENDED
-        for queue in self._node.ready:
-            if queue.is_suspended:
+        for directive in self._node.suspensions.list_ready():
+            queue = self._node.ready.find(directive.name)
+            if queue is not None:
                 queue.empty_into(insert, reason)
                 queue.wake_all()
+
+    def look_for_work(self) -> None:
+        """Have every ready queue look for work: after a suspension or an outage ended."""
+        self._must_look = True
+        if not self._is_looking:
+            self._is_looking = True
+            self._node.supervisor.start(self._look_for_work(), "look-for-work")
+
+    async def _look_for_work(self) -> None:
+        try:
+            while self._must_look:
+                self._must_look = False
+                for queue in self._node.ready:
+                    await self.give_way()
+                    queue.maintain()
+        finally:
+            self._is_looking = False
 
     async def end_all(self, deadline_s: float) -> None:
         """Let dispatchers finish the message in hand; end at once those that only wait."""

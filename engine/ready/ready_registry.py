@@ -9,6 +9,7 @@ Invariants:
       refusal or an answer of the wrong type is a failure too.
     * A queue with messages or sessions is never reaped, nor one that was asked for lately. A plan
       may outlive its queues: who pushes looks at ``retired``.
+    * Reaping looks at a share of the queues at a time, so that very many hold nobody up.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ log = logging.getLogger("cirrus.ready")
 
 #: An idle empty ready queue is forgotten after this time, seconds.
 REAP_S = 600.0
+#: How many queues are looked at in one call at least, and in how many calls all are.
+LOOK_AT = 1024
+ROUND_CALLS = 60
 #: A plan without any ready queue (null MX) is asked for again after this time, seconds.
 PLAN_S = 60.0
 #: A plan is good for at least this time, seconds.
@@ -82,6 +86,7 @@ class ReadyRegistry:
         self._clock = clock
         self._slot_line = SlotLine(ports.leases)
         self._queues: dict[str, ReadyQueue] = {}
+        self._round: list[str] = []
         self._pools: dict[str, _Cached] = {}
         self._sources: dict[str, _Cached] = {}
         self._selectors: dict[tuple[str, str], tuple[Any, SourceSelector]] = {}
@@ -256,19 +261,28 @@ class ReadyRegistry:
             return queue.path, True
         return make_egress_path() if path is None else path, False
 
-    def reap(self, now_mono: float) -> None:
-        """Forget ready queues that were idle for long."""
-        for name, queue in list(self._queues.items()):
+    def reap(self, now_mono: float) -> list[str]:
+        """Forget ready queues that were idle for long; return their names.
+
+        One call looks at some of the queues, the next at those that follow.
+        """
+        if not self._round:
+            self._round = list(self._queues)
+        share = max(LOOK_AT, len(self._queues) // ROUND_CALLS)
+        names = self._round[-share:]
+        del self._round[-share:]
+        gone: list[str] = []
+        for name in names:
+            queue = self._queues.get(name)
+            if queue is None:
+                continue
             if queue.messages or queue.dispatchers:
                 queue.idle_since_mono = now_mono
             elif now_mono - queue.idle_since_mono >= REAP_S:
                 queue.retire()
                 del self._queues[name]
-
-    def maintain_all(self) -> None:
-        """Have every ready queue look for work: after a suspension or an outage ended."""
-        for queue in self:
-            queue.maintain()
+                gone.append(name)
+        return gone
 
 
 def _failure(hook: str, message: str) -> HookFailedError:

@@ -490,7 +490,9 @@ class Promotion:
         """Do what falls due without an event of its own; called about once a second."""
         if self._holding:
             self.release_held()
-        self._queues.reap(self._clock.mono())
+        for queue in self._queues.reap(self._clock.mono()):
+            for family in (self._count_full, self._count_rate, self._count_throttle):
+                family.remove(queue.name)
 
     def stop(self) -> None:
         """Promote nothing any more; what waits is on disk."""

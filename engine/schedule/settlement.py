@@ -16,13 +16,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from engine.base.clock import Clock
-from engine.base.metrics import Counter, Metrics
+from engine.base.metrics import Counter, Family, Labels, Metrics
 from engine.deliver.attempt import RecipientOutcome
 from engine.model.circumstances import NOWHERE, Circumstances
 from engine.model.disposition import Disposition
@@ -49,6 +49,8 @@ SPREAD_S = 60.0
 #: From this attempt on, a message that a handler moves to another queue waits before it goes on.
 MOVES_AT_ONCE = 10
 MOVE_PAUSE_S = 60.0
+#: Counters kept at hand; with more, those of domains without a ready queue are forgotten too.
+CHILDREN_MAX = 50_000
 _DEFAULT_RETRY = RetrySchedule()
 _KINDS = {
     Disposition.DELIVERED: RecordKind.DELIVERY,
@@ -101,6 +103,8 @@ class Settlement:
             for disposition, name in _METRICS.items()
         }
         self._children: dict[Any, list[Counter]] = {}
+        # What is counted for one ready queue only, and under "" for domains without one.
+        self._series: dict[str, set[tuple[Family[Counter], Labels]]] = {}
 
     # -- after an attempt ---------------------------------------------------------------------
 
@@ -193,8 +197,9 @@ class Settlement:
         key = (disposition, where.delivery_protocol, provider, where.ready_queue, pool)
         children = self._children.get(key)
         if children is None:
-            if len(self._children) > 50_000:
+            if len(self._children) > CHILDREN_MAX:
                 self._children.clear()
+                self.forget_series([""])
             children = self._children[key] = self._counters_of(disposition, where, provider, pool)
         for child in children:
             child.inc()
@@ -204,17 +209,26 @@ class Settlement:
     ) -> list[Counter]:
         service = _SERVICES.get(where.delivery_protocol, "smtp_client")
         total, by_provider, by_source = self._families[disposition]
-        counters = [total.labels(service), by_provider.labels(provider)]
+        series: list[tuple[Family[Counter], Labels]] = [(by_provider, (provider,))]
         if where.ready_queue:
-            counters.append(total.labels(f"{service}:{where.ready_queue}"))
-            counters.append(by_source.labels(provider, where.egress_source, pool or ""))
-        return counters
+            series.append((by_source, (provider, where.egress_source, pool or "")))
+        # Providers that operators name are few; sites and domains are as many as there are.
+        passing = [] if where.provider_name is not None else list(series)
+        if where.ready_queue:
+            own = (total, (f"{service}:{where.ready_queue}",))
+            series.append(own)
+            passing.append(own)
+        if passing:
+            self._series.setdefault(where.ready_queue, set()).update(passing)
+        return [total.labels(service), *(family.labels(*values) for family, values in series)]
 
-    def forget_series(self, is_gone: Callable[[str], bool]) -> None:
-        """Forget the counters of ready queues that are gone."""
-        for total, _, _ in self._families.values():
-            total.prune(lambda labels: ":" in labels[0] and is_gone(labels[0].partition(":")[2]))
-        self._children.clear()
+    def forget_series(self, gone: Iterable[str]) -> None:
+        """Forget the counters of ready queues that are gone, given by their names."""
+        for name in gone:
+            for family, values in self._series.pop(name, ()):
+                family.remove(*values)
+                # Kept at hand they would count on, unseen.
+                self._children.clear()
 
     # -- going back ---------------------------------------------------------------------------
 

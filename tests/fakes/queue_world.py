@@ -238,7 +238,12 @@ class QueueWorld:
                     self.promotion.insert(message)
                 queue.wake_all()
         self.promotion.release_held()
-        self.ready.maintain_all()
+        self.maintain_all()
+
+    def maintain_all(self) -> None:
+        """Have every ready queue look for work."""
+        for queue in self.ready:
+            queue.maintain()
 
     # -- mail
 

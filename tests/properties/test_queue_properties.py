@@ -95,7 +95,7 @@ class Chaos:
     def spool(self):
         self.world.store.is_away = not self.world.store.is_away
         if not self.world.store.is_away:
-            self.world.ready.maintain_all()
+            self.world.maintain_all()
 
     def gate(self):
         (self.world.gate.clear if self.world.gate.is_set() else self.world.gate.set)()
@@ -144,7 +144,7 @@ class Chaos:
         world.reply_of = lambda message: DELIVERED
         world.gate.set()
         world.load(policy('max_message_rate="1000/s", max_age="4h"'))
-        world.ready.maintain_all()
+        world.maintain_all()
         # Longer than each pause of ours; retries of 20 minutes are the schedule's, not a strand.
         await world.sleep(150, step_s=3)
         await world.sleep(3600 * 8, step_s=400)

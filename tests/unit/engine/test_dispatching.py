@@ -131,6 +131,25 @@ async def test_a_suspended_ready_queue_is_emptied_and_who_waits_for_room_is_call
     assert called == ["other"]
 
 
+async def test_all_ready_queues_look_for_work_when_told_to_and_let_others_have_the_loop(world):
+    queue = await in_ready_queue(world)
+    for task in list(queue.dispatchers):
+        task.cancel()
+    world.store.is_away = True
+    await asyncio.sleep(0.1)
+    assert not queue.dispatchers
+    world.store.is_away = False
+    ticks = itertools.count()
+    world.clock = Clock(lambda: next(ticks) * SLICE_S, world.clock.wall)
+    made = dispatching(world)
+    for _ in range(50):
+        made.look_for_work()
+    assert not queue.dispatchers
+    await asyncio.sleep(0.1)
+
+    assert len(queue.dispatchers) == 1
+
+
 async def test_nothing_goes_back_once_the_node_stops(world):
     queue = await in_ready_queue(world)
     world.stopping = True

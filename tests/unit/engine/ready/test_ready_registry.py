@@ -6,7 +6,7 @@ import pytest
 
 from engine.model.errors import ConfigurationError, DnsFailureError, RouteNotFoundError
 from engine.model.queue_config import SmtpProtocol, parse_protocol
-from engine.ready.ready_registry import PLAN_MIN_S, PLAN_S, REAP_S
+from engine.ready.ready_registry import LOOK_AT, PLAN_MIN_S, PLAN_S, REAP_S, ROUND_CALLS
 from policy.errors import HookFailedError
 from tests.fakes.queue_world import policy, queue_world
 
@@ -285,23 +285,15 @@ async def test_a_queue_with_mail_or_sessions_is_kept(tmp_path, busy):
         await world.settle_down()
 
 
-async def test_all_queues_look_for_work_when_told_to(tmp_path):
+async def test_of_many_queues_a_share_is_looked_at_and_all_of_them_in_a_round(tmp_path):
     async with queue_world(tmp_path, policy()) as world:
-        world.gate.clear()
-        world.submit()
-        await world.settle_down()
-        world.store.is_away = True
-        (queue,) = world.ready
-        for task in list(queue.dispatchers):
-            task.cancel()
-        await world.settle_down()
-        assert not queue.dispatchers
-        world.store.is_away = False
-        world.gate.set()
-        world.ready.maintain_all()
-        await world.settle_down()
+        for number in range(3 * LOOK_AT):
+            await plan_of(world, f"[127.0.0.1]:{number + 1}")
+        later = world.clock.mono() + REAP_S
+        gone = [len(world.ready.reap(later)) for _ in range(ROUND_CALLS)]
 
-        assert len(world.carried) == 1
+        assert max(gone) == LOOK_AT
+        assert sum(gone) == 3 * LOOK_AT
 
 
 async def test_the_pool_of_a_plan_may_be_empty(tmp_path):

@@ -65,3 +65,16 @@ async def test_a_queue_whose_mail_stands_in_a_ready_queue_is_kept(tmp_path):
         await world.sleep(30)
 
         assert world.queues.find("a.test") is None
+
+
+async def test_the_counters_of_a_queue_are_forgotten_with_it(tmp_path):
+    config = 'reap_interval="1s", max_message_rate="1/min"'
+    async with queue_world(tmp_path, policy(config)) as world:
+        world.submit(count=2)
+        await world.sleep(5)
+        family = world.metrics.counter("delayed_due_to_message_rate_throttle")
+        assert family.labels("a.test").value == 1
+        await world.sleep(120)
+
+        assert len(world.queues) == 0
+        assert len(family) == 0

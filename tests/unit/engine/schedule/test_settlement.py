@@ -3,6 +3,7 @@
 import asyncio
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from engine.deliver.attempt import RecipientOutcome
@@ -15,6 +16,7 @@ from engine.model.reply import make_reply
 from engine.model.schedule_window import parse_schedule
 from engine.model.suspension import Criteria
 from engine.records.record_selection import make_selection
+from engine.schedule import settlement
 from engine.schedule.settlement import MOVE_PAUSE_S, MOVES_AT_ONCE, SPREAD_S
 from tests.fakes.queue_world import policy, queue_world
 
@@ -392,10 +394,37 @@ async def test_outcomes_are_counted_by_service_provider_and_source(tmp_path):
         by_source = counter("total_messages_delivered_by_provider_and_source")
         assert by_source.labels("mx", "s1", "p1").value == 1
 
-        world.settlement.forget_series(lambda name: name == "s1->mx@smtp_client")
+        world.settlement.forget_series(["s1->mx@smtp_client", "other"])
         text = "".join(world.metrics.iter_text())
         assert 'total_messages_delivered{service="smtp_client"} 1' in text
         assert "s1->mx@smtp_client" not in text
+        assert 'provider="mx"' not in text
+
+
+async def test_a_provider_that_the_operator_names_is_counted_for_good(tmp_path):
+    async with queue_world(tmp_path) as world:
+        where = msgspec.structs.replace(WHERE, provider_name="big")
+        message = in_hand(world)
+        await world.settlement.settle(message, [outcome("r@a.test", OK)], where, True)
+        world.settlement.forget_series([WHERE.ready_queue])
+
+        text = "".join(world.metrics.iter_text())
+        assert 'total_messages_delivered_by_provider{provider="big"} 1' in text
+        assert "s1->mx@smtp_client" not in text
+
+
+async def test_counters_of_domains_that_have_no_ready_queue_do_not_grow_without_end(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(settlement, "CHILDREN_MAX", 20)
+    async with queue_world(tmp_path) as world:
+        for number in range(100):
+            message = in_hand(world)
+            message.queue_name = f"d{number}.test"
+            world.settlement.expire(message, world.clock.mono())
+
+        assert len(world.metrics.counter("total_messages_fail_by_provider")) <= 22
+        assert world.metrics.counter("total_messages_fail").labels("smtp_client").value == 100
 
 
 async def test_mail_given_up_counts_as_failed(tmp_path):
