@@ -11,6 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import re2
@@ -20,6 +21,11 @@ import regex
 CHARACTERS_MAX = 10_000
 #: What a backtracking search may take, seconds.
 BACKTRACKING_S = 0.05
+#: An anchor that a reply, which begins with its code, cannot meet.
+_WORD_AT_BEGINNING = re.compile(r"\^[A-Za-z](?![?*{])")
+#: A line break that nothing around it makes optional.
+_LINE_BREAK = re.compile(r"[^\[\]|()]*(?<!\\)\\n(?![?*{])")
+_IN_SLASHES = re.compile(r"/.+/\Z", re.DOTALL)
 
 
 def _options() -> Any:
@@ -78,6 +84,22 @@ class ReplyPattern:
 
     def __repr__(self) -> str:
         return f"<pattern {self.text!r}>"
+
+
+def pattern_note(text: str) -> str | None:
+    """Return what is odd about a pattern that compiles, or None.
+
+    Only what is certain to be a mistake, or nearly so: a note that is wrong teaches people to read
+    none of them.
+    """
+    has_choice = "|" in text
+    if _WORD_AT_BEGINNING.match(text) and not has_choice:
+        return "can never match: what is searched begins with the reply code, as in '550 5.1.1 ...'"
+    if _LINE_BREAK.match(text) and not has_choice:
+        return "can never match: the lines of a reply are joined by spaces"
+    if _IN_SLASHES.match(text):
+        return "the slashes around it belong to the pattern: only replies with slashes match"
+    return None
 
 
 def _compile_backtracking(text: str) -> Any:

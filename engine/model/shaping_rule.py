@@ -26,7 +26,7 @@ from engine.model.duration import parse_duration
 from engine.model.keyword_options import closest, flag
 from engine.model.shaping_action import ShapingAction, parse_action
 from engine.model.shaping_finding import FileView, KeyPath, Place
-from engine.model.shaping_pattern import ReplyPattern
+from engine.model.shaping_pattern import ReplyPattern, pattern_note
 from engine.model.shaping_trigger import (
     Immediate,
     Proportion,
@@ -125,13 +125,7 @@ def parse_rule(value: Any, view: FileView, path: KeyPath, section: str) -> Shapi
     is_enabled = reader.read("enabled", flag, True)
     if reader.is_wrong:
         return None
-    if duration_s == 0:
-        view.warn("the rule has no effect: its duration is zero", *path, "duration")
-    if has_idle_parts(value.get("trigger")):
-        view.warn("a threshold is N/period: the rest has no effect", *path, "trigger")
-    for action in actions:
-        for note in action.notes:
-            view.warn(f"{_option_of(action)} {note}", *path, "action")
+    _note_oddities(value, patterns, actions, view, path)
     return ShapingRule(
         tuple(patterns),
         tuple(actions),
@@ -142,6 +136,28 @@ def parse_rule(value: Any, view: FileView, path: KeyPath, section: str) -> Shapi
         view.place(*path),
         section,
     )
+
+
+def _note_oddities(
+    table: Mapping[str, Any],
+    patterns: Sequence[ReplyPattern],
+    actions: Sequence[ShapingAction],
+    view: FileView,
+    path: KeyPath,
+) -> None:
+    """Note what in a rule has no effect, though nothing is wrong with it."""
+    if parse_duration(table["duration"]) == 0:
+        view.warn("the rule has no effect: its duration is zero", *path, "duration")
+    if has_idle_parts(table.get("trigger")):
+        view.warn("a threshold is N/period: the rest has no effect", *path, "trigger")
+    for index, pattern in enumerate(patterns):
+        note = pattern_note(pattern.text)
+        if note is not None:
+            where = ("regex", index) if isinstance(table["regex"], list) else ("regex",)
+            view.warn(f"{pattern.text!r:.80} {note}", *path, *where)
+    for action in actions:
+        for note in action.notes:
+            view.warn(f"{_option_of(action)} {note}", *path, "action")
 
 
 def _option_of(action: ShapingAction) -> str:
