@@ -16,6 +16,7 @@ cause goes to the diagnostic log, the client hears a constant text.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -55,6 +56,8 @@ log = logging.getLogger("cirrus.receive")
 #: Received fields beyond which a message is going round in circles (RFC 5321, 6.3).
 RECEIVED_MAX = 100
 DISCARD_QUEUE = "null"
+#: How long the handlers of one transaction may hold the loop before others get a turn, seconds.
+SLICE_S = 0.005
 _BLANKS = (b" ", b"\t")
 LOOP = make_reply(554, "5.4.6 too many hops, this message is in a loop")
 POLICY_FAILED = make_reply(451, "4.3.0 policy unavailable, try again later")
@@ -150,9 +153,7 @@ class Admission:
                 self._add_received(incoming, message, wall_s)
         jobs = [SigningJob(message, list(signers)) for message in messages]
         if runtime.is_handled("message_received", epoch):
-            for message, noted in jobs:
-                view = MessageView(message, None, self._clock, noted)
-                await self._fire(incoming, "message_received", view)
+            await self._fire_received(incoming, jobs)
         incoming.phase = Phase.RESOLVE
         for message in messages:
             self._resolve(incoming, message)
@@ -214,6 +215,16 @@ class Admission:
                 NO_RECIPIENT, ValueError("smtp_split_transaction kept no recipient")
             )
         return batches
+
+    async def _fire_received(self, incoming: Incoming, jobs: list[SigningJob]) -> None:
+        """Ask about each message; those for a thousand recipients let other sessions go on."""
+        began_mono = self._clock.mono()
+        for message, noted in jobs:
+            if self._clock.mono() - began_mono > SLICE_S:
+                await asyncio.sleep(0)
+                began_mono = self._clock.mono()
+            view = MessageView(message, None, self._clock, noted)
+            await self._fire(incoming, "message_received", view)
 
     async def _fire(self, incoming: Incoming, hook: str, *args: Any) -> Any:
         try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
+from engine.base.clock import Clock
 from engine.model.listener_options import TraceHeaders
 from engine.model.log_record import RecordKind
 from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8
-from engine.receive.admission import _RefusedError, judge_hops
+from engine.receive.admission import SLICE_S, _RefusedError, judge_hops
 from engine.receive.incoming import Incoming, Phase
 from tests.fakes.smtp_node import smtp_node
 
@@ -69,6 +71,22 @@ async def test_what_is_taken_is_stored_recorded_and_queued_in_this_order(tmp_pat
     assert [record.kind for record in node.sink.records] == [RecordKind.RECEPTION] * 2
     assert {message.body_id for message in node.taken} == {node.taken[0].body_id}
     assert all(message.meta == {"k": 1} for message in node.taken)
+
+
+async def test_handlers_of_many_recipients_let_others_have_the_loop(tmp_path):
+    handler = '@on("message_received")\ndef received(msg):\n    msg.set_meta("tenant", "t")\n'
+    async with smtp_node(tmp_path, handler) as node:
+        ticks = itertools.count()
+        node.admission._clock = Clock(lambda: next(ticks) * SLICE_S, node.clock.wall)
+        names = [f"u{number}@d{number}.test" for number in range(50)]
+        task = node.supervisor.start(node.admission.admit(incoming(node, recipients=names)))
+        turns = 0
+        while not task.done():
+            await asyncio.sleep(0)
+            turns += 1
+
+    assert turns > 10
+    assert len(node.taken) == 50
 
 
 async def test_an_abandoned_transaction_is_taken_back(tmp_path):
