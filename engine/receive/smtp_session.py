@@ -158,8 +158,9 @@ class SmtpSession(SmtpStream):
         except (ConnectionError, TimeoutError) as error:
             log.debug("session with %s ended: %s", self.peer_ip, error)
         finally:
-            self.close()
+            # First what cannot fail: a place that is not given back is lost to the listener.
             self.listener.session_ended(self)
+            self.close()
 
     async def _begin(self) -> None:
         peer = self.transport.get_extra_info("peername") or ("", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
 from engine.receive.smtp_listener import SmtpListener, TlsContexts
+from engine.receive.smtp_session import SmtpSession
 from tests.fakes.smtp_node import smtp_node
 
 
@@ -43,6 +45,22 @@ async def test_connections_are_counted_and_forgotten(tmp_path):
         await client.rest()
 
         assert (gauge.value, total.value) == (0, 1)
+
+
+async def test_a_session_that_cannot_be_closed_gives_its_place_back(tmp_path, monkeypatch):
+    async with smtp_node(tmp_path) as node:
+        client = await node.greeted()
+
+        def close(session):
+            session.transport.abort()
+            raise AttributeError("the transport is gone")
+
+        monkeypatch.setattr(SmtpSession, "close", close)
+        await client.send(b"QUIT\r\n")
+        await client.rest()
+        await asyncio.sleep(0.01)
+
+        assert not node.listener.sessions
 
 
 def test_listeners_of_one_name_share_a_context_and_others_do_not():
