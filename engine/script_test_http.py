@@ -21,7 +21,6 @@ from aiohttp.client_reqrep import ConnectionKey
 from engine.script_modules.http_client import ClientOptions, HttpClients
 from engine.script_modules.open_connections import Opening
 
-
 #: Where a request without an answer went, as ``aiohttp`` says it.
 _NOWHERE = ConnectionKey("nowhere", 80, False, True, None, None, None)
 

@@ -13,72 +13,17 @@ Invariants:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from typing import Any
-
-import re2
+from collections.abc import Iterator
 
 from engine.model.log_record import RecordKind
 from engine.model.shaping import Shaping
 from engine.model.shaping_rule import ScopedRule
+from engine.model.shaping_rule_set import SKIPPED_KINDS, RuleSet
 from engine.model.shaping_trigger import Proportion
 from tsa.seen_record import SeenRecord
 
-#: Kinds of records that say nothing about a destination.
-SKIPPED_KINDS = frozenset(
-    {
-        RecordKind.ADMIN_REBIND,
-        RecordKind.DEFERRED_INJECTION_REBIND,
-        RecordKind.DELAYED,
-        RecordKind.RECEPTION,
-        RecordKind.REJECTION,
-        RecordKind.XFER_IN,
-        RecordKind.XFER_OUT,
-    }
-)
 #: Sets of rules remembered by domain, site and host.
 _REMEMBERED_MAX = 65536
-#: The longest reply that is looked at; what is behind says no more.
-LINE_MAX = 8192
-
-
-class RuleSet:
-    """Some rules, with their linear patterns compiled into one set."""
-
-    __slots__ = ("_owners", "_set", "_slow", "_unconditional", "rules")
-
-    def __init__(self, rules: Sequence[ScopedRule]) -> None:
-        self.rules = tuple(rules)
-        self._owners: list[int] = []
-        self._slow: list[int] = []
-        self._unconditional: list[int] = []
-        self._set: Any = None
-        options = re2.Options()
-        options.log_errors = False
-        patterns = re2.Set.SearchSet(options)
-        for number, one in enumerate(self.rules):
-            if not one.rule.patterns:
-                self._unconditional.append(number)
-            for pattern in one.rule.patterns:
-                if pattern.is_linear:
-                    patterns.Add(pattern.text)
-                    self._owners.append(number)
-                elif number not in self._slow:
-                    self._slow.append(number)
-        if self._owners:
-            patterns.Compile()
-            self._set = patterns
-
-    def matching(self, line: str) -> list[int]:
-        """Return the numbers of the rules whose patterns are found in a line, in order."""
-        found = set(self._unconditional)
-        if self._set is not None:
-            owners = self._owners
-            found.update(owners[index] for index in self._set.Match(line))
-        for number in self._slow:
-            if number not in found and self.rules[number].rule.matches(line):
-                found.add(number)
-        return sorted(found)
 
 
 class RuleMatcher:
@@ -106,10 +51,10 @@ class RuleMatcher:
         A rule that does not match is yielded where it counts attempts all the same.
         """
         is_internal = record.is_internal
-        line = record.line[:LINE_MAX]
+        line = record.line
         for domain in record.domains:
             rules = self.rules_of(record, domain)
-            hits = set(rules.matching(_encodable(line))) if rules.rules else set()
+            hits = set(rules.matching(line)) if rules.rules else set()
             for number, one in enumerate(rules.rules):
                 if is_internal and not one.rule.match_internal:
                     continue
@@ -134,12 +79,3 @@ class RuleMatcher:
         if len(self._remembered) > _REMEMBERED_MAX:
             self._remembered.popitem(last=False)
         return rules
-
-
-def _encodable(line: str) -> str:
-    """Return the line without halves of surrogate pairs, which no UTF-8 can carry."""
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        return line.encode("utf-8", "replace").decode()
-    return line

@@ -16,6 +16,7 @@ from datetime import datetime
 import msgspec
 
 from engine.model.log_record import PeerAddress, RecordKind, Response
+from engine.model.shaping_rule_set import reply_line
 
 #: What internal responses of the reference system begin with.
 _INTERNAL_PREFIX = "KumoMTA internal: "
@@ -58,14 +59,7 @@ class SeenRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def line(self) -> str:
         """Return the response as rules match it: codes and text on one line."""
-        response = self.response
-        if response is None:
-            return ""
-        status = response.enhanced_code
-        codes = f"{response.code} "
-        if status is not None:
-            codes += f"{status.klass}.{status.subject}.{status.detail} "
-        return codes + response.content.replace("\n", " ")
+        return reply_line(self.response)
 
     @property
     def is_internal(self) -> bool:
