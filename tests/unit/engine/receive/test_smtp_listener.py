@@ -61,6 +61,8 @@ async def test_a_session_that_cannot_be_closed_gives_its_place_back(tmp_path, mo
         await asyncio.sleep(0.01)
 
         assert not node.listener.sessions
+        assert node.supervisor.defects == 1
+        node.supervisor.defects = 0
 
 
 def test_listeners_of_one_name_share_a_context_and_others_do_not():
