@@ -33,6 +33,9 @@ class DecisionKind(enum.StrEnum):
 
 #: The frame that says that overrides changed; its content is ``{"hash": ...}``.
 SHAPING_CHANGED = "ShapingChanged"
+#: The first and the last second that RFC 3339 can write.
+_FIRST_AT = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+_LAST_AT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 class DecisionScope(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -88,8 +91,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """Return the identity of the decision: what it acts on, and who made it."""
-        parts = [self.kind.value, self.rule_hash, *map(str, msgspec.structs.astuple(self.scope))]
-        return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:32]
+        # As Python writes the values: no tenant's name can look like an absent one, or like two.
+        text = repr((self.kind.value, self.rule_hash, *msgspec.structs.astuple(self.scope)))
+        return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def renew(known: Decision, repeat: Decision) -> Decision:
@@ -99,9 +103,10 @@ def renew(known: Decision, repeat: Decision) -> Decision:
         known: The decision in force.
         repeat: The same decision, made by another record, maybe by an older one.
     """
-    newer = repeat.last_record_at >= known.last_record_at
-    first = known if known.first_record_at <= repeat.first_record_at else repeat
-    last = repeat if newer else known
+    # Records of the same instant are ordered by their ids, not by their arrival: two daemons that
+    # saw them the other way round hold the same.
+    first = min(known, repeat, key=lambda one: (one.first_record_at, one.first_record_id))
+    last = max(repeat, known, key=lambda one: (one.last_record_at, one.last_record_id))
     return msgspec.structs.replace(
         last,
         expires_at=max(known.expires_at, repeat.expires_at),
@@ -112,8 +117,11 @@ def renew(known: Decision, repeat: Decision) -> Decision:
 
 
 def format_instant(instant_at: float) -> str:
-    """Return an instant as RFC 3339 in UTC, in whole seconds."""
-    instant = datetime.fromtimestamp(instant_at, UTC)
+    """Return an instant as RFC 3339 in UTC, in whole seconds.
+
+    What lies outside the years that the format knows is shown as its first or last second.
+    """
+    instant = datetime.fromtimestamp(min(max(instant_at, _FIRST_AT), _LAST_AT), UTC)
     return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
