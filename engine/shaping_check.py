@@ -4,7 +4,8 @@ Place in flow: found by ``engine.tools.check`` through the entry-point group ``c
 loads files as a node and the TSA do.
 
 Invariants:
-    * Nothing is asked of the network but MX records and the URLs given, each for a short time.
+    * Nothing is asked of the network but MX records and the URLs given, each for a short time; with
+      zones of one's own no MX records either.
     * Every finding is reported, not only the first.
 """
 
@@ -23,18 +24,28 @@ from engine.route.shaping_loader import ShapingLoader
 _RESOLVER = ResolverOptions(timeout_s=3.0, try_s=1.5)
 
 
-def check_shaping(sources: Sequence[str], *, with_dns: bool = True) -> list[ShapingFinding]:
+def check_shaping(
+    sources: Sequence[str], *, with_dns: bool = True, zones: Sequence[str] = ()
+) -> list[ShapingFinding]:
     """Return everything there is to say about shaping files, laid over each other in order.
 
     Args:
         sources: Paths and URLs.
         with_dns: Whether to look up the sites of domains; without them sections that share a site,
             belong to a provider as well or have no site are not found.
+        zones: Zone file texts; if there are any, look-ups are answered from them alone.
+
+    Raises:
+        ConfigurationError: A text is no zone file.
     """
-    return asyncio.run(_check(sources, with_dns=with_dns))
+    return asyncio.run(_check(sources, with_dns=with_dns, zones=zones))
 
 
-async def _check(sources: Sequence[str], *, with_dns: bool) -> list[ShapingFinding]:
-    resolver = DnsResolver(clock=Clock().mono, options=_RESOLVER) if with_dns else None
+async def _check(
+    sources: Sequence[str], *, with_dns: bool, zones: Sequence[str]
+) -> list[ShapingFinding]:
+    resolver = None
+    if with_dns:
+        resolver = DnsResolver(clock=Clock().mono, zones=zones or None, options=_RESOLVER)
     load = await ShapingLoader(resolver, CHECK_OPTIONS).load(sources)
     return list(load.findings)

@@ -53,13 +53,18 @@ def report(kind: str, path: Path, checker: Checker | None) -> int:
 
 
 def report_shaping(
-    sources: Sequence[str], checker: Callable[..., Iterable[Finding]] | None, *, with_dns: bool
+    sources: Sequence[str],
+    checker: Callable[..., Iterable[Finding]] | None,
+    *,
+    with_dns: bool,
+    zones: Sequence[Path] = (),
 ) -> int:
     """Print the findings about shaping files as a whole; return how many are errors."""
     if checker is None:
         click.echo(f"{sources[0]}: error: {_cannot_check('shaping')}")
         return 1
-    return _print(checker(sources, with_dns=with_dns))
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in zones]
+    return _print(checker(sources, with_dns=with_dns, zones=texts))
 
 
 def _print(findings: Iterable[Finding]) -> int:
@@ -96,9 +101,21 @@ def _cannot_check(kind: str) -> str:
     default=True,
     help="Whether to look up the MX hosts of domains in shaping files.  [default: --dns]",
 )
+@click.option(
+    "--zone",
+    "zones",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    help="A zone file to look hosts up in; no name server is asked then.",
+)
 @click.argument("more", nargs=-1, metavar="[FILE]...")
 def check(
-    policies: tuple[Path, ...], shapings: tuple[str, ...], with_dns: bool, more: tuple[str, ...]
+    policies: tuple[Path, ...],
+    shapings: tuple[str, ...],
+    with_dns: bool,
+    zones: tuple[Path, ...],
+    more: tuple[str, ...],
 ) -> None:
     """Validate configuration; start nothing.
 
@@ -109,13 +126,16 @@ def check(
     Shaping files are checked together, as they would be loaded: further files may follow the first
     one. The MX hosts of their domains are looked up, so that a domain that cannot be found or takes
     no mail, sections that are for one site, and domains that belong to a provider as well are seen;
-    with --no-dns nothing is asked, and these warnings are missing.
+    with --no-dns nothing is asked, and these warnings are missing. Zone files make the check the
+    same everywhere: what they do not hold does not exist.
 
     Exit status: 0 when there is no error (there may be warnings), 1 when there is one, 2 when
     nothing was given to check.
     """
     if not policies and not shapings:
         raise click.UsageError("nothing to check: give --policy FILE or --shaping FILE")
+    if zones and not with_dns:
+        raise click.UsageError("--zone answers look-ups, which --no-dns leaves out: give one")
     if more and not shapings:
         raise click.UsageError(f"is {more[0]!r} a policy or a shaping file? Name the option first")
     # What a script says or warns of while it is tried comes as findings.
@@ -123,7 +143,7 @@ def check(
     errors = sum(report("policy", path, find_checker("policy")) for path in policies)
     if shapings:
         sources = (*shapings, *more)
-        errors += report_shaping(sources, find_checker("shaping"), with_dns=with_dns)
+        errors += report_shaping(sources, find_checker("shaping"), with_dns=with_dns, zones=zones)
     if errors:
         click.echo(f"{errors} error{'s' if errors > 1 else ''}")
         raise SystemExit(1)
