@@ -113,7 +113,7 @@ class TsaApi:
                 else:
                     continue
                 refusals = await self._take_patiently(lines)
-                await socket.send_bytes(msgspec.json.encode(_batch_answer(refusals)))
+                await socket.send_str(msgspec.json.encode(_batch_answer(refusals)).decode())
         except StoreUnavailableError as error:
             await socket.close(code=1013, message=str(error).encode()[:120])
         except (ConnectionError, asyncio.CancelledError):
