@@ -13,8 +13,9 @@ Invariants:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from engine.model.disposition import Disposition
 from engine.model.log_record import RecordKind
 from engine.model.shaping import Shaping
 from engine.model.shaping_rule import ScopedRule
@@ -22,6 +23,14 @@ from engine.model.shaping_rule_set import SKIPPED_KINDS, RuleSet
 from engine.model.shaping_trigger import Proportion
 from tsa.seen_record import SeenRecord
 
+#: What became of the recipient; other records tell of no attempt, and no proportion counts them.
+_OUTCOMES = {
+    RecordKind.DELIVERY: Disposition.DELIVERED,
+    RecordKind.TRANSIENT_FAILURE: Disposition.DEFERRED,
+    RecordKind.BOUNCE: Disposition.FAILED,
+    RecordKind.EXPIRATION: Disposition.FAILED,
+    RecordKind.ADMIN_BOUNCE: Disposition.FAILED,
+}
 #: Sets of rules remembered by domain, site and host.
 _REMEMBERED_MAX = 65536
 
@@ -52,15 +61,28 @@ class RuleMatcher:
         """
         is_internal = record.is_internal
         line = record.line
+        outcome = _OUTCOMES.get(record.kind)
         for domain in record.domains:
-            rules = self.rules_of(record, domain)
-            hits = set(rules.matching(line)) if rules.rules else set()
-            for number, one in enumerate(rules.rules):
+            found = self.rules_of(record, domain)
+            rules = found.rules
+            matched = []
+            if rules and outcome is not Disposition.DELIVERED:
+                matched = found.matching(line)
+            numbers: Iterable[int] = matched
+            # Only these are looked at beside the matches: there may be hundreds of others.
+            if found.proportional and outcome is not None:
+                numbers = sorted({*matched, *found.proportional})
+            for number in numbers:
+                one = rules[number]
                 if is_internal and not one.rule.match_internal:
                     continue
-                is_match = number in hits and record.kind is not RecordKind.DELIVERY
-                if is_match or isinstance(one.rule.trigger, Proportion):
-                    yield one, domain, is_match
+                is_match = number in matched
+                trigger = one.rule.trigger
+                if isinstance(trigger, Proportion):
+                    if outcome is None:
+                        continue
+                    is_match = is_match and outcome in trigger.of
+                yield one, domain, is_match
 
     def rules_of(self, record: SeenRecord, domain: str) -> RuleSet:
         """Return the rules for replies to mail of a domain, by the host that replied."""

@@ -16,6 +16,7 @@ import re2
 from engine.model.log_record import LogRecord, RecordKind, Response
 from engine.model.shaping import Shaping
 from engine.model.shaping_rule import ScopedRule
+from engine.model.shaping_trigger import Proportion
 
 #: The longest reply that is looked at; what is behind says no more.
 LINE_MAX = 8192
@@ -45,12 +46,22 @@ def reply_line(response: Response | None) -> str:
 
 
 class RuleSet:
-    """Some rules, with their linear patterns compiled into one set."""
+    """Some rules, with their linear patterns compiled into one set.
 
-    __slots__ = ("_owners", "_set", "_slow", "_unconditional", "rules")
+    Attributes:
+        rules: All of them, in order.
+        proportional: The numbers of those that count attempts, also those that do not match.
+    """
+
+    __slots__ = ("_owners", "_set", "_slow", "_unconditional", "proportional", "rules")
 
     def __init__(self, rules: Sequence[ScopedRule]) -> None:
         self.rules = tuple(rules)
+        self.proportional = tuple(
+            number
+            for number, one in enumerate(self.rules)
+            if isinstance(one.rule.trigger, Proportion)
+        )
         self._owners: list[int] = []
         self._slow: list[int] = []
         self._unconditional: list[int] = []
