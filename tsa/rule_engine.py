@@ -124,6 +124,12 @@ class RuleEngine:
         if not self._is_reached(verdict, scoped, window, record.key, at, is_match=is_match):
             return
         decision = decide(scoped, action, kind, scope, record, at)
+        counted = self._thresholds.get(window)
+        full_at = counted.full_at if counted is not None else None
+        if full_at is not None and full_at > at:
+            # A late record completed, or found complete, a period that ends with a newer one.
+            expires_at = decision.expires_at + full_at - at
+            decision = msgspec.structs.replace(decision, expires_at=expires_at)
         if action.kind is ActionKind.ADJUST_CONFIG:
             decision = self._adjust(window, action, decision, record, domain, at)
             verdict.adjusted.add(window)
@@ -195,7 +201,9 @@ class RuleEngine:
             verdict.adjusted.add(window)
             if value.is_over:
                 del self._adjusted[window]
-                verdict.decisions.append(msgspec.structs.replace(decision, expires_at=now))
+                # No record made this: without the count it is taken as what ends, not as a repeat.
+                over = msgspec.structs.replace(decision, expires_at=now, count=0)
+                verdict.decisions.append(over)
                 continue
             made = msgspec.structs.replace(
                 decision, value=value.value, expires_at=_never_before(value), count=0
@@ -203,6 +211,12 @@ class RuleEngine:
             self._adjusted[window] = (value, made)
             verdict.decisions.append(made)
         return verdict
+
+    @property
+    def next_rise_at(self) -> float | None:
+        """Return when time alone changes an adjusted value next, None if it does not."""
+        rises = (one.next_rise_at for one, _ in self._adjusted.values() if not one.is_over)
+        return min(rises, default=None)
 
     def _configured(self, name: str, domain: str, source: str, site: str) -> Any:
         return self.shaping.resolve(domain, source, site).options().get(name)

@@ -5,7 +5,10 @@ Place in flow: ``tsa.rule_engine`` asks for each match; pure, no clock of its ow
 Invariants:
     * A window is the trigger's own period, ending at the time of the record: late and disordered
       records are counted where they belong.
-    * A threshold of N keeps N instants per scope at most, whatever the rate.
+    * Matches that come in another order complete the same periods, as long as none is later than
+      ``KEPT_PERIODS`` of what was not enough: two daemons come to the same end.
+    * A threshold of N keeps N instants per scope while it is reached, ``KEPT_PERIODS`` times as
+      many otherwise, whatever the rate.
     * A proportion keeps a fixed number of buckets per scope.
 
 Standard: sliding log for thresholds; bucketed counters for proportions, exact to a sixtieth of the
@@ -14,38 +17,64 @@ window.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right
 
+#: How many times the count of a threshold is kept, for what comes late.
+KEPT_PERIODS = 4
 #: Buckets of a proportion's window.
 BUCKETS = 60
 
 
 class ThresholdWindow:
-    """The newest matches of one rule in one scope."""
+    """The newest matches of one rule in one scope.
 
-    __slots__ = ("_count", "_instants", "_period_s")
+    Attributes:
+        full_at: The newest end of a period with enough matches; None before the first.
+    """
+
+    __slots__ = ("_count", "_instants", "_period_s", "full_at")
 
     def __init__(self, count: int, period_s: float) -> None:
         self._count = count
         self._period_s = period_s
         self._instants: list[float] = []
+        self.full_at: float | None = None
 
     def add(self, at: float) -> bool:
-        """Count a match; return whether so many lie within the period that ends with it.
+        """Count a match; return whether so many lie within a period that it belongs to.
 
         Args:
             at: The time of the record, seconds since the Unix epoch.
         """
-        instants = self._instants
-        if instants and at < instants[-1]:
-            insort(instants, at)
-        else:
+        instants, count = self._instants, self._count
+        if not instants or at >= instants[-1]:
+            place = len(instants)
             instants.append(at)
-        if len(instants) > self._count:
+        else:
+            place = bisect_right(instants, at)
+            instants.insert(place, at)
+        if self._is_full(len(instants) - 1):
+            # No match that comes later in time needs more than these.
+            del instants[:-count]
+            self.full_at = instants[-1]
+            return True
+        found = self._find_full(place)
+        if len(instants) > KEPT_PERIODS * count:
             del instants[0]
-        # The window that ends with the newest match holds at least as many as any before it that
-        # this match could complete.
-        return len(instants) == self._count and instants[-1] - instants[0] < self._period_s
+        return found
+
+    def _find_full(self, place: int) -> bool:
+        """Return whether a match completed a period that ends before the newest match."""
+        for end in range(min(place + self._count, len(self._instants) - 1) - 1, place - 1, -1):
+            if self._is_full(end):
+                self.full_at = max(self._instants[end], self.full_at or 0.0)
+                return True
+        return False
+
+    def _is_full(self, end: int) -> bool:
+        """Return whether the period that ends with a match holds enough of them."""
+        start = end - self._count + 1
+        return start >= 0 and self._instants[end] - self._instants[start] < self._period_s
 
     def is_stale(self, now: float) -> bool:
         """Return whether no match in it can count any more."""
