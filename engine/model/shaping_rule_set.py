@@ -84,11 +84,13 @@ class RuleSet:
 
     def matching(self, line: str) -> list[int]:
         """Return the numbers of the rules whose patterns are found in a line, in order."""
-        line = _encodable(line[:LINE_MAX])
-        found = set(self._unconditional)
-        if self._set is not None:
-            owners = self._owners
-            found.update(owners[index] for index in self._set.Match(line) or ())
+        line = line[:LINE_MAX]
+        owners = self._owners
+        hits = self._set.Match(_octets(line)) if self._set is not None else None
+        # Most replies are of no interest, and are told so soonest.
+        if not hits and not self._slow:
+            return list(self._unconditional)
+        found = {*self._unconditional, *(owners[index] for index in hits or ())}
         for number in self._slow:
             if number not in found and self.rules[number].rule.matches(line):
                 found.add(number)
@@ -120,10 +122,9 @@ class RecordFilter:
         return bool(self._rules.matching(reply_line(record.response)))
 
 
-def _encodable(line: str) -> str:
-    """Return the line without halves of surrogate pairs, which no UTF-8 can carry."""
+def _octets(line: str) -> bytes:
+    """Return the line in UTF-8; halves of surrogate pairs, which it cannot carry, are replaced."""
     try:
-        line.encode()
+        return line.encode()
     except UnicodeEncodeError:
-        return line.encode("utf-8", "replace").decode()
-    return line
+        return line.encode("utf-8", "replace")
