@@ -17,6 +17,7 @@ from engine.base.run_log import configure_run_log
 from engine.model.cidr import CidrSet
 from policy.errors import PolicyLoadError
 from tsa.app import Tsa
+from tsa.dry_run import replay
 from tsa.errors import TsaError
 from tsa.settings import LISTEN as DEFAULT_LISTEN
 from tsa.settings import STATE, TsaListener, TsaSettings
@@ -95,9 +96,11 @@ def tsa(
     what to hold, to bounce or to slow down. SIGTERM stops it; rules and script are reloaded when
     their content changes.
     """
-    if context.invoked_subcommand is not None:
-        return
     given = bool(listens or shapings or trusted)
+    if context.invoked_subcommand is not None:
+        if given or policy is not None:
+            raise click.UsageError("options of the daemon before a command: they belong behind it")
+        return
     if policy is not None and given:
         raise click.UsageError("with --policy, listeners and files are the script's to name")
     if policy is None and not shapings:
@@ -127,6 +130,8 @@ def settings_of(
     listeners = tuple(TsaListener(listen, trusted_hosts=networks) for listen in listens)
     return TsaSettings(listeners, shapings, state)
 
+
+tsa.add_command(replay)
 
 if __name__ == "__main__":
     tsa()

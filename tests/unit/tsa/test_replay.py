@@ -1,0 +1,159 @@
+"""What rules would have decided about records of the past."""
+
+from __future__ import annotations
+
+from engine.model.decision import DecisionKind
+from engine.model.log_record import RecordKind
+from tests.fakes.tsa_world import NOON, rule_text, seen, shaping_of
+from tsa.replay import Replay, compare, describe_subject, unwanted_kinds
+
+ADJUST = (
+    '{ AdjustConfig = { name = "connection_limit", floor = 2, factor = 0.5, step = 0.25, '
+    'quiet = "10 minutes" } }'
+)
+TWENTY = "[default]\nconnection_limit = 20\n"
+
+
+def replayed(text, records, *, until=None):
+    replay = Replay(shaping_of(text))
+    for one in records:
+        replay.see(one)
+    if until is not None:
+        replay.advance(until)
+    return replay.episodes
+
+
+def test_a_threshold_decides_with_the_record_that_completes_it():
+    records = [seen(NOON + 60 * number) for number in range(5)]
+
+    (one,) = replayed(rule_text(trigger='{ Threshold = "3/hour" }'), records)
+
+    assert one.decision.kind is DecisionKind.SUSPEND_READY
+    assert one.begins_at == NOON + 120
+    assert one.ends_at == NOON + 240 + 3600
+    assert one.decision.count == 3
+    assert one.decision.place == "rules.toml:1"
+    assert one.decision.first_record_id == records[2].record_id
+    assert describe_subject(one.decision) == "ip-1->mx.big.example@smtp_client"
+
+
+def test_a_decision_that_ran_out_and_is_made_again_is_another_one():
+    found = replayed(rule_text(duration="10 minutes"), [seen(NOON), seen(NOON + 601)])
+
+    assert [(one.begins_at, one.ends_at) for one in found] == [
+        (NOON, NOON + 600),
+        (NOON + 601, NOON + 1201),
+    ]
+
+
+def test_an_adjusted_value_falls_with_complaints_and_rises_at_its_exact_times():
+    records = [seen(NOON), seen(NOON + 90), seen(NOON + 100_000, reply="250 fine")]
+
+    (one,) = replayed(TWENTY + rule_text(ADJUST), records)
+
+    assert one.changes == [
+        (NOON, 10),
+        (NOON + 90, 5),
+        (NOON + 690, 10),
+        (NOON + 1290, 15),
+    ]
+    assert one.ends_at == NOON + 1890
+
+
+def test_an_adjusted_value_rises_also_after_the_last_record_up_to_the_end_of_the_log():
+    (one,) = replayed(TWENTY + rule_text(ADJUST), [seen(NOON)], until=NOON + 700)
+
+    assert one.changes == [(NOON, 10), (NOON + 600, 15)]
+
+
+def test_an_adjusted_value_that_is_back_at_once_ends_then():
+    fast = ADJUST.replace("0.25", "1.0")
+
+    (one,) = replayed(TWENTY + rule_text(fast), [seen(NOON)], until=NOON + 10_000)
+
+    assert (one.changes, one.ends_at, one.decision.count) == ([(NOON, 10)], NOON + 600, 1)
+
+
+def test_the_same_records_give_the_same_decisions():
+    text = TWENTY + rule_text(ADJUST) + rule_text(trigger='{ Threshold = "2/hour" }')
+    records = [seen(NOON + 37 * number, egress_source=f"ip-{number % 3}") for number in range(50)]
+
+    first, second = replayed(text, records), replayed(text, records)
+
+    assert [(one.decision, one.changes) for one in first] == [
+        (one.decision, one.changes) for one in second
+    ]
+
+
+def test_a_proportion_counts_the_outcomes_it_is_of_and_no_others():
+    trigger = '{ Proportion = { of = "Deferred", over = "50%", within = "1h", at_least = 4 } }'
+    text = rule_text(trigger=trigger, regex=None)
+    failed = [seen(NOON + n, type="Bounce", reply="550 no such user") for n in range(9)]
+    complaints = [seen(NOON + n, type="Feedback") for n in range(9)]
+    deferred = [seen(NOON + 20 + n) for n in range(10)]
+
+    assert replayed(text, failed + complaints) == []
+    (one,) = replayed(text, failed + complaints + deferred)
+    assert one.begins_at == NOON + 29
+
+
+def test_deliveries_are_read_only_if_a_rule_counts_proportions():
+    counting = rule_text(trigger='{ Proportion = { over = 0.5, within = "1h", at_least = 4 } }')
+
+    assert RecordKind.DELIVERY in unwanted_kinds([shaping_of(rule_text())])
+    assert RecordKind.DELIVERY not in unwanted_kinds(
+        [shaping_of(rule_text()), shaping_of(counting)]
+    )
+
+
+def changes_between(before, after, records):
+    return compare(replayed(before, records), replayed(after, records))
+
+
+def test_a_rule_that_stands_elsewhere_changes_nothing():
+    records = [seen(NOON + n) for n in range(5)]
+
+    assert changes_between(rule_text(), "# moved\n\n" + rule_text(), records) == []
+
+
+def test_a_comparison_names_decisions_that_are_new_and_those_that_are_gone():
+    records = [seen(NOON), seen(NOON + 1, egress_source="ip-2", reply="451 go away")]
+
+    gone, new = changes_between(rule_text(), rule_text(regex="go away"), records)
+
+    assert (describe_subject(gone.before.decision), gone.after) == (
+        "ip-1->mx.big.example@smtp_client",
+        None,
+    )
+    assert (new.before, describe_subject(new.after.decision)) == (
+        None,
+        "ip-2->mx.big.example@smtp_client",
+    )
+
+
+def test_a_comparison_names_what_differs_of_a_decision_that_both_make():
+    records = [seen(NOON + 60 * n) for n in range(4)]
+
+    (one,) = changes_between(
+        rule_text('{ SetConfig = { name = "connection_limit", value = 2 } }'),
+        rule_text(
+            '{ SetConfig = { name = "connection_limit", value = 3 } }',
+            trigger='{ Threshold = "2/hour" }',
+            duration="2 hours",
+        ),
+        records,
+    )
+
+    assert one.differences == ("begins", "expires", "value", "count")
+    assert (one.before.changes, one.after.changes) == ([(NOON, 2)], [(NOON + 60, 3)])
+
+
+def test_decisions_at_different_times_are_not_taken_for_one():
+    records = [seen(NOON), seen(NOON + 7200, reply="451 go away")]
+
+    found = changes_between(rule_text(), rule_text(regex="go away"), records)
+
+    assert [(one.before is None, one.after is None) for one in found] == [
+        (False, True),
+        (True, False),
+    ]
