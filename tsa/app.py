@@ -26,6 +26,7 @@ from engine.base.lifecycle import Supervisor
 from engine.base.metrics import Metrics
 from engine.base.tls_files import ServerTls
 from engine.model.decision import DecisionKind
+from engine.model.errors import EngineError
 from engine.route.dns_resolver import DnsResolver
 from engine.route.shaping_loader import ShapingLoad, ShapingLoader
 from policy.watcher import Watcher
@@ -76,14 +77,15 @@ class Tsa:
         self.supervisor = Supervisor()
         self.metrics = Metrics(TSA_METRICS)
         self.script = TsaScript(script.absolute(), self.clock.mono) if script else None
-        self.services: dict[TsaListener, HttpService] = {}
+        self.services: list[tuple[TsaListener, HttpService]] = []
         self.store: DecisionStore
         self.intake: RecordIntake
         self.publication: Publication
         self._api: TsaApi
         self._loader: ShapingLoader
         self._findings: tuple[str, ...] = ()
-        self._failing = False
+        self._failing: str | None = None
+        self._refreshing = asyncio.Lock()
         self._epoch_serial = 0
 
     async def start(self) -> None:
@@ -126,7 +128,7 @@ class Tsa:
     async def stop(self) -> None:
         """End in good order: what was acknowledged is on disk already."""
         await self._api.stop()
-        for service in self.services.values():
+        for _, service in self.services:
             await service.stop(CLOSE_S)
         try:
             await self.intake.save()
@@ -145,19 +147,22 @@ class Tsa:
             ConfigurationError: One cannot be opened.
         """
         wanted = self.settings.listeners
-        for listener in [one for one in self.services if one not in wanted]:
-            await self.services.pop(listener).stop(CLOSE_S)
+        gone = [one for one in self.services if one[0] not in wanted]
+        self.services = [one for one in self.services if one not in gone]
+        for _, service in gone:
+            await service.stop(CLOSE_S)
+        known = [listener for listener, _ in self.services]
         for listener in wanted:
-            if listener in self.services:
+            if listener in known:
                 continue
-            service = self._make_service(listener)
             host, port = listener.listen
             try:
+                service = self._make_service(listener)
                 await service.start()
-            except OSError as error:
-                reason = error.strerror or error
+            except (OSError, EngineError) as error:
+                reason = getattr(error, "strerror", None) or error
                 raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from error
-            self.services[listener] = service
+            self.services.append((listener, service))
             log.info("the TSA listens on %s:%s", host, service.port)
 
     def _make_service(self, listener: TsaListener) -> HttpService:
@@ -176,7 +181,7 @@ class Tsa:
             trusted_hosts=listener.trusted_hosts,
             request_body_limit=BODY_LIMIT,
             tls=tls,
-            liveness=lambda: self.intake.trouble,
+            liveness=self._api.trouble,
             title="Cirrus TSA",
             version=_version(),
         )
@@ -205,23 +210,27 @@ class Tsa:
 
     async def refresh(self) -> None:
         """Look at script and shaping files, and take what changed; what is wrong stays out."""
+        async with self._refreshing:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        failures = []
         try:
-            await self._follow_script()
+            self._follow_script()
+            await self._reconcile_listeners()
         except TsaError as error:
-            self._note_failure(str(error))
-            return
+            failures.append(str(error))
         load = await self._loader.load(self.settings.shaping)
         self._say_findings(load)
         if load.has_errors:
-            self._note_failure("the shaping files have errors; the last good rules stay")
-            return
-        self._failing = False
-        if load.shaping.hash != self.intake.engine.shaping.hash:
+            failures.append("the shaping files have errors; the last good rules stay")
+        elif load.shaping.hash != self.intake.engine.shaping.hash:
             self.intake.engine.replace_rules(load.shaping)
             self.metrics.counter("tsa_rule_reloads").labels("loaded").inc()
             log.info("rules loaded anew: %d", len(load.shaping.all_rules()))
+        self._note_failure("; ".join(failures) or None)
 
-    async def _follow_script(self) -> None:
+    def _follow_script(self) -> None:
         """Take what the script says now.
 
         Raises:
@@ -241,13 +250,15 @@ class Tsa:
             log.warning("another folder for decisions counts from the next start")
         self._loader.resolver = self._make_resolver()
         self.intake.engine.is_switched_off = self.settings.is_switched_off
-        await self._reconcile_listeners()
 
-    def _note_failure(self, text: str) -> None:
-        if not self._failing:
+    def _note_failure(self, text: str | None) -> None:
+        """Say what keeps a reload from being taken, once, and count it."""
+        if text is not None and text != self._failing:
             log.error("%s", text)
             self.metrics.counter("tsa_rule_reloads").labels("rejected").inc()
-        self._failing = True
+        elif text is None and self._failing is not None:
+            log.info("script and shaping files are in order again")
+        self._failing = text
 
     def _say_findings(self, load: ShapingLoad) -> None:
         """Write what there is to say of the files, when it is not what was said last."""
@@ -307,7 +318,7 @@ class Tsa:
         gauge("tsa_rules").labels().set_function(
             lambda: len(self.intake.engine.shaping.all_rules())
         )
-        gauge("tsa_rules_failing").labels().set_function(lambda: self._failing)
+        gauge("tsa_rules_failing").labels().set_function(lambda: self._failing is not None)
         for kind in DecisionKind:
             gauge("tsa_decisions").labels(kind.value).set_function(
                 lambda kind=kind: self._count(kind)  # type: ignore[misc]

@@ -37,6 +37,8 @@ HEARTBEAT_S = 20.0
 SEND_S = 30.0
 #: Seconds after which a sender that was told to come back is looked at again.
 RETRY_S = 0.2
+#: What anyone is told while decisions cannot be made durable; the log says why.
+NOT_DURABLE = "decisions cannot be made durable now"
 BATCH_TYPES = frozenset({"application/x-ndjson", "application/jsonlines"})
 
 
@@ -77,6 +79,10 @@ class TsaApi:
             ("GET", "/tsa/status", self._status, Access.ANY, "OK, or what is wrong."),
         ):
             service.add_route(method, path, function, access, summary=summary)
+
+    def trouble(self) -> str | None:
+        """Return what anyone may know of what is wrong, None when nothing is."""
+        return NOT_DURABLE if self._intake.trouble is not None else None
 
     async def stop(self) -> None:
         """End all websockets."""
@@ -181,10 +187,10 @@ class TsaApi:
         return self._publication.decisions()
 
     async def _status(self, _call: HttpCall) -> web.Response:
-        trouble = self._intake.trouble
-        if trouble is not None:
-            return web.Response(status=503, text=trouble)
-        return web.Response(text="OK")
+        trouble = self.trouble()
+        return (
+            web.Response(text="OK") if trouble is None else web.Response(status=503, text=trouble)
+        )
 
 
 async def _send_frames(socket: web.WebSocketResponse, subscriber: Subscriber) -> None:

@@ -24,6 +24,6 @@ TSA_METRICS = (
     _gauge("tsa_subscribers", "connections that want decisions"),
     _gauge("tsa_store_failing", "1 while decisions cannot be made durable"),
     _gauge("tsa_rules", "rules in force"),
-    _gauge("tsa_rules_failing", "1 while the shaping files have errors; the last good rules stay"),
+    _gauge("tsa_rules_failing", "1 while script or shaping files have errors; the last good stay"),
     _counter("tsa_rule_reloads", "loads of shaping files that changed something", "outcome"),
 )

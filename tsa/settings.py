@@ -5,7 +5,7 @@ Place in flow: made by ``tsa.__main__`` or ``tsa.script_api``; read by ``tsa.app
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ class TsaListener:
     hostname: str = "localhost"
     trusted_hosts: CidrSet = LOOPBACK_ONLY
     use_tls: bool = False
-    tls_certificate: Any = None
-    tls_private_key: Any = None
+    tls_certificate: Any = field(default=None, repr=False)
+    tls_private_key: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class TsaSettings:
         state: The folder of its decisions.
         is_switched_off: Whether rules decide nothing; decisions in force run out.
         name_servers: Asked instead of those of the system.
-        options: What findings of a load weigh.
+        refresh_s: How often the shaping files are looked at, seconds.
     """
 
     listeners: tuple[TsaListener, ...] = (TsaListener(),)

@@ -1,16 +1,19 @@
 """``cirrus check``: validate policy scripts and shaping files; start nothing.
 
 Place in flow: a command of its own. Who can judge a file registers a function in the entry-point
-group ``cirrus.checks`` (``policy``: from a path to findings; ``shaping``: from all sources at once,
-since they are laid over each other), so that this program imports none of them.
+group ``cirrus.checks`` (``policy``: from a path to findings, ``policy.NAME`` for scripts of the
+program NAME beside the node; ``shaping``: from all sources at once, since they are laid over each
+other), so that this program imports none of them. Whose a script is, its events tell: each program
+registers its table of hooks in ``cirrus.hooks``.
 
 Failure: exit status 1 when anything is an error, 2 when nothing was given to check.
 """
 
 from __future__ import annotations
 
+import ast
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +21,9 @@ from typing import Any, Protocol
 import click
 
 CHECKS_GROUP = "cirrus.checks"
+HOOKS_GROUP = "cirrus.hooks"
+#: The program that a script is for when nothing in it says otherwise.
+NODE = "engine"
 
 
 class Finding(Protocol):
@@ -38,6 +44,40 @@ def find_checker(kind: str) -> Callable[..., Any] | None:
         checker: Callable[..., Any] = entry.load()
         return checker
     return None
+
+
+def policy_kind(path: Path) -> str:
+    """Return the kind of a script: ``policy``, or ``policy.NAME`` for one of another program.
+
+    It belongs to the program whose events it handles, or whose module of ``mta`` it imports.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return "policy"  # the check says what is wrong with it
+    said = set(_events_and_modules(tree))
+    for entry in entry_points(group=HOOKS_GROUP):
+        if entry.name == NODE:
+            continue
+        if said & {f"mta.{entry.name}", *(hook.name for hook in entry.load())}:
+            return f"policy.{entry.name}"
+    return "policy"
+
+
+def _events_and_modules(tree: ast.Module) -> Iterator[str]:
+    """Yield the events that are handled in a script, and the modules it imports."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Name(id="on") | ast.Attribute(attr="on"),
+                args=[ast.Constant(value=str(event)), *_],
+            ):
+                yield event
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in names)
 
 
 def report(kind: str, path: Path, checker: Checker | None) -> int:
@@ -140,7 +180,10 @@ def check(
         raise click.UsageError(f"is {more[0]!r} a policy or a shaping file? Name the option first")
     # What a script says or warns of while it is tried comes as findings.
     logging.getLogger("cirrus").addHandler(logging.NullHandler())
-    errors = sum(report("policy", path, find_checker("policy")) for path in policies)
+    errors = 0
+    for path in policies:
+        kind = policy_kind(path)
+        errors += report(kind, path, find_checker(kind))
     if shapings:
         sources = (*shapings, *more)
         errors += report_shaping(sources, find_checker("shaping"), with_dns=with_dns, zones=zones)

@@ -29,6 +29,7 @@ from engine.script_views import ConnectionView, MessageView
 from policy.script_api import ScriptNamespace
 from tests.architecture.shape import ROOT
 from tests.fakes.pure_modules import expose_pure_modules
+from tsa.script_api import TsaScript
 
 FOLDER = ROOT / "mta-stubs"
 
@@ -38,11 +39,15 @@ def exposed() -> dict[str, set[str]]:
     ScriptApi(lambda key, spec, quantity: None).expose(namespace, version="0")
     NetworkModules().expose(namespace)
     expose_pure_modules(namespace)
-    modules = namespace.modules(extra={"mta": {"on": None}})
-    return {
-        name: {item for item in vars(module) if not item.startswith("__")}
-        for name, module in modules.items()
-    }
+    tsa = TsaScript(ROOT / "tsa.py", lambda: 0.0).namespace
+    found: dict[str, set[str]] = {}
+    for program in (namespace, tsa):
+        for name, module in program.modules(extra={"mta": {"on": None}}).items():
+            items = {item for item in vars(module) if not item.startswith("__")}
+            found.setdefault(name, set()).update(items)
+    # Only the daemon has it: a stub of the daemon's own, not a name of every script's ``mta``.
+    found["mta"].discard("tsa")
+    return found
 
 
 def stub(module: str) -> ast.Module:

@@ -7,7 +7,7 @@ import logging
 import pytest
 from click.testing import CliRunner
 
-from engine.tools.check import check
+from engine.tools.check import check, policy_kind
 
 GOOD = (
     'import mta\nfrom mta import on\n\n@on("init")\ndef init():\n    mta.define_spool(path="s")\n'
@@ -32,6 +32,8 @@ def run(tmp_path, monkeypatch):
     )
     (installed / "entry_points.txt").write_text(
         "[cirrus.checks]\npolicy = engine.policy_check:check_policy\n"
+        "policy.tsa = tsa.policy_check:check_policy\n"
+        "[cirrus.hooks]\nengine = engine.hooks:HOOKS\ntsa = tsa.hooks:HOOKS\n"
     )
     monkeypatch.syspath_prepend(str(installed.parent))
 
@@ -102,3 +104,47 @@ def test_shaping_files_are_laid_over_each_other_before_they_are_judged(run, tmp_
 def test_all_files_are_checked_though_one_is_wrong(run):
     result = run("--policy", "/nowhere.py", "--policy", "SCRIPT", text=GOOD + "import os\n")
     assert result.output.endswith("2 errors\n")
+
+
+TSA = (
+    "import mta.tsa\nfrom mta import on\n\n"
+    '@on("tsa_init")\ndef tsa_init():\n    mta.tsa.configure_state(path="s")\n\n'
+    '@on("load_shaping_data")\ndef load_shaping_data():\n    return ["https://x.test/rules.toml"]\n'
+)
+
+
+def test_a_script_of_another_program_is_judged_by_that_program(run):
+    good = run("--policy", "SCRIPT", text=TSA)
+    wrong = run("--policy", "SCRIPT", text=TSA.replace("path=", "folder="))
+
+    assert (good.exit_code, good.output) == (0, "no errors\n")
+    assert wrong.exit_code == 1
+    assert "init.py:6: error: tsa_init: " in wrong.output
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (GOOD, "policy"),
+        ("x = 1\n", "policy"),
+        ("broken (\n", "policy"),
+        ("import mta.tsa\n", "policy.tsa"),
+        ("from mta import tsa, on\n", "policy.tsa"),
+        ("from mta.tsa import switch_off\n", "policy.tsa"),
+        ('import mta\n@mta.on("load_shaping_data")\ndef f(): ...\n', "policy.tsa"),
+    ],
+)
+def test_whose_a_script_is_its_events_and_imports_tell(run, tmp_path, text, kind):
+    script = tmp_path / "policy.py"
+    script.write_text(text)
+
+    assert policy_kind(script) == kind
+
+
+def test_a_program_that_is_not_there_is_not_guessed_at(run, monkeypatch):
+    monkeypatch.setattr("engine.tools.check.find_checker", lambda kind: None)
+
+    result = run("--policy", "SCRIPT", text=TSA)
+
+    assert result.exit_code == 1
+    assert "nothing installed can check a policy.tsa file" in result.output
