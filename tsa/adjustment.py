@@ -20,30 +20,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.model.shaping_action import Adjustment
-from engine.model.throttle_spec import parse_limit, parse_throttle
+from engine.model.shaping_option import RATE_OPTIONS, amount_of
 
 #: Lowerings per quiet interval at most.
 LOWERINGS_PER_QUIET = 10
-_RATES = frozenset({"max_connection_rate", "max_message_rate", "source_selection_rate"})
 _SECONDS_PER_DAY = 86_400
-
-
-def amount_of(name: str, value: Any) -> float:
-    """Return a limit as a number, or a rate as a number per second.
-
-    Raises:
-        ValueError: The value is neither.
-    """
-    if name in _RATES:
-        return parse_throttle(value).per_s
-    if name == "connection_limit":
-        return float(parse_limit(value).limit)
-    return float(value)
 
 
 def value_of(name: str, amount: float) -> Any:
     """Return the option's value for an amount: a whole number, or a rate of whole numbers."""
-    if name not in _RATES:
+    if name not in RATE_OPTIONS:
         return max(1, int(amount + 1e-9))
     for period_s, unit in ((1, "s"), (60, "min"), (3600, "h")):
         count = amount * period_s

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -39,6 +40,9 @@ _LEGACY_NAMES = {
     DecisionKind.SUSPEND_READY.value: "ReadyQ",
     DecisionKind.SUSPEND_SCHEDULED.value: "SchedQ",
 }
+
+#: What the overlay holds.
+OVERLAY_KINDS = (DecisionKind.OVERRIDE, DecisionKind.WARMUP_HOLD)
 
 #: Port: the decisions in force at a wall-clock time.
 InForce = Callable[[float], Iterable[Decision]]
@@ -94,7 +98,7 @@ class Publication:
         frame = frame_of(decision)
         for subscriber in self._subscribers:
             subscriber.offer(frame)
-        if decision.kind is DecisionKind.OVERRIDE:
+        if decision.kind in OVERLAY_KINDS:
             self._announce_overlay_soon()
 
     def _announce_overlay_soon(self) -> None:
@@ -137,14 +141,13 @@ class Publication:
         """Return the identity of what the overlay sets; renewals do not change it."""
         lines = [
             repr((msgspec.structs.astuple(one.scope), one.value))
-            for one in self._sorted(DecisionKind.OVERRIDE)
+            for one in self._sorted(*OVERLAY_KINDS)
         ]
         return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "replace")).hexdigest()
 
     def overlay(self) -> str:
-        """Return the overrides as a shaping layer in TOML."""
-        overrides = self._sorted(DecisionKind.OVERRIDE)
-        return format_overlay(overrides)
+        """Return overrides and held days as a shaping layer in TOML."""
+        return format_overlay(self._sorted(*OVERLAY_KINDS))
 
     def suspended(self) -> dict[str, Any]:
         """Return the suspensions as ``suspended.json`` shows them."""
@@ -195,20 +198,26 @@ def describe(decision: Decision) -> dict[str, Any]:
             "time": format_instant(decision.last_record_at),
         },
     }
-    if decision.kind is DecisionKind.OVERRIDE:
+    if decision.site_domain:
+        made["site_domain"] = decision.site_domain
+    if decision.kind in OVERLAY_KINDS:
         made["value"] = decision.value
     return made
 
 
-def format_overlay(overrides: Iterable[Decision]) -> str:
-    """Return overrides as a shaping layer; of several for one option the last in order counts.
+def format_overlay(decisions: Iterable[Decision]) -> str:
+    """Return overrides and held days as a layer; of several for one option the last counts.
 
     A site stands under one of its domains, with ``mx_rollup``. Where that domain has overrides of
     its own, which must not reach the rest of the site, all of them stay with the domain.
 
     Args:
-        overrides: In the order of their expiry.
+        decisions: In the order of their expiry.
     """
+    overrides: list[Decision] = []
+    holds: list[Decision] = []
+    for one in decisions:
+        (holds if one.kind is DecisionKind.WARMUP_HOLD else overrides).append(one)
     domains: dict[str, dict[str, dict[str, Decision]]] = {}
     lone: set[str] = set()
     count = 0
@@ -230,8 +239,35 @@ def format_overlay(overrides: Iterable[Decision]) -> str:
                 lines.append(f"# {_comment(decision.reason)}")
                 lines.append(f"# expires {format_instant(decision.expires_at)}")
                 lines.append(f"{option} = {_value(decision.value)}")
+    lines += _hold_lines(holds)
     lines += ["", f"# end of {count} overrides", ""]
     return "\n".join(lines)
+
+
+def _hold_lines(holds: Iterable[Decision]) -> list[str]:
+    """Return the days that warm-ups repeat, as shaping files name them."""
+    held: dict[tuple[str, str], dict[date, Decision]] = {}
+    for decision in holds:
+        scope = decision.scope
+        days = held.setdefault((scope.source or "", scope.provider or ""), {})
+        for day in held_days(decision):
+            days[day] = decision
+    lines = []
+    for (source, provider), days in sorted(held.items()):
+        section = f"warmup.{_quote(source)}"
+        lines += ["", f"[{section}.provider.{_quote(provider)}]" if provider else f"[{section}]"]
+        lines.append("held_days = [")
+        for day, decision in sorted(days.items()):
+            lines.append(f"  # {_comment(decision.reason)}")
+            lines.append(f'  "{day.isoformat()}",')
+        lines.append("]")
+    return lines
+
+
+def held_days(decision: Decision) -> list[date]:
+    """Return the days that a decision about a warm-up holds."""
+    first = date.fromisoformat(decision.scope.day or "")
+    return [first + timedelta(number) for number in range(decision.value)]
 
 
 def _quote(text: str) -> str:

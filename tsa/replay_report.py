@@ -29,6 +29,7 @@ VERBS = {
     DecisionKind.SUSPEND_SCHEDULED: "suspend",
     DecisionKind.BOUNCE: "bounce",
     DecisionKind.OVERRIDE: "set",
+    DecisionKind.WARMUP_HOLD: "hold warm-up",
 }
 
 

@@ -10,10 +10,16 @@ Invariants:
 
 from __future__ import annotations
 
+from math import ceil
+from typing import Any
+
+import msgspec
+
 from engine.model.decision import Decision, DecisionKind, DecisionScope
 from engine.model.queue_name import parse_queue_name
 from engine.model.shaping_action import ActionKind, ShapingAction
 from engine.model.shaping_rule import ScopedRule
+from engine.model.shaping_warmup import day_of
 from tsa.seen_record import SeenRecord
 
 _BOUNCES = frozenset({ActionKind.BOUNCE, ActionKind.BOUNCE_TENANT, ActionKind.BOUNCE_CAMPAIGN})
@@ -25,6 +31,10 @@ _TENANTS = frozenset(
         ActionKind.BOUNCE_CAMPAIGN,
     }
 )
+_DAY_S = 86_400
+#: How long a held day is remembered: no warm-up takes longer, and one that forgot would jump.
+HELD_DAYS_MAX = 366
+HOLD_KEPT_S = float(HELD_DAYS_MAX * _DAY_S)
 _CAMPAIGNS = frozenset({ActionKind.SUSPEND_CAMPAIGN, ActionKind.BOUNCE_CAMPAIGN})
 
 
@@ -44,6 +54,10 @@ def scope_of(
         if not name:
             return None
         return DecisionKind.SUSPEND_READY, DecisionScope(ready_queue=name, source=record.source)
+    if action.kind is ActionKind.PAUSE_WARMUP:
+        # The day is none of the window's business, which goes on over midnight: see ``decide``.
+        scope = DecisionScope(source=record.source, provider=scoped.provider)
+        return DecisionKind.WARMUP_HOLD, scope
     if action.kind in _BOUNCES or action.kind in _TENANTS:
         return _queue_scope(action.kind, record, domain)
     option = action.name or (action.adjustment.name if action.adjustment is not None else None)
@@ -96,16 +110,22 @@ def decide(
         at: The time of the record.
     """
     rule = scoped.rule
+    value: Any = action.value
+    expires_at = at + rule.duration_s
+    if kind is DecisionKind.WARMUP_HOLD:
+        scope = msgspec.structs.replace(scope, day=day_of(at).isoformat())
+        value = min(HELD_DAYS_MAX, max(1, ceil(rule.duration_s / _DAY_S)))
+        expires_at = at - at % _DAY_S + HOLD_KEPT_S
     patterns = ", ".join(pattern.text for pattern in rule.patterns) or "every reply"
     return Decision(
         kind=kind,
         scope=scope,
         rule_hash=identity_of(scoped, action),
         reason=f"automation rule: {patterns}"[:500],
-        expires_at=at + rule.duration_s,
+        expires_at=expires_at,
         rule=rule.section,
         place=str(rule.place),
-        value=action.value,
+        value=value,
         first_record_at=at,
         last_record_at=at,
         first_record_id=record.key,

@@ -120,6 +120,8 @@ class RuleEngine:
         if found is None:
             return
         kind, scope = found
+        if kind is DecisionKind.WARMUP_HOLD and not self._is_warming(scope):
+            return
         window = _window_key(scoped, action, kind, scope)
         if not self._is_reached(verdict, scoped, window, record.key, at, is_match=is_match):
             return
@@ -134,6 +136,9 @@ class RuleEngine:
             decision = self._adjust(window, action, decision, record, domain, at)
             verdict.adjusted.add(window)
         verdict.decisions.append(decision)
+
+    def _is_warming(self, scope: DecisionScope) -> bool:
+        return self.shaping.warmups.is_warming(scope.source or "", scope.provider)
 
     def _is_reached(
         self,

@@ -1,4 +1,4 @@
-"""What the TSA concluded, as it goes over the wire: suspensions, bounces, overrides.
+"""What the TSA concluded, as it goes over the wire: suspensions, bounces, overrides, held days.
 
 Place in flow: made by ``tsa.rule_action``, kept by ``tsa.decision_store``, published as frames and
 documents; ``engine.admin.decision_subscriber`` reads them back into the node.
@@ -29,6 +29,7 @@ class DecisionKind(enum.StrEnum):
     SUSPEND_SCHEDULED = "SchedQSuspension"
     BOUNCE = "SchedQBounce"
     OVERRIDE = "ConfigOverride"
+    WARMUP_HOLD = "WarmupHold"
 
 
 #: The frame that says that overrides changed; its content is ``{"hash": ...}``.
@@ -47,6 +48,8 @@ class DecisionScope(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkn
         domain: The domain of scheduled queues, or of the paths that are overridden.
         source: The egress source.
         option: The egress path option that is overridden.
+        provider: The provider for whose sites a day of the source's warm-up is held.
+        day: The day that is held, as RFC 3339 writes dates, in UTC.
     """
 
     ready_queue: str | None = None
@@ -56,6 +59,8 @@ class DecisionScope(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkn
     tenant: str | None = None
     campaign: str | None = None
     option: str | None = None
+    provider: str | None = None
+    day: str | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +70,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         rule_hash: Identity of the rule and action that made it.
         rule: The section and the patterns of the rule, for people.
         place: File and line of the rule.
-        value: What an override sets.
+        value: What an override sets; for a warm-up, how many days are held, the day named first.
         first_record_at, last_record_at: Times of the records that made and renewed it.
         first_record_id, last_record_id: Their ids.
         count: How many records made or renewed it.
@@ -162,6 +167,13 @@ def frame_of(decision: Decision) -> dict[str, Any]:
                 "option": scope.option,
                 "value": decision.value,
             }
+        case DecisionKind.WARMUP_HOLD:
+            content |= {
+                "source": scope.source,
+                "provider": scope.provider,
+                "day": scope.day,
+                "value": decision.value,
+            }
     return {decision.kind.value: content}
 
 
@@ -210,6 +222,11 @@ def _scope_of(kind: DecisionKind, content: dict[str, Any]) -> DecisionScope:
                 source=_text(content, "source"),
                 option=option,
             )
+        case DecisionKind.WARMUP_HOLD:
+            source, day = _text(content, "source"), _text(content, "day")
+            if not source or not day:
+                raise ValueError("source or day is missing")
+            return DecisionScope(source=source, provider=_text(content, "provider"), day=day)
     domain = _text(content, "domain")
     if not domain:
         raise ValueError("domain is missing")

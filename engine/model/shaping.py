@@ -16,9 +16,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from engine.model.shaping_finding import Place
+from engine.model.shaping_option import amount_of
 from engine.model.shaping_provider import (
     MatchTerm,
     domain_for_providers,
@@ -29,6 +31,7 @@ from engine.model.shaping_provider import (
 from engine.model.shaping_rule import ScopedRule
 from engine.model.shaping_section import PROVIDER_OPTIONS, Setting, SettingKey, Settings
 from engine.model.shaping_trigger import Proportion
+from engine.model.shaping_warmup import TOTAL_RATE, WarmupDay, Warmups, cap_key
 
 _IMPLIED = {
     "provider_connection_limit": ("additional_connection_limits", "limit"),
@@ -117,6 +120,7 @@ class Shaping:
         providers: By name, in the order of their definition.
         sites: By site name.
         domains: By domain, for those that are not rolled up.
+        warmups: The schedules of sources that are warmed up.
         hash: Changes when anything changes that has an effect.
     """
 
@@ -126,11 +130,13 @@ class Shaping:
         providers: Mapping[str, Bucket] | None = None,
         sites: Mapping[str, Bucket] | None = None,
         domains: Mapping[str, Bucket] | None = None,
+        warmups: Warmups | None = None,
     ) -> None:
         self.default = default if default is not None else Bucket("default")
         self.providers: Mapping[str, Bucket] = providers or {}
         self.sites: Mapping[str, Bucket] = sites or {}
         self.domains: Mapping[str, Bucket] = domains or {}
+        self.warmups = warmups if warmups is not None else Warmups()
         self.hash = self._digest()
 
     def _digest(self) -> str:
@@ -139,6 +145,7 @@ class Shaping:
             [bucket.to_value() for bucket in self.providers.values()],
             [self.sites[name].to_value() for name in sorted(self.sites)],
             [self.domains[name].to_value() for name in sorted(self.domains)],
+            self.warmups.to_value(),
         ]
         text = json.dumps(value, sort_keys=True, default=str)
         return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
@@ -166,17 +173,21 @@ class Shaping:
         source: str,
         site_name: str,
         mx_hosts: Sequence[str] | None = None,
+        *,
+        on: date | None = None,
     ) -> ShapedPath:
         """Return the options of the path from a source to a site, for mail of one domain.
 
         Later ones win: default, default for the source, providers, providers for the source, the
-        site, the domain, the site for the source, the domain for the source.
+        site, the domain, the site for the source, the domain for the source. What comes out is
+        capped by the warm-up of the source.
 
         Args:
             routing_domain: The domain whose MX is used.
             source: The egress source.
             site_name: The site that takes the mail.
             mx_hosts: Its MX hosts; without them only DomainSuffix finds providers.
+            on: The date, in UTC, which decides what a warm-up allows; None leaves warm-ups out.
         """
         site = self.sites.get(site_name)
         domain = self.domains.get(normal_section_name(routing_domain))
@@ -190,6 +201,9 @@ class Shaping:
             held |= bucket.settings
         for bucket in above:
             held |= bucket.for_source(source)
+        if on is not None and self.warmups:
+            for day in self.warmups.days(source, self.providers_of(routing_domain, mx_hosts), on):
+                _cap(held, day)
         return ShapedPath(held)
 
     def _add_providers(self, held: Settings, names: Sequence[str], source: str) -> None:
@@ -255,6 +269,18 @@ class Shaping:
         yield self.default
         for group in (self.providers, self.sites, self.domains):
             yield from group.values()
+
+
+def _cap(held: Settings, day: WarmupDay) -> None:
+    """Lower what is above the caps of a day; what has no bound gets one."""
+    for option, value in day.step.caps.items():
+        key = cap_key(day.scope, option)
+        known = held.get(key)
+        is_lower = known is None or (
+            option != TOTAL_RATE and amount_of(option, value) < amount_of(option, known.value)
+        )
+        if is_lower:
+            held[key] = Setting(value, day.step.place, day.section)
 
 
 def _implied(bucket: Bucket, source: str) -> Settings:

@@ -1,4 +1,4 @@
-"""What a shaping rule does when it acts: suspend, bounce, set an option, or adjust one.
+"""What a shaping rule does when it acts: suspend, bounce, set or adjust an option, pause a warm-up.
 
 Place in flow: ``engine.model.shaping_rule`` reads actions; who matches records turns them into
 decisions.
@@ -47,6 +47,7 @@ class ActionKind(Enum):
     SET_CONFIG = "SetConfig"
     SET_DOMAIN_CONFIG = "SetDomainConfig"
     ADJUST_CONFIG = "AdjustConfig"
+    PAUSE_WARMUP = "PauseWarmup"
 
 
 _WITH_TABLE = (ActionKind.SET_CONFIG, ActionKind.SET_DOMAIN_CONFIG, ActionKind.ADJUST_CONFIG)

@@ -28,6 +28,7 @@ from engine.model.shaping_finding import (
 from engine.model.shaping_provider import domain_for_providers
 from engine.model.shaping_rule import scope_rule
 from engine.model.shaping_section import Setting, Settings, ShapingLayer, ShapingSection
+from engine.model.shaping_warmup import Warmups, WarmupScope, WarmupSection, lay_section
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,9 @@ def merge_layers(
     for layer in layers:
         merge.lay(layer)
     merge.check()
-    shaping = Shaping(merge.default, merge.providers, merge.sites, merge.domains)
+    warmups = Warmups(merge.warmups)
+    merge.check_warmups(warmups)
+    shaping = Shaping(merge.default, merge.providers, merge.sites, merge.domains, warmups)
     merge.check_overlap(shaping)
     return shaping, tuple(merge.findings.found)
 
@@ -86,11 +89,13 @@ class _Merge:
     domains: dict[str, Bucket] = field(default_factory=dict)
     #: Sections whose site is not known, by domain: checked like all others.
     unplaced: dict[str, Bucket] = field(default_factory=dict)
+    warmups: dict[WarmupScope, WarmupSection] = field(default_factory=dict)
     findings: FindingList = field(default_factory=FindingList)
     _unfit: list[Setting] = field(default_factory=list)
     _sections: list[ShapingSection] = field(default_factory=list)
     _provider_sections: list[ShapingSection] = field(default_factory=list)
     _domain_of_site: dict[str, str] = field(default_factory=dict)
+    _remote_warmups: set[WarmupScope] = field(default_factory=set)
 
     def lay(self, layer: ShapingLayer) -> None:
         """Lay one file over those that came before."""
@@ -100,10 +105,14 @@ class _Merge:
             self._add(layer, self.default, layer.default, is_rollup=True)
         for section in layer.providers:
             bucket = self.providers.setdefault(section.name, Bucket(section.name))
-            self._add(layer, bucket, section, is_rollup=False)
+            self._add(layer, bucket, section, is_rollup=False, provider=section.name)
             self._provider_sections.append(section)
         for section in layer.domains:
             self._add(layer, self._bucket_of(section), section, is_rollup=section.is_rollup)
+        for warmup in layer.warmups:
+            self.warmups[warmup.scope] = lay_section(self.warmups.get(warmup.scope), warmup)
+            if layer.is_remote:
+                self._remote_warmups.add(warmup.scope)
 
     def _relay(self, layer: ShapingLayer, finding: ShapingFinding) -> None:
         if layer.is_remote and finding.severity == "error":
@@ -141,7 +150,13 @@ class _Merge:
             self.findings.add(self.options.dns_fail, section.place, text, section.path)
 
     def _add(
-        self, layer: ShapingLayer, bucket: Bucket, section: ShapingSection, *, is_rollup: bool
+        self,
+        layer: ShapingLayer,
+        bucket: Bucket,
+        section: ShapingSection,
+        *,
+        is_rollup: bool,
+        provider: str | None = None,
     ) -> None:
         if section.replaces_base:
             bucket.clear()
@@ -151,7 +166,9 @@ class _Merge:
         self._lay_settings(layer, bucket.settings, section.settings)
         for source, settings in section.sources.items():
             self._lay_settings(layer, bucket.sources.setdefault(source, {}), settings)
-        bucket.rules.extend(scope_rule(rule, is_rollup=is_rollup) for rule in section.rules)
+        bucket.rules.extend(
+            scope_rule(rule, is_rollup=is_rollup, provider=provider) for rule in section.rules
+        )
         bucket.match.extend(section.match)
 
     def _lay_settings(self, layer: ShapingLayer, held: Settings, given: Settings) -> None:
@@ -187,6 +204,32 @@ class _Merge:
                 hint = closest(section.name, matched)
                 text = f"no file says what the provider {section.name!r} matches: it has no effect"
                 self.findings.add(Severity.WARN, section.place, text + hint, section.path)
+
+    def check_warmups(self, warmups: Warmups) -> None:
+        """Note schedules that cannot begin, and those that have no effect."""
+        matched = [name for name, bucket in self.providers.items() if bucket.match]
+        for scope, section in warmups.sections.items():
+            provider, where = scope[1], section.place
+            if section.steps and warmups.start_of(section) is None:
+                text = "the schedule has no start: write start = '2026-12-31'"
+                # What a URL leaves out must not keep the files from use.
+                is_remote = scope in self._remote_warmups
+                severity = self.options.remote_load if is_remote else Severity.ERROR
+                self.findings.add(severity, where, text, section.path)
+            if provider is not None and section.steps and provider not in matched:
+                text = f"no file says what the provider {provider!r} matches: it has no effect"
+                hint = closest(provider, matched)
+                self.findings.add(Severity.WARN, where, text + hint, section.path)
+            if section.start is not None and not section.steps and not self._is_start(section):
+                text = "a start without a schedule has no effect"
+                self.findings.add(Severity.WARN, where, text, section.path)
+
+    def _is_start(self, section: WarmupSection) -> bool:
+        """Return whether schedules for providers take their start from here."""
+        source, provider = section.scope
+        return provider is None and any(
+            one.steps for (other, _), one in self.warmups.items() if other == source
+        )
 
     def _buckets(self) -> Iterator[Bucket]:
         yield self.default

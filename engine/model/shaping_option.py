@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from engine.model.egress import EgressPath, make_egress_path
+from engine.model.throttle_spec import parse_limit, parse_throttle
 
 #: Options that are tables of named limits: layers merge them name by name.
 MERGED_OPTIONS = (
@@ -16,6 +17,8 @@ MERGED_OPTIONS = (
     "additional_message_rate_throttles",
     "additional_source_selection_rates",
 )
+#: Options that are rates.
+RATE_OPTIONS = frozenset({"max_connection_rate", "max_message_rate", "source_selection_rate"})
 
 
 class OptionVerdict(NamedTuple):
@@ -38,6 +41,19 @@ def check_path_option(name: str, value: Any) -> OptionVerdict:
         return OptionVerdict(_without_owner(str(error), name))
     notes = EgressPath.unsupported({name: value})
     return OptionVerdict("", tuple(_without_name(note, name) for note in notes))
+
+
+def amount_of(name: str, value: Any) -> float:
+    """Return a limit as a number, or a rate as a number per second, so that two can be compared.
+
+    Raises:
+        ValueError: The value is neither.
+    """
+    if name in RATE_OPTIONS:
+        return parse_throttle(value).per_s
+    if name == "connection_limit":
+        return float(parse_limit(value).limit)
+    return float(value)
 
 
 def _without_owner(text: str, name: str) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 
 from engine.model.duration import parse_duration
 from engine.model.keyword_options import closest, flag
-from engine.model.shaping_action import ShapingAction, parse_action
+from engine.model.shaping_action import ActionKind, ShapingAction, parse_action
 from engine.model.shaping_finding import FileView, KeyPath, Place
 from engine.model.shaping_pattern import ReplyPattern, pattern_note
 from engine.model.shaping_trigger import (
@@ -64,6 +64,11 @@ class ShapingRule:
         """Return whether a reply, as one line with its codes, is one the rule looks for."""
         return not self.patterns or any(pattern.matches(line) for pattern in self.patterns)
 
+    @property
+    def pauses_warmup(self) -> bool:
+        """Return whether one of its actions holds the day of a warm-up."""
+        return any(action.kind is ActionKind.PAUSE_WARMUP for action in self.actions)
+
     def to_value(self) -> dict[str, Any]:
         """Return the rule as operators write it, in one canonical way."""
         return {
@@ -85,20 +90,23 @@ class ScopedRule:
         is_rollup: Whether it acts on the whole site: rules of ``default`` and of sites do, those of
             providers and of single domains act on the domain.
         digest: The identity of the rule in this scope.
+        provider: The provider whose section it stands in, if it does.
     """
 
     rule: ShapingRule
     is_rollup: bool
     digest: str
+    provider: str | None = None
 
 
-def scope_rule(rule: ShapingRule, *, is_rollup: bool) -> ScopedRule:
+def scope_rule(rule: ShapingRule, *, is_rollup: bool, provider: str | None = None) -> ScopedRule:
     """Return a rule in its scope."""
     value = rule.to_value() | {"is_rollup": is_rollup}
     # Switching a rule off and on again must not forget what it counted.
     del value["enabled"]
     text = json.dumps(value, sort_keys=True, default=str)
-    return ScopedRule(rule, is_rollup, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest())
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return ScopedRule(rule, is_rollup, digest, provider)
 
 
 def parse_rule(value: Any, view: FileView, path: KeyPath, section: str) -> ShapingRule | None:

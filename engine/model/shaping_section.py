@@ -1,4 +1,4 @@
-"""One shaping file as it is written: its default, its providers, its domains.
+"""One shaping file as it is written: its default, its providers, its domains, its warm-ups.
 
 Place in flow: ``engine.base.shaping_source`` hands in what the TOML or JSON parser gave;
 ``engine.model.shaping_merge`` lays the files over each other.
@@ -28,6 +28,8 @@ from engine.model.shaping_finding import (
 from engine.model.shaping_option import MERGED_OPTIONS, check_path_option
 from engine.model.shaping_provider import MatchKind, MatchTerm, normal_section_name, why_never
 from engine.model.shaping_rule import ShapingRule, parse_rule
+from engine.model.shaping_warmup import WarmupSection
+from engine.model.shaping_warmup_section import parse_warmups
 from engine.model.throttle_spec import parse_limit, parse_throttle
 
 #: Limits that all sites of a provider share, for each source; what each becomes on a path.
@@ -99,6 +101,7 @@ class ShapingLayer:
     domains: tuple[ShapingSection, ...] = ()
     findings: tuple[ShapingFinding, ...] = ()
     is_remote: bool = False
+    warmups: tuple[WarmupSection, ...] = ()
 
 
 def parse_layer(
@@ -116,6 +119,7 @@ def parse_layer(
     default: ShapingSection | None = None
     providers: list[ShapingSection] = []
     domains: list[ShapingSection] = []
+    warmups: list[WarmupSection] = []
     for key, table in values.items():
         if not isinstance(table, Mapping):
             view.error(f"a table is expected, not {table!r:.80}", key)
@@ -123,9 +127,19 @@ def parse_layer(
             default = _SectionReader(view, "default", (key,), table).read_default()
         elif key == "provider":
             providers.extend(_providers(view, table))
+        elif key == "warmup":
+            warmups.extend(parse_warmups(view, table))
         else:
             domains.append(_SectionReader(view, key, (key,), table).read_domain())
-    return ShapingLayer(name, default, tuple(providers), tuple(domains), view.findings, is_remote)
+    return ShapingLayer(
+        name,
+        default,
+        tuple(providers),
+        tuple(domains),
+        view.findings,
+        is_remote,
+        tuple(warmups),
+    )
 
 
 def _providers(view: FileView, table: Mapping[str, Any]) -> Iterator[ShapingSection]:
@@ -185,7 +199,12 @@ class _SectionReader:
         for index, value in enumerate(self._list("automation")):
             path = (*self._path, "automation", index)
             rule = parse_rule(value, self._view, path, shown)
-            if rule is not None:
+            if rule is None:
+                continue
+            if rule.pauses_warmup and self._path[0] not in ("default", "provider"):
+                text = "PauseWarmup acts on a source or a provider: it belongs into their sections"
+                self._view.error(text, *path, "action")
+            else:
                 section.rules.append(rule)
 
     def _flag(self, key: str, *, default: bool) -> bool:

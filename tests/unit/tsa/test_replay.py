@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from engine.base.shaping_source import parse_shaping
 from engine.model.decision import DecisionKind
 from engine.model.log_record import RecordKind
+from engine.model.shaping_finding import LoadOptions
+from engine.model.shaping_merge import merge_layers
+from engine.model.shaping_warmup import day_of
 from tests.fakes.tsa_world import NOON, rule_text, seen, shaping_of
+from tsa.publication import format_overlay
 from tsa.replay import Replay, compare, describe_subject, unwanted_kinds
 
 ADJUST = (
@@ -157,3 +162,83 @@ def test_decisions_at_different_times_are_not_taken_for_one():
         (False, True),
         (True, False),
     ]
+
+
+PAUSE = """
+[provider.big]
+match = [{ DomainSuffix = "big.example" }]
+
+[warmup.ip-1]
+start = "2027-01-15"
+schedule = [{ day = 1, max_message_rate = "10/h" }, { day = 2, max_message_rate = "20/h" }]
+"""
+DAY_S = 86_400
+
+
+def caps_after(text, episodes, days, domain="big.example"):
+    """Return the rate of the source on some days, counted from that of NOON."""
+    overlay = parse_shaping(format_overlay([one.decision for one in episodes]).encode(), "overlay")
+    shaping, findings = merge_layers(
+        [parse_shaping(text.encode(), "rules.toml"), overlay], {}, LoadOptions()
+    )
+    assert findings == ()
+    return [
+        shaping.resolve(domain, "ip-1", "", on=day_of(NOON + DAY_S * day)).options()[
+            "max_message_rate"
+        ]
+        for day in days
+    ]
+
+
+def test_a_bad_signal_has_the_day_of_a_warm_up_repeated():
+    text = PAUSE + rule_text('"PauseWarmup"', trigger='{ Threshold = "2/hour" }')
+    records = [seen(NOON), seen(NOON + 60), seen(NOON + 90)]
+
+    (one,) = found = replayed(text, records)
+
+    assert one.decision.kind is DecisionKind.WARMUP_HOLD
+    assert describe_subject(one.decision) == "source ip-1, day 2027-01-15"
+    assert caps_after(text, [], [0, 1]) == ["10/h", "20/h"]
+    assert caps_after(text, found, [0, 1, 2]) == ["10/h", "10/h", "20/h"]
+
+
+def test_bad_signals_on_days_one_after_the_other_hold_the_day_until_they_end_in_any_order():
+    text = PAUSE + rule_text('"PauseWarmup"')
+    records = [seen(NOON + DAY_S * day) for day in (2, 0, 1, 1)]
+
+    found = replayed(text, records)
+
+    assert caps_after(text, found, range(6)) == ["10/h"] * 4 + ["20/h"] * 2
+
+
+def test_a_pause_lasts_as_many_days_as_the_rule_says():
+    text = PAUSE + rule_text('"PauseWarmup"', duration="3 days")
+
+    assert caps_after(text, replayed(text, [seen(NOON)]), range(5)) == ["10/h"] * 4 + ["20/h"]
+
+
+def test_a_provider_pauses_the_warm_up_of_its_own_sites_only():
+    text = PAUSE + rule_text('"PauseWarmup"', section="provider.big")
+
+    found = replayed(text, [seen(NOON), seen(NOON, recipient="user@other.example")])
+
+    assert [describe_subject(one.decision) for one in found] == [
+        "source ip-1, provider big, day 2027-01-15"
+    ]
+    assert caps_after(text, found, [1]) == ["10/h"]
+    assert caps_after(text, found, [1], domain="other.example") == ["20/h"]
+
+
+def test_a_source_that_is_not_warmed_up_has_nothing_to_pause():
+    text = PAUSE + rule_text('"PauseWarmup"')
+
+    assert replayed(text, [seen(NOON, egress_source="ip-2")]) == []
+
+
+def test_the_window_of_a_pause_goes_on_over_midnight():
+    midnight = NOON - NOON % DAY_S + DAY_S
+    text = PAUSE + rule_text('"PauseWarmup"', trigger='{ Threshold = "2/hour" }')
+
+    (one,) = replayed(text, [seen(midnight - 60), seen(midnight + 60)])
+
+    assert one.decision.scope.day == "2027-01-16"

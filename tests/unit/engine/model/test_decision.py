@@ -110,7 +110,10 @@ SCOPES = {
     DecisionKind.SUSPEND_SCHEDULED: DecisionScope(domain="a.test", tenant="t", campaign="c"),
     DecisionKind.BOUNCE: DecisionScope(domain="a.test"),
     DecisionKind.OVERRIDE: DecisionScope(site_name="mx", source="ip-1", option="max_message_rate"),
+    DecisionKind.WARMUP_HOLD: DecisionScope(source="ip-1", provider="big", day="2026-12-01"),
 }
+#: Kinds whose frames have a value.
+VALUED = (DecisionKind.OVERRIDE, DecisionKind.WARMUP_HOLD)
 
 
 @pytest.mark.parametrize("kind", list(DecisionKind))
@@ -121,7 +124,7 @@ def test_a_frame_carries_what_the_node_needs(kind):
     assert read is not None
     assert (read.kind, read.scope, read.key) == (made.kind, made.scope, made.key)
     assert (read.reason, read.expires_at) == ("too fast", 2000.0)
-    assert read.value == ({"a": [1, "x"]} if kind is DecisionKind.OVERRIDE else None)
+    assert read.value == ({"a": [1, "x"]} if kind in VALUED else None)
 
 
 def test_frames_are_those_that_clients_know():
