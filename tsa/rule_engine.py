@@ -25,6 +25,7 @@ from engine.model.shaping import Shaping
 from engine.model.shaping_action import ActionKind, ShapingAction
 from engine.model.shaping_rule import ScopedRule
 from engine.model.shaping_trigger import Immediate, Proportion, Threshold
+from engine.model.shaping_warmup import day_of
 from tsa.adjustment import AdjustedValue, begin_adjustment
 from tsa.rule_action import decide, identity_of, scope_of
 from tsa.rule_matcher import RuleMatcher
@@ -36,8 +37,9 @@ KEYS_MAX = 1_000_000
 #: Windows kept at most; beyond it those that can count no more go, then the least recently used.
 WINDOWS_MAX = 200_000
 
-#: Port: the option's value for domain, source and site without any decision, None without bound.
-ConfiguredValue = Callable[[str, str, str, str], Any]
+#: Port: an option's value for mail of a domain that goes where a record's did, without any
+#: decision; None without bound.
+ConfiguredValue = Callable[[str, str, SeenRecord], Any]
 
 
 class Mark(NamedTuple):
@@ -187,7 +189,7 @@ class RuleEngine:
         assert rule is not None
         known = self._adjusted.get(window)
         if known is None or known[0].is_over:
-            configured = self.configured(rule.name, domain, record.source, record.site_text)
+            configured = self.configured(rule.name, domain, record)
             value = begin_adjustment(rule, configured, at)
         else:
             value = known[0]
@@ -223,8 +225,17 @@ class RuleEngine:
         rises = (one.next_rise_at for one, _ in self._adjusted.values() if not one.is_over)
         return min(rises, default=None)
 
-    def _configured(self, name: str, domain: str, source: str, site: str) -> Any:
-        return self.shaping.resolve(domain, source, site).options().get(name)
+    def _configured(self, name: str, domain: str, record: SeenRecord) -> Any:
+        # By the host that replied, as its rules were found: no look-up.
+        peer = record.peer_address
+        path = self.shaping.resolve(
+            domain,
+            record.source,
+            record.site_text,
+            [peer.name] if peer is not None else None,
+            on=day_of(record.at),
+        )
+        return path.options().get(name)
 
     # -- memory ---------------------------------------------------------------------------------
 

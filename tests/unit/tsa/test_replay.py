@@ -242,3 +242,20 @@ def test_the_window_of_a_pause_goes_on_over_midnight():
     (one,) = replayed(text, [seen(midnight - 60), seen(midnight + 60)])
 
     assert one.decision.scope.day == "2027-01-16"
+
+
+def test_an_adjustment_begins_at_what_a_warm_up_allows_on_the_day_of_the_record():
+    adjust = '{ AdjustConfig = { name = "max_message_rate", floor = "1/h" } }'
+    text = '[default]\nmax_message_rate = "100/s"\n' + PAUSE + rule_text(adjust)
+
+    first, second = (replayed(text, [seen(NOON + DAY_S * day)])[0] for day in (0, 1))
+
+    assert [one.decision.value for one in (first, second)] == ["5/h", "10/h"]
+
+
+def test_an_adjustment_begins_at_the_value_of_the_provider_whose_host_replied():
+    text = '[provider.big]\nmatch = [{ MXSuffix = ".big.example" }]\nconnection_limit = 8\n'
+
+    (one,) = replayed(text + rule_text(ADJUST, section="provider.big"), [seen(NOON)])
+
+    assert one.changes == [(NOON, 4)]
