@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from engine.base.command_line import LISTEN, expected_errors
 from engine.base.http_service import LOOPBACK
@@ -96,7 +97,8 @@ def tsa(
     what to hold, to bounce or to slow down. SIGTERM stops it; rules and script are reloaded when
     their content changes.
     """
-    given = bool(listens or shapings or trusted)
+    is_state_given = context.get_parameter_source("state") is ParameterSource.COMMANDLINE
+    given = bool(listens or shapings or trusted or is_state_given)
     if context.invoked_subcommand is not None:
         if given or policy is not None:
             raise click.UsageError("options of the daemon before a command: they belong behind it")
