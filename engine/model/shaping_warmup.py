@@ -38,6 +38,8 @@ from engine.model.shaping_finding import KeyPath, Place, format_key
 #: A rate that everything shares which the schedule is for, whatever the site.
 TOTAL_RATE = "total_message_rate"
 CAPS = (*ADJUSTABLE, TOTAL_RATE)
+#: The last second that has a date.
+_LAST_AT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 #: Whom a schedule is for: a source, and a provider or None for the source as a whole.
 WarmupScope = tuple[str, str | None]
@@ -182,8 +184,8 @@ def cap_key(scope: WarmupScope, option: str) -> tuple[str, ...]:
 
 
 def day_of(instant_at: float) -> date:
-    """Return the date in UTC of an instant, seconds since the Unix epoch."""
-    return datetime.fromtimestamp(instant_at, UTC).date()
+    """Return the date in UTC of an instant, seconds since the Unix epoch; the nearest there is."""
+    return datetime.fromtimestamp(min(max(0.0, instant_at), _LAST_AT), UTC).date()
 
 
 def lay_section(known: WarmupSection | None, given: WarmupSection) -> WarmupSection:

@@ -209,3 +209,4 @@ def test_days_begin_at_midnight_in_utc():
     midnight = 1_796_083_200.0
 
     assert (day_of(midnight - 1), day_of(midnight)) == (date(2026, 11, 30), FIRST)
+    assert (day_of(-1e18), day_of(1e18)) == (date(1970, 1, 1), date(9999, 12, 31))
