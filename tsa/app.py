@@ -34,7 +34,7 @@ from tsa.decision_store import DecisionStore, Kept
 from tsa.errors import ConfigurationError, StoreUnavailableError, TsaError
 from tsa.http_api import BODY_LIMIT, TsaApi
 from tsa.metric_names import TSA_METRICS
-from tsa.publication import Publication
+from tsa.publication import OVERLAY_KINDS, Publication
 from tsa.record_intake import RecordIntake
 from tsa.rule_engine import RuleEngine
 from tsa.script_api import TsaScript
@@ -292,7 +292,7 @@ class Tsa:
         if verdict:
             self.intake.enforce(verdict)
         gone = self.store.forget_expired(now)
-        if any(one.kind is DecisionKind.OVERRIDE for one in gone):
+        if any(one.kind in OVERLAY_KINDS for one in gone):
             self.publication.announce_overlay()
         await self.intake.save()
 
