@@ -18,7 +18,7 @@ from engine.base.run_log import configure_run_log
 from engine.model.cidr import CidrSet
 from policy.errors import PolicyLoadError
 from tsa.app import Tsa
-from tsa.dry_run import replay
+from tsa.dry_run import explain, replay
 from tsa.errors import TsaError
 from tsa.settings import LISTEN as DEFAULT_LISTEN
 from tsa.settings import STATE, TsaListener, TsaSettings
@@ -134,6 +134,7 @@ def settings_of(
 
 
 tsa.add_command(replay)
+tsa.add_command(explain)
 
 if __name__ == "__main__":
     tsa()
