@@ -85,11 +85,14 @@ class TsaApi:
         return NOT_DURABLE if self._intake.trouble is not None else None
 
     async def stop(self) -> None:
-        """End all websockets."""
-        for socket in list(self._sockets):
-            with contextlib.suppress(Exception):
+        """End all websockets, those that do not listen after a second."""
+
+        async def end(socket: web.WebSocketResponse) -> None:
+            with contextlib.suppress(TimeoutError, ConnectionError):
                 async with asyncio.timeout(1.0):
                     await socket.close(code=1001, message=b"going away")
+
+        await asyncio.gather(*map(end, self._sockets), return_exceptions=True)
 
     # -- records --------------------------------------------------------------------------------
 
@@ -160,7 +163,9 @@ class TsaApi:
             raise HttpRefusalError(503, "too many subscribers")
         try:
             socket = await self._open(call.request)
-            sending = self._supervisor.start(_send_frames(socket, subscriber), "subscriber")
+            sending = self._supervisor.start(
+                _send_frames(socket, call.request, subscriber), "subscriber"
+            )
             try:
                 # Nothing is expected from a subscriber but its end.
                 async for _message in socket:
@@ -193,18 +198,22 @@ class TsaApi:
         )
 
 
-async def _send_frames(socket: web.WebSocketResponse, subscriber: Subscriber) -> None:
-    while True:
-        frame = await subscriber.next()
-        if frame is None:
-            await socket.close(code=1013, message=b"too slow: connect again")
-            return
-        try:
+async def _send_frames(
+    socket: web.WebSocketResponse, request: web.Request, subscriber: Subscriber
+) -> None:
+    """Send frames until the subscriber is gone; one that does not read them is dropped."""
+    try:
+        while True:
+            frame = await subscriber.next()
             async with asyncio.timeout(SEND_S):
+                if frame is None:
+                    await socket.close(code=1013, message=b"too slow: connect again")
+                    return
                 await socket.send_str(frame)
-        except (TimeoutError, ConnectionError):
-            await socket.close(code=1011, message=b"not read")
-            return
+    except (TimeoutError, ConnectionError):
+        # A farewell would have to wait behind everything that is not read.
+        if request.transport is not None:
+            request.transport.abort()
 
 
 def _batch_answer(refusals: list[Refusal]) -> dict[str, Any]:
