@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -160,7 +161,9 @@ class Tsa:
                 service = self._make_service(listener)
                 await service.start()
             except (OSError, EngineError) as error:
-                reason = getattr(error, "strerror", None) or error
+                # The loop's own text of an errno repeats the address.
+                number = getattr(error, "errno", None)
+                reason = os.strerror(number) if number else error
                 raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from error
             self.services.append((listener, service))
             log.info("the TSA listens on %s:%s", host, service.port)
