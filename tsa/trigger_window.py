@@ -89,12 +89,15 @@ class ThresholdWindow:
 class ProportionWindow:
     """Attempts and matches of one rule in one scope, by buckets of time."""
 
-    __slots__ = ("_buckets", "_width_s", "_within_s")
+    __slots__ = ("_attempts", "_buckets", "_matches", "_newest", "_width_s", "_within_s")
 
     def __init__(self, within_s: float) -> None:
         self._within_s = within_s
         self._width_s = within_s / BUCKETS
         self._buckets: dict[int, list[int]] = {}
+        # What the period that ends with the newest bucket holds: most records fall into that one.
+        self._newest = 0
+        self._attempts = self._matches = 0
 
     def add(self, at: float, *, is_match: bool) -> tuple[int, int]:
         """Count an attempt; return attempts and matches within the period that ends with it."""
@@ -106,9 +109,21 @@ class ProportionWindow:
                 self._forget(max(self._buckets))
         bucket[0] += 1
         bucket[1] += is_match
+        if number > self._newest:
+            self._newest = number
+            self._attempts, self._matches = self._sum(number)
+        elif number > self._newest - BUCKETS:
+            self._attempts += 1
+            self._matches += is_match
+        if number == self._newest:
+            return self._attempts, self._matches
+        return self._sum(number)
+
+    def _sum(self, newest: int) -> tuple[int, int]:
+        """Return attempts and matches of the period that ends with a bucket."""
         attempts = matches = 0
-        for other, (all_of_it, matching) in self._buckets.items():
-            if number - BUCKETS < other <= number:
+        for number, (all_of_it, matching) in self._buckets.items():
+            if newest - BUCKETS < number <= newest:
                 attempts += all_of_it
                 matches += matching
         return attempts, matches
@@ -124,6 +139,8 @@ class ProportionWindow:
     def set_state(self, buckets: dict[int, list[int]]) -> None:
         """Take back buckets that ``state`` returned."""
         self._buckets = buckets
+        self._newest = max(buckets, default=0)
+        self._attempts, self._matches = self._sum(self._newest)
 
     def is_stale(self, now: float) -> bool:
         """Return whether nothing in it can count any more."""
