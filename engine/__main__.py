@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from engine.app import Node
+from engine.base.memory_relief import map_large_blocks
 from engine.base.run_log import configure_run_log
 from engine.model.errors import EngineError
 from engine.settings import Settings
@@ -73,6 +74,7 @@ def run(policy: Path, drain: float, log_level: str) -> None:
     """
     configure_run_log(log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    map_large_blocks()
     try:
         _run_loop(serve(Settings(policy.absolute(), drain_s=drain, log_level=log_level)))
     except PolicyLoadError as error:

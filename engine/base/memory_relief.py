@@ -19,6 +19,10 @@ log = logging.getLogger("cirrus.node")
 
 #: Time between two attempts, seconds.
 PAUSE_S = 5.0
+#: Blocks of this size are mapped; bodies of ordinary mail, below it, stay on the cheaper heap.
+MAPPED_OCTETS = 256 * 1024
+#: From ``malloc.h``.
+_M_MMAP_THRESHOLD = -3
 
 
 def _find_trim() -> Callable[[int], int] | None:
@@ -27,6 +31,20 @@ def _find_trim() -> Callable[[int], int] | None:
     except (OSError, AttributeError):
         return None
     return trim
+
+
+def map_large_blocks() -> bool:
+    """Have large blocks mapped one by one, so that they go back to the machine when freed.
+
+    Left alone, glibc raises its threshold to the largest block that was freed, up to 32 MiB: large
+    messages then leave holes in the heap, and the process stays larger than what it holds. Returns
+    whether the C library took it.
+    """
+    try:
+        taken: int = ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MAPPED_OCTETS)
+    except (OSError, AttributeError):
+        return False
+    return taken == 1
 
 
 class MemoryRelief:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.fakes.node_process import reply_to, wait_until
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
+
+
+def tomorrow():
+    return (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
 
 def test_each_event_has_its_record(make_node, sink):
@@ -23,11 +29,11 @@ def test_each_event_has_its_record(make_node, sink):
             if msg.recipient.user == "unwanted":
                 mta.reject(550, "5.7.1 not from here")
             if msg.recipient.user == "delayed":
-                msg.set_due("2099-01-01T00:00:00Z")
+                msg.set_due("TOMORROW")
             if msg.recipient.user == "dropped":
                 msg.set_meta("queue", "null")
             msg.set_meta("tenant", msg.recipient.user)
-        """,
+        """.replace("TOMORROW", tomorrow()),
         queue="dict(retry_interval='1s', max_age='2s') if tenant == 'old' else "
         "dict(retry_interval='1h')",
     )
