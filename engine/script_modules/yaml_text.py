@@ -191,4 +191,7 @@ def _dumper(package: Any) -> type:
             del data
             return True
 
+    for tag, pattern, first in _RESOLVED:
+        # Text that the reader would take for something else is quoted, beside what YAML 1.1 quotes.
+        Dumper.add_implicit_resolver(tag, re.compile(pattern), [*first])
     return Dumper

@@ -106,7 +106,8 @@ def _attach(pid: int, fault: str, log: Path) -> subprocess.Popen[bytes]:
 def _is_traced(pid: int, thread: str) -> bool:
     try:
         status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # It ended, before or while it was looked at.
         return True
     return "TracerPid:\t0\n" not in status
 

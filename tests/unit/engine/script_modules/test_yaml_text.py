@@ -107,6 +107,11 @@ def test_what_is_written_is_read_back(value):
     assert parse_yaml(format_yaml(value)) == value
 
 
+@pytest.mark.parametrize("text", ["0E0", "1e5", "0o17", "0x1F", "010", "yes", "~", "", "<<", ".5"])
+def test_text_that_looks_like_something_else_stays_text(text):
+    assert parse_yaml(format_yaml({"a": text, text: 1})) == {"a": text, text: 1}
+
+
 def test_what_stands_twice_is_written_twice():
     shared = [1]
 
