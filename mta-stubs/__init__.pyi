@@ -64,7 +64,11 @@ version: str
 @final
 @type_check_only
 class Address:
-    """A sender or recipient."""
+    """A sender or recipient.
+
+    >>> msg.sender.user, msg.sender.domain, msg.sender.email
+    ('anna', 'example.com', 'anna@example.com')
+    """
 
     @property
     def user(self) -> str:
@@ -79,15 +83,21 @@ class Address:
 @final
 @type_check_only
 class AddressEntry:
-    """One address of a header field."""
+    """One address of a header field.
+
+    >>> [(one.name, one.email) for one in msg.from_header().list]
+    [('Anna', 'anna@example.com')]
+    """
 
     @property
-    def user(self) -> str: ...
+    def user(self) -> str:
+        """The local part without quotes."""
     @property
     def domain(self) -> str:
-        """In lower case."""
+        """The domain in lower case."""
     @property
-    def email(self) -> str: ...
+    def email(self) -> str:
+        """The whole address."""
     @property
     def name(self) -> str | None:
         """The display name, or None."""
@@ -95,16 +105,24 @@ class AddressEntry:
 @final
 @type_check_only
 class AddressHeader:
-    """The addresses of a header field; asked for one, it is an error if there are several."""
+    """The addresses of a header field; asked for one, it is an error if there are several.
+
+    >>> msg.from_header().user, msg.from_header().name
+    ('anna', 'Anna')
+    """
 
     @property
-    def user(self) -> str: ...
+    def user(self) -> str:
+        """The local part of the only address."""
     @property
-    def domain(self) -> str: ...
+    def domain(self) -> str:
+        """The domain of the only address."""
     @property
-    def email(self) -> str: ...
+    def email(self) -> str:
+        """The only address."""
     @property
-    def name(self) -> str | None: ...
+    def name(self) -> str | None:
+        """The display name of the only address, or None."""
     @property
     def list(self) -> Sequence[AddressEntry]:
         """All addresses, in order."""
@@ -116,44 +134,125 @@ class Message:
 
     @property
     def sender(self) -> Address:
-        """The envelope sender; empty for a bounce."""
+        """The envelope sender; empty for a bounce.
+
+        >>> msg.sender.email
+        'anna@example.com'
+        """
     @sender.setter
     def sender(self, value: Address | str) -> None: ...
     @property
     def recipient(self) -> Address:
-        """The only recipient; an error if there are several."""
+        """The only recipient; an error if there are several.
+
+        >>> msg.recipient.domain
+        'example.org'
+        """
     @recipient.setter
     def recipient(self, value: Address | str | Sequence[Address | str]) -> None: ...
     @property
     def recipient_list(self) -> list[Address]:
-        """The recipients, in order."""
+        """The recipients, in order.
+
+        >>> [one.email for one in msg.recipient_list]
+        ['someone@example.org']
+        """
     @recipient_list.setter
     def recipient_list(self, value: Iterable[Address | str]) -> None: ...
     @property
     def id(self) -> str:
-        """The spool id, 32 hexadecimal digits."""
+        """The spool id, 32 hexadecimal digits.
+
+        >>> len(msg.id)
+        32
+        """
     @property
     def queue_name(self) -> str:
-        """The name of the queue, from recipient and metadata as they are now."""
+        """The name of the queue, from recipient and metadata as they are now.
+
+        >>> msg.set_meta("tenant", "acme")
+        >>> msg.queue_name
+        'acme@example.org'
+        """
     @property
     def num_attempts(self) -> int:
-        """The number of delivery attempts made."""
-    def increment_num_attempts(self) -> None: ...
-    def set_sender(self, value: Address | str) -> None: ...
-    def set_recipient(self, value: Address | str | Sequence[Address | str]) -> None: ...
+        """The number of delivery attempts made.
+
+        >>> msg.num_attempts
+        0
+        """
+    def increment_num_attempts(self) -> None:
+        """Count one more attempt; it is kept when the message is next stored.
+
+        >>> msg.increment_num_attempts()
+        >>> msg.num_attempts
+        1
+        """
+    def set_sender(self, value: Address | str) -> None:
+        """Set the envelope sender; ``msg.sender = ...`` does the same.
+
+        >>> msg.set_sender("bounces@example.com")
+        >>> msg.sender.email
+        'bounces@example.com'
+        """
+    def set_recipient(self, value: Address | str | Sequence[Address | str]) -> None:
+        """Set the recipient, or several given as a list.
+
+        >>> msg.set_recipient("other@example.net")
+        >>> msg.queue_name
+        'example.net'
+        """
     def get_meta(self, name: str) -> Any:
-        """A metadata value, or None."""
+        """A metadata value, or None.
+
+        >>> msg.get_meta("reception_protocol")
+        'ESMTP'
+        """
     def set_meta(self, name: str, value: Any) -> None:
-        """Set a metadata value. tenant, campaign, routing_domain and queue name the queue."""
+        """Set a metadata value, a plain one.
+
+        The queue is named after tenant, campaign, routing_domain and queue.
+
+        >>> msg.set_meta("campaign", "spring")
+        >>> msg.get_meta("campaign")
+        'spring'
+        """
     def get_data(self) -> bytes:
-        """The whole message: header and body as they will be sent."""
-    def set_data(self, data: bytes | str | mimepart.MimePart) -> None: ...
+        """The whole message: header and body as they will be sent.
+
+        >>> b"Subject: " in msg.get_data()
+        True
+        """
+    def set_data(self, data: bytes | str | mimepart.MimePart) -> None:
+        r"""Replace the whole message: octets, text, or a part of ``parse_mime``.
+
+        >>> msg.set_data("Subject: new\r\n\r\nAll of it is replaced.\r\n")
+        >>> msg.get_first_named_header_value("Subject")
+        'new'
+        """
     def parse_mime(self) -> mimepart.MimePart:
-        """The message as a tree of parts: a copy, to be given to set_data again."""
+        """The message as a tree of parts: a copy, to be given to set_data again.
+
+        ValueError: it has too many parts, or they are nested too deeply.
+
+        >>> part = msg.parse_mime()
+        >>> part.headers.set_subject("Coffee")
+        >>> msg.set_data(part)
+        >>> msg.get_first_named_header_value("Subject")
+        'Coffee'
+        """
     def append_text_plain(self, text: str) -> bool:
-        """Put text behind the first plain text; False if there is none."""
+        """Put text behind the first plain text; False if there is none.
+
+        >>> msg.append_text_plain("You asked for this mail.")
+        True
+        """
     def append_text_html(self, text: str) -> bool:
-        """Put HTML before the last ``</body>``, or at the end; False if there is no HTML."""
+        """Put HTML before the last ``</body>``, or at the end; False if there is no HTML.
+
+        >>> msg.append_text_html("<p>You asked for this mail.</p>")
+        True
+        """
     def check_fix_conformance(
         self, checks: str, fixes: str, settings: Mapping[str, Any] | None = None
     ) -> str | None:
@@ -162,58 +261,191 @@ class Message:
         The labels: MISSING_COLON_VALUE, NON_CANONICAL_LINE_ENDINGS, NAME_ENDS_WITH_SPACE,
         LINE_TOO_LONG (over 998 octets), NEEDS_TRANSFER_ENCODING, MISSING_DATE_HEADER,
         MISSING_MESSAGE_ID_HEADER, MISSING_MIME_VERSION.
+
+        ValueError: there is no such label or setting.
+
+        >>> msg.check_fix_conformance("MISSING_DATE_HEADER", "")
+        'Message has conformance issues: MISSING_DATE_HEADER'
+        >>> msg.check_fix_conformance("", "MISSING_DATE_HEADER")
+        >>> msg.get_first_named_header_value("Date") is None
+        False
         """
     def parse_rfc3464(self) -> dict[str, Any] | None:
-        """What a delivery status notification says; None if the message is none."""
+        """What a delivery status notification says; None if the message is none.
+
+        >>> msg.parse_rfc3464() is None
+        True
+        """
     def parse_rfc5965(self) -> dict[str, Any] | None:
-        """What a feedback report says; None if the message is none."""
+        """What a feedback report says; None if the message is none.
+
+        >>> msg.parse_rfc5965() is None
+        True
+        """
     def save(self) -> None:
-        """Nothing to be done: changes are stored as the event says."""
+        """Nothing to be done: changes are stored as the event says.
+
+        >>> msg.save()
+        """
     def set_force_sync(self, force_sync: bool) -> None:
-        """Nothing to be done: see durability of define_spool."""
+        """Nothing to be done: see durability of define_spool.
+
+        >>> msg.set_force_sync(True)
+        """
     def shrink(self) -> None:
-        """Nothing to be done: the node does it when memory is low."""
+        """Nothing to be done: the node does it when memory is low.
+
+        >>> msg.shrink()
+        """
     def shrink_data(self) -> None:
-        """Nothing to be done: the node does it when memory is low."""
-    def get_first_named_header_value(self, name: str) -> str | None: ...
-    def get_all_named_header_values(self, name: str) -> list[str]: ...
-    def get_all_headers(self) -> list[list[str]]: ...
-    def from_header(self) -> AddressHeader | None: ...
-    def to_header(self) -> AddressHeader | None: ...
+        """Nothing to be done: the node does it when memory is low.
+
+        >>> msg.shrink_data()
+        """
+    def get_first_named_header_value(self, name: str) -> str | None:
+        """The first value of a header field, unfolded and decoded, or None.
+
+        >>> msg.get_first_named_header_value("subject")
+        'Café'
+        """
+    def get_all_named_header_values(self, name: str) -> list[str]:
+        """All values of a header field, in order.
+
+        >>> msg.get_all_named_header_values("X-Tag")
+        ['news', 'spring']
+        """
+    def get_all_headers(self) -> list[list[str]]:
+        """All header fields, as pairs of name and decoded value.
+
+        >>> msg.get_all_headers()[0]
+        ['From', 'Anna <anna@example.com>']
+        """
+    def from_header(self) -> AddressHeader | None:
+        """The addresses of From, or None. ValueError: they cannot be read.
+
+        >>> msg.from_header().domain
+        'example.com'
+        """
+    def to_header(self) -> AddressHeader | None:
+        """The addresses of To, or None. ValueError: they cannot be read.
+
+        >>> [one.email for one in msg.to_header().list]
+        ['someone@example.org']
+        """
     def get_address_header(self, name: str) -> AddressHeader | None:
-        """The addresses of the first field of this name, or None."""
+        """The addresses of the first field of this name, or None. ValueError: they cannot be read.
+
+        >>> msg.get_address_header("Reply-To") is None
+        True
+        """
     def add_authentication_results(
         self,
         server_id: str,
         results: Iterable[mimepart.AuthenticationResult | Mapping[str, Any]],
     ) -> None:
-        """Put Authentication-Results in front of all header fields."""
-    def prepend_header(self, name: str, value: str, encode: bool = False) -> None: ...
-    def append_header(self, name: str, value: str, encode: bool = False) -> None: ...
-    def remove_all_named_headers(self, name: str) -> None: ...
-    def remove_x_headers(self, names: Iterable[str] = ()) -> None: ...
-    def import_x_headers(self, names: Iterable[str] = ()) -> None: ...
+        """Put Authentication-Results in front of all header fields.
+
+        >>> msg.add_authentication_results("mx.example", [{"method": "auth", "result": "pass"}])
+        >>> msg.get_first_named_header_value("Authentication-Results")
+        'mx.example; auth=pass'
+        """
+    def prepend_header(self, name: str, value: str, encode: bool = False) -> None:
+        """Put a header field in front; ``encode`` as RFC 2047 says, and folded.
+
+        >>> msg.prepend_header("X-Greeting", "Grüße", encode=True)
+        >>> msg.get_first_named_header_value("X-Greeting")
+        'Grüße'
+        """
+    def append_header(self, name: str, value: str, encode: bool = False) -> None:
+        """Put a header field behind the others; ``encode`` as RFC 2047 says, and folded.
+
+        >>> msg.append_header("X-Handled-By", "mx1")
+        >>> msg.get_all_headers()[-1]
+        ['X-Handled-By', 'mx1']
+        """
+    def remove_all_named_headers(self, name: str) -> None:
+        """Remove every header field of a name.
+
+        >>> msg.remove_all_named_headers("X-Tag")
+        >>> msg.get_all_named_header_values("X-Tag")
+        []
+        """
+    def remove_x_headers(self, names: Iterable[str] = ()) -> None:
+        """Remove these header fields, or with no names all that start with X-.
+
+        >>> msg.remove_x_headers(["X-Tag"])
+        >>> msg.get_first_named_header_value("X-Tag") is None
+        True
+        """
+    def import_x_headers(self, names: Iterable[str] = ()) -> None:
+        """Copy header fields into metadata, or with no names all that start with X-.
+
+        >>> msg.import_x_headers(["X-Tenant"])
+        >>> msg.get_meta("x_tenant")
+        'acme'
+        """
     def import_headers(self, specs: Iterable[Mapping[str, Any]]) -> None:
-        """Copy header fields into metadata: name, match, transform, target, remove."""
+        """Copy header fields into metadata: name, match, transform, target, remove.
+
+        >>> msg.import_headers([{"name": "X-Tenant", "target": "tenant", "remove": True}])
+        >>> msg.get_meta("tenant")
+        'acme'
+        """
     def dkim_sign(self, signer: dkim.Signer) -> None:
         """Have the message signed, as it is after the last handler of its reception.
 
-        Only in smtp_data, smtp_split_transaction and message_received.
+        Only in smtp_data, smtp_split_transaction and message_received; a RuntimeError elsewhere.
+
+        >>> signer = mta.dkim.ed25519_signer(
+        ...     domain="example.com",
+        ...     selector="s1",
+        ...     headers=["From", "To", "Subject"],
+        ...     key="/etc/cirrus/dkim/ed25519.key",
+        ... )
+        >>> msg.dkim_sign(signer)
         """
     def set_due(self, due: str | datetime | None = None) -> None:
-        """When it may next be sent: None for now, RFC 3339 text, or a datetime with a zone."""
-    def set_scheduling(self, schedule: Mapping[str, Any] | None) -> dict[str, Any] | None: ...
-    def import_scheduling_header(
-        self, name: str, remove: bool = False
-    ) -> dict[str, Any] | None: ...
+        """When it may next be sent: None for now, RFC 3339 text, or a datetime with a zone.
+
+        ValueError: it is no such text, or has no zone.
+
+        >>> msg.set_due("2030-01-31T09:00:00Z")
+        """
+    def set_scheduling(self, schedule: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """Set first_attempt, expires, and a window of dow, tz, start and end; None removes them.
+
+        Returns what holds then. ValueError: a field is unknown, or does not fit.
+
+        >>> msg.set_scheduling({"expires": "2030-01-31T09:00:00Z"})
+        {'expires': '2030-01-31T09:00:00Z'}
+        """
+    def import_scheduling_header(self, name: str, remove: bool = False) -> dict[str, Any] | None:
+        """Set the schedule from a header field that holds it as JSON; None without the field.
+
+        ValueError: the field is no schedule.
+
+        >>> msg.import_scheduling_header("X-Schedule", remove=True)
+        {'first_attempt': '2030-01-02T00:00:00Z'}
+        """
 
 @final
 @type_check_only
 class Connection:
     """A client's connection: named values, kept until it closes."""
 
-    def get_meta(self, name: str) -> Any: ...
-    def set_meta(self, name: str, value: Any) -> None: ...
+    def get_meta(self, name: str) -> Any:
+        """A named value, or None.
+
+        >>> conn.get_meta("received_from")
+        '192.0.2.1:40000'
+        """
+    def set_meta(self, name: str, value: Any) -> None:
+        """Keep a value until the connection closes.
+
+        >>> conn.set_meta("recipients", 1)
+        >>> conn.get_meta("recipients")
+        1
+        """
 
 @final
 @type_check_only
@@ -221,10 +453,23 @@ class Throttle:
     """A rate that the script applies itself; counts are kept across reloads."""
 
     def throttle(self, quantity: int = 1) -> dict[str, Any]:
-        """throttled, limit, remaining, reset_after and retry_after (whole seconds)."""
+        """throttled, limit, remaining, reset_after and retry_after (whole seconds).
+
+        >>> mta.make_throttle("logins", "100/min").throttle()["throttled"]
+        False
+        """
     def sleep_if_throttled(self) -> Awaitable[bool]:
-        """Wait until the rate allows one, and take it; whether that took any waiting."""
-    def delay_message_if_throttled(self, msg: Message) -> bool: ...
+        """Wait until the rate allows one, and take it; whether that took any waiting.
+
+        >>> await mta.make_throttle("look-ups", "100/min").sleep_if_throttled()
+        False
+        """
+    def delay_message_if_throttled(self, msg: Message) -> bool:
+        """Take one, or have the message wait for its turn; whether it waits.
+
+        >>> mta.make_throttle("acme", "100/min").delay_message_if_throttled(msg)
+        False
+        """
 
 # -- declared by init -------------------------------------------------------------------------
 
@@ -235,7 +480,10 @@ def define_spool(
     min_free_space: _Floor | None = None,
     min_free_inodes: _Floor | None = None,
 ) -> None:
-    """Declare where accepted mail is kept."""
+    """Declare where accepted mail is kept.
+
+    >>> mta.define_spool(path="/var/spool/cirrus", min_free_space="10%")
+    """
 
 def start_esmtp_listener(
     *,
@@ -266,7 +514,10 @@ def start_esmtp_listener(
     peer: Mapping[str, Mapping[str, Any]] = ...,
     via: Mapping[str, Mapping[str, Any]] = ...,
 ) -> None:
-    """Declare an SMTP listener."""
+    """Declare an SMTP listener.
+
+    >>> mta.start_esmtp_listener(listen="127.0.0.1:2525", relay_hosts=["127.0.0.1"])
+    """
 
 def start_http_listener(
     *,
@@ -278,7 +529,10 @@ def start_http_listener(
     tls_certificate: _KeySource | None = None,
     tls_private_key: _KeySource | None = None,
 ) -> None:
-    """Declare an HTTP listener: injection, liveness, metrics, administration."""
+    """Declare an HTTP listener: injection, liveness, metrics, administration.
+
+    >>> mta.start_http_listener(listen="127.0.0.1:8000", trusted_hosts=["127.0.0.1"])
+    """
 
 def configure_local_logs(
     *,
@@ -295,7 +549,10 @@ def configure_local_logs(
     min_free_inodes: _Floor | None = ...,
     keep: _Duration = ...,
 ) -> None:
-    """Declare a folder of log segments."""
+    """Declare a folder of log segments.
+
+    >>> mta.configure_local_logs(log_dir="/var/log/cirrus", headers=["Subject"], keep="30d")
+    """
 
 def configure_log_hook(
     *,
@@ -306,11 +563,28 @@ def configure_log_hook(
     per_record: Mapping[str, Any] | None = None,
     deferred_spool: bool = False,
 ) -> None:
-    """Declare that records become queued messages; route them by get_queue_config."""
+    """Declare that records become queued messages; route them by get_queue_config.
 
-def set_memory_hard_limit(octets: int) -> None: ...
-def set_memory_soft_limit(octets: int) -> None: ...
-def set_memory_low_thresh(octets: int) -> None: ...
+    >>> mta.configure_log_hook(name="webhook", meta=["tenant"])
+    """
+
+def set_memory_hard_limit(octets: int) -> None:
+    """The most memory a node may take, in octets; at least 1 MiB.
+
+    >>> mta.set_memory_hard_limit(4 << 30)
+    """
+
+def set_memory_soft_limit(octets: int) -> None:
+    """Beyond this many octets no mail is taken.
+
+    >>> mta.set_memory_soft_limit(3 << 30)
+    """
+
+def set_memory_low_thresh(octets: int) -> None:
+    """Beyond this many octets the node saves memory.
+
+    >>> mta.set_memory_low_thresh(2 << 30)
+    """
 
 # -- answers of get_* events ------------------------------------------------------------------
 
@@ -358,13 +632,25 @@ def make_queue_config(
     | None = None,
     timerwheel_tick_interval: _Duration | None = None,
     shrink_policy: Iterable[Mapping[str, Any]] | None = None,
-) -> QueueConfig: ...
+) -> QueueConfig:
+    """How a scheduled queue is kept: the answer of get_queue_config.
+
+    >>> config = mta.make_queue_config(egress_pool="pool-a", retry_interval="20m", max_age="7d")
+    """
+
 def make_egress_pool(
     *,
     name: str,
     entries: Iterable[_PoolEntry] | Iterable[Mapping[str, Any]] | None = None,
     ttl: _Duration | None = None,
-) -> EgressPool: ...
+) -> EgressPool:
+    """Sources with their weights: the answer of get_egress_pool.
+
+    >>> pool = mta.make_egress_pool(
+    ...     name="pool-a", entries=[{"name": "ip-1", "weight": 2}, {"name": "ip-2"}]
+    ... )
+    """
+
 def make_egress_source(
     *,
     name: str,
@@ -380,7 +666,14 @@ def make_egress_source(
     suspend_when_unplumbed: Mapping[str, Any] | None = None,
     suspend_when_proxy_unhealthy: Mapping[str, Any] | None = None,
     ttl: _Duration | None = None,
-) -> EgressSource: ...
+) -> EgressSource:
+    """Where mail comes from: the answer of get_egress_source.
+
+    >>> source = mta.make_egress_source(
+    ...     name="ip-1", source_address="192.0.2.1", ehlo_domain="out1.example.com"
+    ... )
+    """
+
 def make_egress_path(
     *,
     connection_limit: _Limit | None = None,
@@ -450,7 +743,12 @@ def make_egress_path(
     no_memory_reduction_policy: _MemoryPolicy | None = None,
     provider_name: str | None = None,
     readyq_pool_name: str | None = None,
-) -> EgressPath: ...
+) -> EgressPath:
+    """How a site is talked to: the answer of get_egress_path.
+
+    >>> path = mta.make_egress_path(connection_limit=10, max_message_rate="100/s")
+    """
+
 def make_listener_domain(
     *,
     relay_to: bool | None = None,
@@ -458,35 +756,76 @@ def make_listener_domain(
     log_oob: _Report | None = None,
     log_arf: _Report | None = None,
     ttl: _Duration | None = None,
-) -> ListenerDomain: ...
+) -> ListenerDomain:
+    """What is relayed to and from a domain: the answer of get_listener_domain.
+
+    >>> domain = mta.make_listener_domain(relay_to=True)
+    """
 
 # -- acting -----------------------------------------------------------------------------------
 
 def reject(code: int, text: str) -> NoReturn:
-    """Refuse what the event is about; the text may start with an enhanced status."""
+    """Refuse what the event is about, with a code from 400 to 599.
+
+    The text may start with an enhanced status; several lines make a reply of several lines.
+
+    >>> mta.reject(550, "5.7.1 not from here")
+    """
 
 def disconnect(
     code: int,
     text: str,
     mode: Literal["ForceDisconnect", "FollowWith421", "If421"] = "ForceDisconnect",
 ) -> NoReturn:
-    """Refuse and close the connection."""
+    """Refuse, and close the connection.
+
+    ``FollowWith421`` says 421 after the reply, ``If421`` closes only if that is the code.
+
+    >>> mta.disconnect(421, "4.7.0 too many connections")
+    """
 
 def make_throttle(name: str, spec: _Rate) -> Throttle:
-    """A throttle of this node, such as ``make_throttle("t1", "100/min")``."""
+    """A throttle of this node, such as ``make_throttle("t1", "100/min")``.
+
+    All that are made with the same name and rate count together. ValueError: it is no rate.
+
+    >>> mta.make_throttle("t1", "100/min").throttle()["remaining"]
+    99
+    """
 
 def make_message(
     sender: Address | str | None,
     recipient: Address | str | Sequence[Address | str],
     body: bytes | str | mimepart.MimePart,
 ) -> Message:
-    """A new message; ``await inject_message(msg)`` sends it. An empty sender makes a bounce."""
+    r"""A new message; ``await inject_message(msg)`` sends it. An empty sender makes a bounce.
+
+    ValueError: an address is none, there is no recipient, or no content.
+
+    >>> notice = mta.make_message(
+    ...     "mailer@example.com",
+    ...     "ops@example.org",
+    ...     "Subject: Tenants over quota\r\n\r\nacme\r\n",
+    ... )
+    >>> notice.queue_name
+    'example.org'
+    """
 
 def inject_message(msg: Message, deferred_spool: bool = False) -> Awaitable[None]:
-    """Store a message of make_message and queue it, once. No event is fired for it."""
+    r"""Store a message of make_message and queue it, once. No event is fired for it.
+
+    ValueError: it was injected before. Any other error: it is not queued, and may be tried again.
+
+    >>> notice = mta.make_message("", "ops@example.org", "Subject: hello\r\n\r\nhello\r\n")
+    >>> await mta.inject_message(notice)
+    """
 
 def parse_duration(value: _Duration) -> float:
-    """A duration in seconds."""
+    """A duration in seconds. ValueError: it is none.
+
+    >>> mta.parse_duration("1h30m")
+    5400.0
+    """
 
 @overload
 def memoize(
@@ -521,6 +860,9 @@ def memoize(
     are more than ``capacity``. ``invalidate_with_epoch`` begins anew at each reload;
     ``allow_stale_reads`` gives the old answer while a call renews it, and when that fails.
 
+    TypeError: an argument or the answer is no plain value; TimeoutError: the answer is not there
+    after ``populate_timeout``.
+
     The arguments alone are the key. A function that reads a tenant from somewhere else gives one
     tenant's answer to all: pass the tenant as an argument.
 
@@ -531,7 +873,12 @@ def memoize(
 @final
 @type_check_only
 class Counter:
-    """A metric that a script counts."""
+    """A metric that a script counts.
+
+    >>> requests = mta.make_counter("requests", labels=["tenant", "kind"])
+    >>> requests.inc(tenant="acme", kind="bulk")
+    >>> requests.inc(5, tenant="acme", kind="vip")
+    """
 
     def inc(self, n: int | float = 1, **labels: object) -> None:
         """Add to the series of these labels; all labels are given, by name."""
@@ -539,7 +886,8 @@ class Counter:
 def make_counter(name: str, labels: Sequence[str] = (), help: str = "") -> Counter:
     """The counter of a name, exposed as ``script_`` and the name; it outlives reloads.
 
-    A counter has at most 1000 series; further label values count as ``(other)``.
+    A counter has at most 1000 series; further label values count as ``(other)``. ValueError: a
+    name is more than a-z, 0-9 and _.
 
     >>> mta.make_counter("refused", labels=["tenant"]).inc(tenant="acme")
     """
@@ -628,11 +976,16 @@ _H19 = TypeVar("_H19", bound=Callable[[Message, dict[str, Any]], _Nothing])
 _H20 = TypeVar("_H20", bound=Callable[[str, str, str | None, str | None, str | None], _Answer[int]])
 _H21 = TypeVar("_H21", bound=Callable[[Message, str], _Answer[bool]])
 _H22 = TypeVar("_H22", bound=Callable[[Message | None, dict[str, Any]], _Nothing])
+_H23 = TypeVar("_H23", bound=Callable[[], _Answer[Sequence[str]]])
 
 @overload
-def on(event: Literal["init", "shutdown"]) -> Callable[[_H0], _H0]: ...
+def on(event: Literal["init", "shutdown", "tsa_init"]) -> Callable[[_H0], _H0]: ...
 @overload
-def on(event: Literal["init", "shutdown"], function: _H0) -> _H0: ...
+def on(event: Literal["init", "shutdown", "tsa_init"], function: _H0) -> _H0: ...
+@overload
+def on(event: Literal["load_shaping_data"]) -> Callable[[_H23], _H23]: ...
+@overload
+def on(event: Literal["load_shaping_data"], function: _H23) -> _H23: ...
 @overload
 def on(event: Literal["get_listener_parameters"]) -> Callable[[_H1], _H1]: ...
 @overload

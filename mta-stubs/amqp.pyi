@@ -53,4 +53,8 @@ async def basic_publish(
     """Publish, and wait until the broker has taken it.
 
     ConnectionError, TimeoutError: it may not have; RuntimeError: it refused or returned it.
+
+    >>> await mta.amqp.basic_publish(
+    ...     routing_key="mail", payload="{}", connection={"host": "127.0.0.1", "port": 5672}
+    ... )
     """

@@ -5,7 +5,13 @@ from typing import final, type_check_only
 @final
 @type_check_only
 class CounterSeries:
-    """A row of counts, each of one stretch of time; the present one is the last."""
+    """A row of counts, each of one stretch of time; the present one is the last.
+
+    >>> bounces = mta.counter_series.define(name="bounces", num_buckets=60, bucket_size="1m")
+    >>> bounces.increment(3)
+    >>> bounces.sum(), bounces.sum_over("5m")
+    (3, 3)
+    """
 
     def increment(self, n: int = 1) -> None:
         """Add to the present count."""

@@ -5,29 +5,43 @@ from typing import final, type_check_only
 @final
 @type_check_only
 class Digest:
-    """The octets of a hash, and their spellings; ``str()`` gives hexadecimal."""
+    r"""The octets of a hash, and their spellings; ``str()`` gives hexadecimal.
+
+    >>> made = mta.digest.crc32("abc")
+    >>> str(made), made.base64, made.base32_nopad, made.bytes
+    ('352441c2', 'NSRBwg==', 'GUSEDQQ', b'5$A\xc2')
+    """
 
     @property
-    def bytes(self) -> bytes: ...
+    def bytes(self) -> bytes:
+        """The octets."""
     @property
     def hex(self) -> str:
         """Hexadecimal, lower case."""
     @property
-    def base32(self) -> str: ...
+    def base32(self) -> str:
+        """Base32, upper case."""
     @property
-    def base32_nopad(self) -> str: ...
+    def base32_nopad(self) -> str:
+        """Base32 without padding."""
     @property
-    def base32hex(self) -> str: ...
+    def base32hex(self) -> str:
+        """Base32 with the alphabet that sorts."""
     @property
-    def base32hex_nopad(self) -> str: ...
+    def base32hex_nopad(self) -> str:
+        """The same without padding."""
     @property
-    def base64(self) -> str: ...
+    def base64(self) -> str:
+        """Base64."""
     @property
-    def base64_nopad(self) -> str: ...
+    def base64_nopad(self) -> str:
+        """Base64 without padding."""
     @property
-    def base64url(self) -> str: ...
+    def base64url(self) -> str:
+        """Base64 for URLs."""
     @property
-    def base64url_nopad(self) -> str: ...
+    def base64url_nopad(self) -> str:
+        """Base64 for URLs, without padding."""
 
 def equal(left: str | bytes, right: str | bytes) -> bool:
     """Whether two secrets are the same, in a time that does not tell how much of them is.

@@ -1,4 +1,7 @@
-"""Makers of DKIM signers, for ``msg.dkim_sign``. Cheap to call again with the same options."""
+"""Makers of DKIM signers, for ``msg.dkim_sign``. Cheap to call again with the same options.
+
+A key that cannot be read, or is none, is an error that ``except Exception`` catches.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias, final, type_check_only
@@ -10,7 +13,17 @@ _Canonicalization: TypeAlias = Literal["Relaxed", "Simple"]
 @final
 @type_check_only
 class Signer:
-    """How a domain signs mail."""
+    """How a domain signs mail.
+
+    >>> signer = mta.dkim.ed25519_signer(
+    ...     domain="Example.com",
+    ...     selector="s1",
+    ...     headers=["From"],
+    ...     key="/etc/cirrus/dkim/ed25519.key",
+    ... )
+    >>> signer.domain, signer.selector, signer.headers
+    ('example.com', 's1', ('from',))
+    """
 
     @property
     def domain(self) -> str:
@@ -22,7 +35,8 @@ class Signer:
     def headers(self) -> tuple[str, ...]:
         """The names of the header fields to sign, in lower case."""
     @property
-    def algorithm(self) -> Literal["rsa-sha256", "ed25519-sha256"]: ...
+    def algorithm(self) -> Literal["rsa-sha256", "ed25519-sha256"]:
+        """The name of the algorithm in signatures."""
 
 def rsa_sha256_signer(
     *,
@@ -36,7 +50,17 @@ def rsa_sha256_signer(
     expiration: _Duration | None = None,
     ttl: _Duration = 300,
 ) -> Signer:
-    """A signer with an RSA key of at least 1024 bits; From must be among the headers."""
+    """A signer with an RSA key of at least 1024 bits; From must be among the headers.
+
+    >>> signer = mta.dkim.rsa_sha256_signer(
+    ...     domain="example.com",
+    ...     selector="s1",
+    ...     headers=["From", "To", "Subject"],
+    ...     key="/etc/cirrus/dkim/rsa.key",
+    ... )
+    >>> signer.algorithm
+    'rsa-sha256'
+    """
 
 def ed25519_signer(
     *,
@@ -50,4 +74,14 @@ def ed25519_signer(
     expiration: _Duration | None = None,
     ttl: _Duration = 300,
 ) -> Signer:
-    """A signer with an Ed25519 key (RFC 8463); sign with RSA too, not all receivers know it."""
+    """A signer with an Ed25519 key (RFC 8463); sign with RSA too, not all receivers know it.
+
+    >>> signer = mta.dkim.ed25519_signer(
+    ...     domain="example.com",
+    ...     selector="s1",
+    ...     headers=["From", "To", "Subject"],
+    ...     key="/etc/cirrus/dkim/ed25519.key",
+    ... )
+    >>> signer.algorithm
+    'ed25519-sha256'
+    """

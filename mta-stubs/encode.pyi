@@ -10,6 +10,8 @@ def base32_encode(data: str | bytes) -> str:
 def base32_decode(text: str | bytes) -> bytes:
     """The octets of base32; white space is skipped.
 
+    ValueError: it is none.
+
     >>> mta.encode.base32_decode("MZXT6PQ=")
     b'fo?>'
     """
@@ -23,6 +25,8 @@ def base32_nopad_encode(data: str | bytes) -> str:
 
 def base32_nopad_decode(text: str | bytes) -> bytes:
     """The octets of base32, without padding; white space is skipped.
+
+    ValueError: it is none.
 
     >>> mta.encode.base32_nopad_decode("MZXT6PQ")
     b'fo?>'
@@ -38,6 +42,8 @@ def base32hex_encode(data: str | bytes) -> str:
 def base32hex_decode(text: str | bytes) -> bytes:
     """The octets of base32 with the alphabet that sorts; white space is skipped.
 
+    ValueError: it is none.
+
     >>> mta.encode.base32hex_decode("CPNJUFG=")
     b'fo?>'
     """
@@ -51,6 +57,8 @@ def base32hex_nopad_encode(data: str | bytes) -> str:
 
 def base32hex_nopad_decode(text: str | bytes) -> bytes:
     """The octets of base32 with the alphabet that sorts, without padding; white space is skipped.
+
+    ValueError: it is none.
 
     >>> mta.encode.base32hex_nopad_decode("CPNJUFG")
     b'fo?>'
@@ -66,6 +74,8 @@ def base64_encode(data: str | bytes) -> str:
 def base64_decode(text: str | bytes) -> bytes:
     """The octets of base64; white space is skipped.
 
+    ValueError: it is none.
+
     >>> mta.encode.base64_decode("Zm8/Pg==")
     b'fo?>'
     """
@@ -79,6 +89,8 @@ def base64_nopad_encode(data: str | bytes) -> str:
 
 def base64_nopad_decode(text: str | bytes) -> bytes:
     """The octets of base64, without padding; white space is skipped.
+
+    ValueError: it is none.
 
     >>> mta.encode.base64_nopad_decode("Zm8/Pg")
     b'fo?>'
@@ -94,6 +106,8 @@ def base64url_encode(data: str | bytes) -> str:
 def base64url_decode(text: str | bytes) -> bytes:
     """The octets of base64 for URLs; white space is skipped.
 
+    ValueError: it is none.
+
     >>> mta.encode.base64url_decode("Zm8_Pg==")
     b'fo?>'
     """
@@ -108,6 +122,8 @@ def base64url_nopad_encode(data: str | bytes) -> str:
 def base64url_nopad_decode(text: str | bytes) -> bytes:
     """The octets of base64 for URLs, without padding; white space is skipped.
 
+    ValueError: it is none.
+
     >>> mta.encode.base64url_nopad_decode("Zm8_Pg")
     b'fo?>'
     """
@@ -120,14 +136,14 @@ def hex_encode(data: str | bytes) -> str:
     """
 
 def hex_decode(text: str | bytes) -> bytes:
-    """The octets of hexadecimal digits.
+    """The octets of hexadecimal digits. ValueError: they are none.
 
     >>> mta.encode.hex_decode("666F3f3e")
     b'fo?>'
     """
 
 def charset_encode(charset: str, text: str) -> bytes:
-    r"""Text in a character set; a character that it lacks is an error.
+    r"""Text in a character set. ValueError: it is unknown, or lacks a character.
 
     >>> mta.encode.charset_encode("iso-8859-1", "caf\u00e9")
     b'caf\xe9'
@@ -135,6 +151,8 @@ def charset_encode(charset: str, text: str) -> bytes:
 
 def charset_decode(charset: str, data: bytes) -> str:
     r"""The text of octets in a character set; what it does not know becomes U+FFFD.
+
+    ValueError: the character set is unknown.
 
     >>> mta.encode.charset_decode("iso-8859-1", b"caf\xe9") == "caf\u00e9"
     True

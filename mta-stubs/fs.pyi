@@ -1,7 +1,8 @@
 """Reading files of the policy's folder; nothing outside it, and nothing is written.
 
 A file that is read while the policy loads is watched: an edit of it is a reload. What a handler
-reads later is read anew each time.
+reads later is read anew each time. What cannot be read is an OSError, a path that leads out of the
+folder a TypeError.
 """
 
 from collections.abc import Iterator
@@ -11,12 +12,22 @@ from typing import Any, AnyStr, Generic, Literal, TypedDict, final, overload, ty
 @final
 @type_check_only
 class File(Generic[AnyStr]):
-    """The content of a file that was opened; the file itself is closed already."""
+    r"""The content of a file that was opened; the file itself is closed already.
 
-    def read(self, size: int | None = None) -> AnyStr: ...
-    def readline(self) -> AnyStr: ...
-    def seek(self, position: int) -> int: ...
-    def close(self) -> None: ...
+    >>> with mta.fs.open("welcome.txt") as file:
+    ...     lines = [line for line in file]
+    >>> lines
+    ['Hello\n', 'all\n']
+    """
+
+    def read(self, size: int | None = None) -> AnyStr:
+        """The rest, or at most so much of it."""
+    def readline(self) -> AnyStr:
+        """The next line with its end; empty after the last."""
+    def seek(self, position: int) -> int:
+        """Go on from a position."""
+    def close(self) -> None:
+        """Read no more."""
     def __enter__(self) -> File[AnyStr]: ...
     def __exit__(self, *error: Any) -> None: ...
     def __iter__(self) -> Iterator[AnyStr]: ...

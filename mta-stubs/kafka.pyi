@@ -8,7 +8,12 @@ _Duration: TypeAlias = int | float | str
 @final
 @type_check_only
 class Producer:
-    """Sends records to the brokers of one set of options."""
+    """Sends records to the brokers of one set of options.
+
+    >>> producer = mta.kafka.build_producer({"bootstrap.servers": "127.0.0.1:9092"})
+    >>> await producer.send_batch([{"topic": "mail", "payload": "1"}])
+    ([], [])
+    """
 
     async def send(
         self,
@@ -25,7 +30,8 @@ class Producer:
         """
     async def send_batch(self, records: Iterable[Mapping[str, Any]]) -> tuple[list[int], list[str]]:
         """Send records, each with the options of ``send``; which failed (indexes), and why."""
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Send no more."""
 
 def build_producer(config: Mapping[str, Any] | None = None, /, **options: Any) -> Producer:
     """A producer with Kafka's own options: ``build_producer({"bootstrap.servers": "a:9092"})``.
@@ -34,4 +40,8 @@ def build_producer(config: Mapping[str, Any] | None = None, /, **options: Any) -
     message.max.bytes, metadata.max.age.ms, request.timeout.ms, retry.backoff.ms,
     security.protocol, sasl.mechanism, sasl.username, sasl.password, ssl.ca.location. As keywords
     they have underscores for dots.
+
+    >>> producer = mta.kafka.build_producer({"bootstrap.servers": "127.0.0.1:9092"})
+    >>> await producer.send(topic="mail", payload="{}")
+    (0, 0)
     """

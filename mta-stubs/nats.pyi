@@ -18,7 +18,11 @@ class Ack(TypedDict):
 @final
 @type_check_only
 class Connection:
-    """Publishes to the servers of one set of options."""
+    """Publishes to the servers of one set of options.
+
+    >>> connection = mta.nats.connect(servers="nats://127.0.0.1:4222")
+    >>> await connection.publish(subject="mail", payload="", headers={"a": "b"}, await_ack=False)
+    """
 
     @overload
     async def publish(
@@ -42,7 +46,8 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         await_ack: Literal[False],
     ) -> None: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Publish no more."""
 
 def connect(
     *,
@@ -65,4 +70,8 @@ def connect(
     retry_on_initial_connect: bool = ...,
     ignore_discovered_servers: bool = ...,
 ) -> Connection:
-    """A connection, made when the first message is published; a broken one is replaced."""
+    """A connection, made when the first message is published; a broken one is replaced.
+
+    >>> connection = mta.nats.connect(servers="nats://127.0.0.1:4222")
+    >>> await connection.publish(subject="mail", payload="{}", await_ack=False)
+    """

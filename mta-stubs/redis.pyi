@@ -8,7 +8,14 @@ _Duration: TypeAlias = int | float | str
 @final
 @type_check_only
 class Connection:
-    """What commands are sent with; those that are opened alike share a pool."""
+    """What commands are sent with; those that are opened alike share a pool.
+
+    >>> db = mta.redis.open(node="redis://127.0.0.1:6379", response_timeout="2s")
+    >>> await db.query("SET", "tenant:acme", "pool-a")
+    'OK'
+    >>> await db.query("GET", "tenant:acme")
+    'pool-a'
+    """
 
     async def query(self, command: str, *args: str | bytes | int | float) -> Any:
         """The reply: text, number, None or a list, as the server sends it.
@@ -29,4 +36,9 @@ def open(
     cluster: bool | None = None,
     read_from_replicas: bool = False,
 ) -> Connection:
-    """Open ``redis://host:port/0``; several nodes are a cluster. Nothing is sent yet."""
+    """Open ``redis://host:port/0``; several nodes are a cluster. Nothing is sent yet.
+
+    >>> db = mta.redis.open(node="redis://127.0.0.1:6379")
+    >>> await db.query("SET", "greeting", "hello")
+    'OK'
+    """

@@ -2,7 +2,8 @@
 
 A key source is the name of a file (anywhere the node may read), ``{"key_data": text}``,
 ``{"env": NAME}``, ``{"function": function, "args": [...]}``, or the place of a secret in HashiCorp
-Vault: ``{"vault_mount": ..., "vault_path": ..., "vault_key": "key"}``.
+Vault: ``{"vault_mount": ..., "vault_path": ..., "vault_key": "key"}``. A source that gives nothing
+is an error that ``except Exception`` catches.
 """
 
 from collections.abc import Mapping

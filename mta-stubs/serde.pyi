@@ -21,7 +21,7 @@ def json_encode_pretty(value: Any) -> str:
     """
 
 def json_parse(text: str | bytes) -> Any:
-    """The value of a JSON text.
+    """The value of a JSON text. ValueError: it is none.
 
     >>> mta.serde.json_parse('{"a": [1, null]}')
     {'a': [1, None]}
@@ -29,6 +29,8 @@ def json_parse(text: str | bytes) -> Any:
 
 def json_load(path: str) -> Any:
     """The value of a JSON file.
+
+    OSError: it cannot be read; ValueError: it is no JSON, with its line.
 
     >>> mta.serde.json_load("tenants.json")["acme"]
     'pool-a'
@@ -49,7 +51,7 @@ def toml_encode_pretty(value: dict[str, Any]) -> str:
     """
 
 def toml_parse(text: str | bytes) -> dict[str, Any]:
-    """The table of a TOML text.
+    """The table of a TOML text. ValueError: it is none.
 
     >>> mta.serde.toml_parse("a = [1, 2]")
     {'a': [1, 2]}
@@ -57,6 +59,8 @@ def toml_parse(text: str | bytes) -> dict[str, Any]:
 
 def toml_load(path: str) -> dict[str, Any]:
     """The table of a TOML file.
+
+    OSError: it cannot be read; ValueError: it is no TOML, with its line.
 
     >>> mta.serde.toml_load("tenants.toml")["acme"]["pool"]
     'pool-a'
@@ -70,7 +74,7 @@ def yaml_encode(value: Any) -> str:
     """
 
 def yaml_parse(text: str | bytes) -> Any:
-    """The value of a YAML 1.2 text: ``no``, ``12:30`` and dates are text.
+    """The value of a YAML 1.2 text: ``no``, ``12:30`` and dates are text. ValueError: it is none.
 
     >>> mta.serde.yaml_parse("country: no")
     {'country': 'no'}
@@ -78,6 +82,8 @@ def yaml_parse(text: str | bytes) -> Any:
 
 def yaml_load(path: str) -> Any:
     """The value of a YAML file.
+
+    OSError: it cannot be read; ValueError: it is no YAML, with its line.
 
     >>> mta.serde.yaml_load("tenants.yaml")["acme"]
     'pool-a'

@@ -11,6 +11,8 @@ def eval_template(
 ) -> str:
     """A template filled in; values are escaped where its name ends in .html or .htm.
 
+    ValueError: the template is wrong, fails, or grows too large.
+
     >>> mta.string.eval_template("hi.html", "Hi {{ name }}", {"name": "A & B"})
     'Hi A &amp; B'
     """

@@ -7,7 +7,11 @@ from typing import final, type_check_only
 @final
 @type_check_only
 class Timer:
-    """Time since it was made; a ``with`` block ends it too."""
+    """Time since it was made; a ``with`` block ends it too.
+
+    >>> with mta.time.start_timer("look-up"):
+    ...     answer = await mta.dns.lookup_txt("example.org")
+    """
 
     def done(self) -> float:
         """Count the time since the start in the metric, once, and return it in seconds."""
@@ -34,7 +38,7 @@ def elapsed(since: datetime) -> timedelta:
     """
 
 def from_unix_timestamp(seconds: int | float) -> datetime:
-    """The instant that many seconds after 1970 began.
+    """The instant that many seconds after 1970 began. ValueError: beyond the years 1 to 9999.
 
     >>> mta.time.from_unix_timestamp(86400).isoformat()
     '1970-01-02T00:00:00+00:00'
@@ -43,21 +47,21 @@ def from_unix_timestamp(seconds: int | float) -> datetime:
 def with_ymd_hms(
     year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0
 ) -> datetime:
-    """An instant by its parts, in UTC.
+    """An instant by its parts, in UTC. ValueError: there is no such day or time.
 
     >>> mta.time.with_ymd_hms(2030, 1, 31, 9).isoformat()
     '2030-01-31T09:00:00+00:00'
     """
 
 def parse_rfc2822(text: str) -> datetime:
-    """The instant of a date as mail has it.
+    """The instant of a date as mail has it. ValueError: it is none.
 
     >>> mta.time.parse_rfc2822("Fri, 21 Nov 1997 09:55:06 -0600").isoformat()
     '1997-11-21T15:55:06+00:00'
     """
 
 def parse_rfc3339(text: str) -> datetime:
-    """The instant of RFC 3339 text; the zone must be there.
+    """The instant of RFC 3339 text; the zone must be there. ValueError: it is none.
 
     >>> mta.time.parse_rfc3339("2030-01-31T09:00:00+01:00").hour
     8
@@ -78,14 +82,14 @@ def format_rfc3339(instant: datetime) -> str:
     """
 
 def parse_duration(value: int | float | str) -> timedelta:
-    """A duration as a timedelta; ``mta.parse_duration`` gives seconds.
+    """A duration as a timedelta; ``mta.parse_duration`` gives seconds. ValueError: it is none.
 
     >>> mta.time.parse_duration("1h30m").total_seconds()
     5400.0
     """
 
 async def sleep(seconds: int | float | str) -> None:
-    """Wait, at most 300 s; the time that the handler has goes on.
+    """Wait, at most 300 s; the time that the handler has goes on. ValueError: it is longer.
 
     >>> await mta.time.sleep("10ms")
     """

@@ -5,21 +5,31 @@ from typing import final, type_check_only
 @final
 @type_check_only
 class Uuid:
-    """An identifier and its spellings; ``str()`` gives the one with hyphens."""
+    """An identifier and its spellings; ``str()`` gives the one with hyphens.
+
+    >>> one = mta.uuid.parse("0199e1f0000070008000000000000000")
+    >>> one.urn
+    'urn:uuid:0199e1f0-0000-7000-8000-000000000000'
+    """
 
     @property
-    def hyphenated(self) -> str: ...
+    def hyphenated(self) -> str:
+        """Digits in groups."""
     @property
     def simple(self) -> str:
         """32 digits."""
     @property
-    def braced(self) -> str: ...
+    def braced(self) -> str:
+        """Digits in groups, in braces."""
     @property
-    def urn(self) -> str: ...
+    def urn(self) -> str:
+        """The name of a resource."""
     @property
-    def bytes(self) -> bytes: ...
+    def bytes(self) -> bytes:
+        """16 octets."""
     @property
-    def version(self) -> int | None: ...
+    def version(self) -> int | None:
+        """Its kind, 1 to 8, or None if it is not of RFC 9562."""
     def __lt__(self, other: Uuid) -> bool: ...
 
 def new_v1() -> Uuid:
@@ -51,7 +61,7 @@ def new_v7() -> Uuid:
     """
 
 def parse(text: str | bytes) -> Uuid:
-    """The identifier of a text in any spelling, or of 16 octets.
+    """The identifier of a text in any spelling, or of 16 octets. ValueError: it is none.
 
     >>> mta.uuid.parse("urn:uuid:0199e1f0-0000-7000-8000-000000000000").version
     7

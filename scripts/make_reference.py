@@ -24,7 +24,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from module_reference import make_modules_page  # noqa: E402
+from event_reference import make_hooks_page  # noqa: E402
+from module_reference import (  # noqa: E402
+    make_functions_page,
+    make_message_page,
+    make_modules_page,
+)
 
 from engine.base.dkim_signer import (  # noqa: E402
     SIGNER_OPTIONS,
@@ -32,23 +37,14 @@ from engine.base.dkim_signer import (  # noqa: E402
     DkimSigner,
 )
 from engine.base.metric_names import ENGINE_METRICS  # noqa: E402
-from engine.hooks import HOOKS, NOT_YET_FIRED  # noqa: E402
 from engine.model import egress, listener_options, queue_config  # noqa: E402
 from engine.model.egress_options import PATH_NOT_IN_FORCE, PATH_OPTIONS  # noqa: E402
 from engine.model.keyword_options import Option  # noqa: E402
 from engine.model.log_record import LogRecord, RecordKind  # noqa: E402
 from engine.model.retry_schedule import RetrySchedule  # noqa: E402
-from policy.hook import Hook, OnFailure  # noqa: E402
 
 FOLDER = ROOT / "docs" / "reference"
 NOTE = "*Made by `scripts/make_reference.py` from the code; do not edit.*"
-FAILURES = {
-    OnFailure.REFUSE: "refuse: the client is told to try again later; nothing is kept",
-    OnFailure.DEFER: "defer: the message waits and the handler is asked again",
-    OnFailure.KEEP_LAST: "keep the last answer; without one, the mail waits",
-    OnFailure.IGNORE: "go on as if there were no handler; the error is logged",
-    OnFailure.FATAL: "the node does not start; at a reload the running policy stays",
-}
 #: How converters without an own word for what they take are described.
 KINDS = {
     "parse_duration": "duration",
@@ -163,27 +159,6 @@ text such as `"100/s"`, `"1,000/min"`, `"50/h,max_burst=5"`. A *limit* is a whol
 *network* is text such as `"10.0.0.0/8"`. A *key source* is the name of a file or
 `{"key_data": "PEM text"}`. An unknown option, and a value that does not fit, is an error at load,
 with file and line."""
-
-
-def make_hooks_page(hooks: Iterable[Hook] = HOOKS) -> str:
-    """Return the page of events."""
-    lines = ["# Events", "", NOTE, ""]
-    lines += [
-        'A handler is a function that a script registers with `@on("event")`, `def` or',
-        "`async def`. It gets the arguments below, by position. `None` means: the next handler,",
-        "then the default. *Several*: the event takes more than one handler, asked in order.",
-        "",
-    ]
-    for hook in hooks:
-        if hook.name in NOT_YET_FIRED:
-            lines += ["**Known, not yet in force:** a handler never runs; loading it warns.", ""]
-        answer = "nothing" if hook.result is None else "an answer, or None"
-        lines += [f"## {hook.name}({', '.join(hook.arguments)})", "", hook.doc, ""]
-        lines.append(f"* Returns {answer}.{' Several.' if hook.multiple else ''}")
-        waits = f", {hook.wait_budget_s:g} s in all for `async def`"
-        lines.append(f"* Budget: {hook.cpu_budget_s * 1000:g} ms of CPU{waits}.")
-        lines += [f"* When it fails: {FAILURES[hook.on_failure]}.", ""]
-    return "\n".join(lines)
 
 
 def make_listener_page() -> str:
@@ -369,6 +344,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "egress-sources.md": make_source_page,
     "queue-options.md": make_queue_page,
     "dkim-signers.md": make_signer_page,
+    "functions.md": make_functions_page,
+    "message.md": make_message_page,
     "script-modules.md": make_modules_page,
     "metrics.md": make_metrics_page,
     "log-record.md": make_record_page,

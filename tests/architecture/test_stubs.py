@@ -29,6 +29,7 @@ from engine.script_views import ConnectionView, MessageView
 from policy.script_api import ScriptNamespace
 from tests.architecture.shape import ROOT
 from tests.fakes.pure_modules import expose_pure_modules
+from tsa.hooks import HOOKS as DAEMON_HOOKS
 from tsa.script_api import TsaScript
 
 FOLDER = ROOT / "mta-stubs"
@@ -176,7 +177,7 @@ def test_each_event_has_an_overload_with_as_many_arguments():
                 if isinstance(name, ast.Constant):
                     found[name.value] = len(arguments)
 
-    assert found == {hook.name: len(hook.arguments) for hook in HOOKS}
+    assert found == {hook.name: len(hook.arguments) for hook in (*HOOKS, *DAEMON_HOOKS)}
 
 
 @pytest.mark.real_time
