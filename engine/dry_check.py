@@ -17,9 +17,11 @@ from typing import Any
 from engine.call_check import check_calls
 from engine.hooks import NOT_YET_FIRED
 from engine.model.egress import EgressPath, EgressPool, EgressSource
+from engine.model.errors import ConfigurationError
 from engine.model.listener_options import format_listen
 from engine.model.queue_config import QueueConfig
 from engine.model.queue_name import QueueName
+from engine.route.dns_backend import ZoneBackend
 from engine.script_api import ScriptApi
 from engine.script_declarations import Declarations
 from engine.script_refusals import SmtpRefusal
@@ -86,7 +88,7 @@ class DryCheck:
             for declare in epoch.native.before_init:
                 declare()
             found = self._fire(epoch, "init", severity="error")
-        findings = found[1]
+        findings = found[1] or _check_zones(epoch, declarations)
         if not findings:
             self.declarations = declarations
         if not is_sound:
@@ -184,6 +186,17 @@ class DryCheck:
                 return None, []
             return None, [_finding(epoch, hook, severity, "init cannot wait for the network")]
         return answer, []
+
+
+def _check_zones(epoch: Epoch, declarations: Declarations) -> list[PolicyFinding]:
+    """Read the zones that ``init`` gave; here, as large ones take longer than a script may."""
+    if declarations.test_resolver is None:
+        return []
+    try:
+        ZoneBackend(*declarations.test_resolver)
+    except ConfigurationError as error:
+        return [_finding(epoch, "init", "error", f"dns.configure_test_resolver: {error}")]
+    return []
 
 
 def _finding(epoch: Epoch, hook: str, severity: str, text: str) -> PolicyFinding:

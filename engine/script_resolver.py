@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.model.duration import parse_duration
 from engine.model.keyword_options import list_of, text, whole
+from engine.model.option_error import OptionError
 from engine.route.resolver_options import (
     CONCURRENCY_MAX,
     read_name_servers,
@@ -22,6 +23,12 @@ from engine.script_declarations import Declarations
 from policy.script_api import ScriptNamespace
 
 MODULE = "mta.dns"
+
+
+def _zone(value: Any) -> str:
+    if not isinstance(value, str):
+        raise OptionError(f"zones: the text of a zone file is expected, not {value!r:.80}")
+    return value
 
 
 class ResolverDeclarations:
@@ -41,7 +48,7 @@ class ResolverDeclarations:
     def configure_test_resolver(self, *, zones: Any, servfail: Any = ()) -> None:
         """Answer DNS from these zone file texts only; names in servfail fail."""
         declarations = self._open("dns.configure_test_resolver")
-        declarations.test_resolver = (tuple(zones), tuple(servfail))
+        declarations.test_resolver = (list_of(_zone)(zones), list_of(text)(servfail))
 
     def configure_resolver(
         self, *, name_servers: Any, domain: Any = None, search: Any = (), options: Any = None

@@ -11,7 +11,9 @@ Standard: RFC 1034, 4.3.2 and RFC 4592 for wildcards in given zones; RFC 2308 fo
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -33,6 +35,8 @@ from engine.route.resolver_options import ResolverOptions, ServerOrdering
 #: Names that lead to names: longer chains are loops or mischief.
 _MAX_CHAIN = 12
 _ONE_DAY_S = 86400.0
+#: Where dnspython saw an error.
+_PLACE = re.compile(r"<string>:([0-9]+)")
 
 
 class AnswerKind(Enum):
@@ -140,6 +144,69 @@ def _split(text: str) -> tuple[str, int | None]:
     return host.strip("[]"), port
 
 
+class _RecordSet(NamedTuple):
+    """The records of one type at one name of a zone file."""
+
+    owner: dns.name.Name
+    kind: str
+    records: tuple[Any, ...]
+    ttl_s: float
+
+
+class _World(dns.zone.Zone):
+    """The root as origin lets one text hold several zones; each may have its SOA."""
+
+    def __init__(self, starts: list[Any], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._starts = starts
+
+    def writer(self, replacement: bool = False) -> Any:
+        """Return what takes the records of a text."""
+        reading = super().writer(replacement)
+        take = reading.add
+
+        def add(*args: Any) -> None:
+            # dnspython takes an SOA at the origin only, and here that is the root.
+            if len(args) == 3 and args[2].rdtype == dns.rdatatype.SOA:
+                self._starts.append(args)
+            else:
+                take(*args)
+
+        reading.add = add  # type: ignore[method-assign]
+        return reading
+
+
+@functools.lru_cache(maxsize=8)
+def read_zone(text: str) -> tuple[_RecordSet, ...]:
+    """Return what a zone file holds; the same text is read once, for check and use.
+
+    Raises:
+        ConfigurationError: It is no zone file.
+    """
+    starts: list[tuple[dns.name.Name, int, Any]] = []
+    try:
+        zone = dns.zone.from_text(
+            f"$TTL 300\n{text}\n",
+            origin=dns.name.root,
+            relativize=False,
+            check_origin=False,
+            allow_include=False,
+            zone_factory=functools.partial(_World, starts),
+        )
+    except (dns.exception.DNSException, ValueError, KeyError) as error:
+        # Ahead of the text stands a line of ours.
+        reason = _PLACE.sub(lambda place: f"line {int(place[1]) - 1}", str(error))
+        raise ConfigurationError(f"not a zone file: {reason}") from error
+    found = [
+        _RecordSet(_folded(name), dns.rdatatype.to_text(one.rdtype), tuple(one), float(one.ttl))
+        for name, one in zone.iterate_rdatasets()
+    ]
+    found += [
+        _RecordSet(_folded(name), "SOA", (record,), float(ttl_s)) for name, ttl_s, record in starts
+    ]
+    return tuple(found)
+
+
 class ZoneBackend:
     """Answers from zone file texts; what they do not hold does not exist."""
 
@@ -160,24 +227,11 @@ class ZoneBackend:
             self._load(text)
 
     def _load(self, text: str) -> None:
-        try:
-            # The root as origin lets one text hold several $ORIGINs.
-            zone = dns.zone.from_text(
-                f"$TTL 300\n{text}\n",
-                origin=dns.name.root,
-                relativize=False,
-                check_origin=False,
-                allow_include=False,
-            )
-        except (dns.exception.DNSException, ValueError, KeyError) as error:
-            raise ConfigurationError(f"not a zone file: {error}") from error
-        for name, rdataset in zone.iterate_rdatasets():
-            owner = _folded(name)
-            kind = dns.rdatatype.to_text(rdataset.rdtype)
-            by_type = self._records.setdefault(owner, {})
-            before = by_type.get(kind, ((), _ONE_DAY_S))
-            ttl_s = min(before[1], float(rdataset.ttl))
-            by_type[kind] = ((*before[0], *rdataset), ttl_s)
+        for found in read_zone(text):
+            by_type = self._records.setdefault(found.owner, {})
+            before = by_type.get(found.kind, ((), _ONE_DAY_S))
+            by_type[found.kind] = (*before[0], *found.records), min(before[1], found.ttl_s)
+            owner = found.owner
             while owner not in self._names:
                 self._names.add(owner)
                 owner = owner.parent()

@@ -46,6 +46,13 @@ def test_init_that_fails_rejects_with_its_place(loader):
     assert (caught.value.line, "ZeroDivisionError" in caught.value.message) == (6, True)
 
 
+def test_a_zone_that_cannot_be_read_rejects(loader):
+    with pytest.raises(PolicyLoadError, match="line 1: unknown rdatatype 'ex'") as caught:
+        loader.init('mta.dns.configure_test_resolver(zones=["x.test. ex 10 mx\\n"])')
+
+    assert caught.value.line is not None
+
+
 def test_init_cannot_refuse_mail(loader):
     with pytest.raises(PolicyLoadError, match="refused with 550 no"):
         loader.init("mta.reject(550, 'no')")

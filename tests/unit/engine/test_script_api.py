@@ -55,7 +55,7 @@ def test_what_init_declares_is_kept(loader):
         "mta.configure_log_hook(name='h', meta=['tenant'])",
         "mta.set_memory_soft_limit(1 << 30)",
         "mta.dns.configure_resolver(name_servers=['127.0.0.1:53'])",
-        "mta.dns.configure_test_resolver(zones=['z'], servfail=['bad.test'])",
+        "mta.dns.configure_test_resolver(zones=['z. A 127.0.0.1'], servfail=['bad.test'])",
     )
 
     assert (declared.spool.path, declared.spool.durability) == (Path("/var/spool/x"), "relaxed")
@@ -67,7 +67,7 @@ def test_what_init_declares_is_kept(loader):
     assert declared.log_hooks["h"].meta == ("tenant",)
     assert declared.memory_limits == {"soft_limit": 1 << 30}
     assert declared.nameservers == ("127.0.0.1:53",)
-    assert declared.test_resolver == (("z",), ("bad.test",))
+    assert declared.test_resolver == (("z. A 127.0.0.1",), ("bad.test",))
 
 
 @pytest.mark.parametrize(

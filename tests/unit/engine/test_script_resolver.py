@@ -54,6 +54,8 @@ def test_folders_for_data_are_declared(loader):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("mta.dns.configure_test_resolver(zones='x')", "a list is expected"),
+        ("mta.dns.configure_test_resolver(zones=[5])", "text of a zone file"),
         ("mta.dns.set_mx_timeout(0)", "above zero"),
         ("mta.dns.set_mx_concurrency_limit('x')", "whole number"),
         ("mta.dns.set_mx_negative_cache_ttl('-1s')", "negative"),

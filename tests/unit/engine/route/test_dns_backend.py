@@ -93,6 +93,25 @@ async def test_declared_failures_fail(zones):
         await ask(zones, "broken.test", "MX")
 
 
+async def test_each_zone_of_a_text_may_have_its_soa():
+    zones = ZoneBackend(
+        [
+            "$ORIGIN a.test.\n$TTL 60\n"
+            "@ IN SOA ns hostmaster (\n  1 7200 900\n  1209600 60 )\n"
+            "@ IN NS ns\n@ IN MX 10 mx\n"
+            "$ORIGIN b.test.\n@ SOA ns. h. 1 2 3 4 5\n@ MX 10 mx.a.test.\n"
+        ]
+    )
+
+    assert [len((await ask(zones, name, "MX")).records) for name in ("a.test", "b.test")] == [1, 1]
+    assert (await ask(zones, "a.test", "SOA")).records[0].serial == 1
+
+
+def test_says_in_which_line_a_zone_is_wrong():
+    with pytest.raises(ConfigurationError, match="line 3: unknown rdatatype 'mix'"):
+        ZoneBackend(["\n$ORIGIN a.test.\n@ mix 10 mx\n@ A 127.0.0.1\n"])
+
+
 @pytest.mark.parametrize(
     "text", ["$ORIGIN example.com.\n@ MX ten mx", "$INCLUDE /etc/passwd", "@ A 1.2.3"]
 )
