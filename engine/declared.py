@@ -20,6 +20,7 @@ from engine.admin.http_api import AdminApi
 from engine.base.http_call import AuthInfo, BasicCredentials, BearerCredentials, HttpRefusalError
 from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
+from engine.base.os_reason import os_reason
 from engine.base.tls_files import ServerTls
 from engine.model.errors import ConfigurationError, EngineError
 from engine.model.message import Message
@@ -267,7 +268,7 @@ class Declared:
             await service.start()
         except OSError as error:
             host, port = address
-            reason = error.strerror or error
+            reason = os_reason(error)
             raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from error
         self.http[address] = (declared, service)
         log.info("HTTP listener on %s:%s", address[0], service.port)
@@ -311,6 +312,9 @@ class Declared:
                 answer = await runtime.fire("http_auth_bearer", credentials.token)
         except SmtpRefusal as refusal:
             raise HttpRefusalError(401, refusal.reply.text) from None
+        except HookFailedError:
+            # The log has it already. A defect is no wrong password: the client may try it again.
+            raise HttpRefusalError(503, "credentials cannot be judged now") from None
         if isinstance(answer, dict):
             identities = answer.get("identities") or ()
             first = next(iter(identities), None)

@@ -68,6 +68,8 @@ _LINE_MAX = 8190
 _CONNECTIONS_MAX = 4096
 #: Pieces of a stream between two turns for everybody else.
 _PIECES_PER_TURN = 16
+#: What stands in the Server field.
+PRODUCT = "Cirrus"
 #: Peers that need no credentials when nothing else is configured.
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -164,6 +166,7 @@ class HttpService:
             OSError: The address cannot be listened on.
         """
         app = web.Application(middlewares=[self._answer])
+        app.on_response_prepare.append(_name_product)
         for route in self._routes:
             app.router.add_route(route.method, route.path, self._bind(route))
         self._runner = web.AppRunner(
@@ -336,6 +339,11 @@ class HttpService:
         assert self._metrics is not None
         pieces = self._metrics.iter_json(call.request.query.get("prefix", ""))
         return await _stream(call.request, pieces, "application/json")
+
+
+async def _name_product(_request: web.Request, response: web.StreamResponse) -> None:
+    """Say who answers, and not which versions of what it is made of."""
+    response.headers[hdrs.SERVER] = PRODUCT
 
 
 class _Refusing(asyncio.Protocol):

@@ -84,7 +84,9 @@ class JsonPost:
         if self._session is None:
             # No cookies and nothing of the environment: each request stands for itself.
             self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                headers={"User-Agent": "Cirrus"},
             )
         sent = {"Content-Type": "application/json", **headers}
         try:

@@ -21,6 +21,7 @@ from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
 from engine.base.metrics import Metrics
+from engine.base.os_reason import os_reason
 from engine.base.tls_files import ServerTls
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
@@ -90,7 +91,7 @@ class SmtpListener:
                 self._make_session, host, port, backlog=BACKLOG, reuse_address=True
             )
         except OSError as error:
-            reason = error.strerror or error
+            reason = os_reason(error)
             raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from error
         self.address = self._server.sockets[0].getsockname()[:2]
         log.info("SMTP listener on %s:%s", *self.address)

@@ -80,3 +80,24 @@ def test_wrong_requests_name_the_field_and_leave_nothing(make_node, sink):
 
     assert sink.taken == []
     assert node.records() == []
+
+
+def test_a_handler_that_cannot_judge_credentials_is_no_wrong_password(make_node):
+    node = make_node("""
+        @on("http_auth_bearer")
+        def http_auth_bearer(token):
+            if token == "broken":
+                1 // 0
+            return token == "right"
+    """)
+    body = {"envelope_sender": "", "recipients": [{"email": "a@y.test"}], "content": "A: b\n\nc"}
+
+    with node.running():
+        answers = {
+            token: node.http(INJECT, body, headers={"Authorization": f"Bearer {token}"})[0]
+            for token in ("right", "wrong", "broken")
+        }
+
+    assert answers == {"right": 200, "wrong": 401, "broken": 503}
+    assert "ZeroDivisionError" in node.wait_log("handler of http_auth_bearer failed")
+    assert "Traceback" not in node.log_text()

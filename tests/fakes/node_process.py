@@ -196,7 +196,11 @@ class NodeProcess:
         return Counter(record["type"] for record in self.records())
 
     def http(
-        self, path: str, body: Any = None, method: str | None = None
+        self,
+        path: str,
+        body: Any = None,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of a request; a body makes it a POST."""
         data = None if body is None else json.dumps(body).encode()
@@ -204,7 +208,7 @@ class NodeProcess:
             f"http://127.0.0.1:{self.http_port}{path}",
             data=data,
             method=method,
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **(headers or {})},
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:

@@ -12,6 +12,7 @@ import pytest
 from engine.declared import Declared
 from engine.model.cidr import CidrSet
 from engine.model.errors import EngineError
+from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
 from engine.script_declarations import (
     Declarations,
@@ -145,6 +146,18 @@ async def test_an_http_listener_stays_when_the_changed_one_is_no_good(declared, 
     _, writer = await asyncio.open_connection(*address)
     writer.close()
     assert "/nowhere/cert.pem" in caplog.text
+
+
+async def test_an_http_address_in_use_is_named_with_the_reason(declared):
+    made = declarations()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = taken.getsockname()
+        made.http_listeners[address] = HttpListenerDeclaration(address, "mx.test", CidrSet([]))
+
+        with pytest.raises(ConfigurationError) as caught:
+            await declared.carry_out(made)
+
+    assert str(caught.value) == f"cannot listen on 127.0.0.1:{address[1]}: Address already in use"
 
 
 async def test_a_changed_spool_needs_a_restart_and_says_so(declared, caplog):

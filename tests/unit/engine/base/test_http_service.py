@@ -86,6 +86,16 @@ async def test_a_trusted_peer_may_do_everything():
         assert await call("POST", "/echo", data=b"x") == (200, {"identity": "127.0.0.1", "size": 1})
 
 
+async def test_every_answer_names_the_product_and_no_version():
+    async with Started() as call:
+        named = []
+        for path in ("/echo", "/fail", "/nowhere", "/metrics"):
+            async with call.session.post(call.base + path) as response:
+                named.append(response.headers["Server"])
+
+    assert named == ["Cirrus"] * 4
+
+
 @pytest.mark.parametrize(
     ("path", "auth", "status"),
     [

@@ -25,6 +25,7 @@ async def test_a_body_is_posted_with_its_headers(poster):
     method, path, headers, body = server.requests[0]
     assert (method, path, body) == ("POST", "/echo", b'{"a": 1}')
     assert (headers["Content-Type"], headers["X-Key"]) == ("application/json", "k")
+    assert headers["User-Agent"] == "Cirrus"
     assert (answer.status, answer.is_taken) == (200, True)
 
 
