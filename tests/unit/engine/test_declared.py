@@ -11,8 +11,7 @@ import pytest
 
 from engine.declared import Declared
 from engine.model.cidr import CidrSet
-from engine.model.errors import EngineError
-from engine.model.errors import ConfigurationError
+from engine.model.errors import ConfigurationError, EngineError
 from engine.model.listener_options import ListenerOptions
 from engine.script_declarations import (
     Declarations,
