@@ -348,8 +348,18 @@ class Settlement:
         """Give a message up because of its age."""
         self._recorder.keep_headers(RecordKind.EXPIRATION, message)
         self._store.remove(message)
-        late_s = max(0.0, due_mono - self._clock.mono())
-        text = f"5.4.7 expired: the next attempt in {late_s:.0f} s is beyond the maximum age"
+        schedule = message.schedule
+        limit_at = schedule.expires_at if schedule is not None else None
+        what = "the expiration of the message"
+        if limit_at is None:
+            config = self._config_of(message.queue_name)
+            retry = config.retry if config is not None else _DEFAULT_RETRY
+            limit_at, what = message.created_at + retry.max_age_s, "the maximum age"
+        due_at = max(self._clock.wall(), self._clock.wall_of(due_mono))
+        text = (
+            f"5.4.7 expired: the next attempt would be at {format_instant(due_at)},"
+            f" {what} is reached at {format_instant(limit_at)}"
+        )
         self._recorder.record(RecordKind.EXPIRATION, message, reply=make_reply(551, text))
         self._count(Disposition.FAILED, _nowhere(message), message.pool)
 

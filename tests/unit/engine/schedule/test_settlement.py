@@ -1,6 +1,8 @@
 """What becomes of a message after an attempt."""
 
 import asyncio
+import re
+from datetime import datetime
 from types import SimpleNamespace
 
 import msgspec
@@ -175,6 +177,10 @@ async def test_expiry_of_a_schedule_comes_before_the_maximum_age(tmp_path):
         await world.settlement.defer(message, LATER, InsertReason.LOGGED_TRANSIENT_FAILURE)
 
         assert world.kinds() == {"Expiration": 1}
+        (record,) = world.records(RecordKind.EXPIRATION)
+        assert record.response.content.endswith(
+            ", the expiration of the message is reached at 2000-01-01T00:00:00Z"
+        )
         assert not world.store.envelopes
 
 
@@ -316,6 +322,9 @@ async def test_an_expired_message_says_so(tmp_path):
             4,
             7,
         )
+        due, limit = re.findall(r"at ([0-9T:-]+Z)", record.response.content)
+        reached_at = datetime.fromisoformat(limit).timestamp() - message.created_at
+        assert (round(reached_at), due > limit) == (604_800, True)
         assert not world.store.envelopes
 
 
