@@ -5,10 +5,11 @@ Place in flow: ``engine.script_api`` exposes it; ``msg.dkim_sign`` takes what it
 
 from __future__ import annotations
 
-from engine.base.dkim_signer import SignerRegistry
-from policy.script_api import ScriptNamespace
+from engine.base.dkim_signer import DkimSigner, SignerRegistry
+from policy.script_api import ScriptNamespace, known_to_scripts
 
 MODULE = "mta.dkim"
+known_to_scripts("Signer")(DkimSigner)
 
 
 def expose_dkim(namespace: ScriptNamespace, signers: SignerRegistry) -> None:

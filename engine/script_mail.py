@@ -21,7 +21,7 @@ from engine.base.dkim_signer import DkimSigner
 from engine.model.message import Message, new_spool_id
 from engine.model.mime_part import MimePart
 from engine.script_views import MessageView
-from policy.script_api import ScriptNamespace
+from policy.script_api import ScriptNamespace, known_to_scripts
 
 #: What ``reception_protocol`` says of such a message.
 PROTOCOL = "Script"
@@ -30,6 +30,7 @@ PROTOCOL = "Script"
 Submit = Callable[[Message, list[DkimSigner], bool], Awaitable[None]]
 
 
+@known_to_scripts("Message")
 class OwnMessageView(MessageView):
     """A message of the script that made it."""
 

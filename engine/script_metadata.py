@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.model.message import Message
+from policy.script_api import known_to_scripts
 
 #: Marks in ``Message.meta_dirty``: what must be stored again.
 DIRTY_ENVELOPE = 1
@@ -73,6 +74,7 @@ class MetadataView:
         self._touch()
 
 
+@known_to_scripts("Connection")
 class ConnectionView:
     """A client's connection as a handler sees it: named values, kept until it closes."""
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from engine.model.throttle_spec import ThrottleSpec, parse_throttle
 from engine.script_modules.waiting_call import waiting
 from engine.script_views import MessageView
+from policy.script_api import known_to_scripts
 
 #: The shortest pause between two tries, seconds: rounding must not make a busy loop.
 _PAUSE_MIN_S = 0.001
@@ -51,6 +52,7 @@ class RateResult(Protocol):
 TakeRate = Callable[[str, ThrottleSpec, int], RateResult]
 
 
+@known_to_scripts("Throttle")
 class ScriptThrottle:
     """A rate that a script applies itself; counts are kept across reloads."""
 

@@ -23,6 +23,7 @@ from engine.model.queue_name import format_queue_name
 from engine.model.schedule_window import adjust_due, parse_schedule
 from engine.script_content import ContentView
 from engine.script_metadata import DIRTY_BODY, DIRTY_ENVELOPE, ConnectionView, plain_copy
+from policy.script_api import known_to_scripts
 
 __all__ = [
     "DIRTY_BODY",
@@ -33,6 +34,7 @@ __all__ = [
     "queue_name_of",
 ]
 
+known_to_scripts("Address")(EnvelopeAddress)
 #: The most DKIM signatures that a message is given.
 SIGNATURES_MAX = 8
 
@@ -61,6 +63,7 @@ def queue_name_of(message: Message) -> str:
     )
 
 
+@known_to_scripts("Message")
 class MessageView(ContentView):
     """A message as a handler sees it."""
 

@@ -394,7 +394,7 @@ class Message:
     def dkim_sign(self, signer: dkim.Signer) -> None:
         """Have the message signed, as it is after the last handler of its reception.
 
-        Only in smtp_data, smtp_split_transaction and message_received; a RuntimeError elsewhere.
+        Only in smtp_data, smtp_split_transaction and message_received; a ValueError elsewhere.
 
         >>> signer = mta.dkim.ed25519_signer(
         ...     domain="example.com",

@@ -11,9 +11,10 @@ Invariants:
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 from policy.budget import Budget
 from policy.errors import BudgetSpentError, ScriptFrame
@@ -79,9 +80,24 @@ def describe(error: BaseException, budget: Budget) -> str:
         return name
     saved = budget.enter(_DESCRIBE_BUDGET_NS)
     try:
-        text = " ".join(str(error)[:MAX_TEXT_CHARACTERS].split())
+        text = " ".join(str(error)[:MAX_TEXT_CHARACTERS].split()) + _hint(error)
     except BaseException:  # noqa: BLE001 - hook call: __str__ is the script's own code
         return name
     finally:
         budget.leave(saved)
     return f"{name}: {text}" if text else name
+
+
+def _hint(error: BaseException) -> str:
+    """Return which attribute was meant, where one that is there has nearly the same name."""
+    if type(error) is not AttributeError or type(error.name) is not str:
+        return ""
+    owner, name = error.obj, error.name
+    kind = type(owner)
+    if owner is None or getattr(kind, "__script_class__", False) is True:
+        return ""
+    # What a class of a script says of itself is its own code; the others are the program's.
+    names = vars(owner) if isinstance(owner, ModuleType) else dir(kind)
+    offered = [one for one in names if not one.startswith("_")]
+    close = difflib.get_close_matches(name[:100], offered, 1)
+    return f"; did you mean {close[0]!r}?" if close else ""

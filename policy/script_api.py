@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from types import MappingProxyType, ModuleType
-from typing import Any
+from types import FunctionType, MappingProxyType, ModuleType
+from typing import Any, TypeVar
 
 from policy.budget import Budget, Rehearsal
 from policy.errors import ConfinementError
@@ -27,6 +27,7 @@ _FROZEN: dict[type, Callable[[Any], Any]] = {
     set: frozenset,
 }
 PRINT_MODULE = "builtins"
+_Class = TypeVar("_Class", bound=type)
 
 
 class Waiting:
@@ -81,6 +82,7 @@ class ScriptNamespace:
         parts = module.split(".")
         for depth in range(1, len(parts)):
             self._names.setdefault(".".join(parts[:depth]), {})
+        _name_in_errors(value, f"{module}.{name}")
         frozen = _FROZEN.get(type(value))
         self._names.setdefault(module, {})[name] = (frozen(value) if frozen else value, waits)
 
@@ -117,6 +119,32 @@ class ScriptNamespace:
             if parent:
                 facades[parent].__dict__[last] = facade
         return MappingProxyType(facades)
+
+
+def known_to_scripts(name: str) -> Callable[[_Class], _Class]:
+    """Return a decorator for a class of which scripts hold objects: errors call it by this name.
+
+    Its methods are called by theirs alone, whichever base class they are from.
+    """
+
+    def rename(kind: _Class) -> _Class:
+        program = kind.__module__.partition(".")[0]
+        for base in kind.__mro__:
+            if base.__module__.partition(".")[0] == program:
+                for attribute in vars(base).values():
+                    _name_in_errors(attribute, getattr(attribute, "__name__", ""))
+        kind.__name__ = kind.__qualname__ = name
+        kind.__module__ = "mta"
+        return kind
+
+    return rename
+
+
+def _name_in_errors(value: Any, name: str) -> None:
+    """Have Python call a function by the name that scripts know it by."""
+    function = getattr(value, "__func__", value)
+    if isinstance(function, FunctionType):
+        function.__qualname__ = name
 
 
 def _waiting(what: str, function: Callable[..., Any], budget: Budget) -> Callable[..., Waiting]:

@@ -19,7 +19,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +31,7 @@ from engine.model.listener_options import parse_listen
 from engine.model.option_error import OptionError
 from engine.route.dns_resolver import DnsResolver
 from engine.route.resolver_options import read_name_servers
+from engine.script_modules.script_log import expose_log
 from policy.epoch import Epoch
 from policy.errors import HookFailedError, ScriptRefusal
 from policy.handler_call import Pending, WouldWaitError
@@ -44,14 +44,6 @@ from tsa.settings import TestResolver, TsaListener, TsaSettings
 
 log = logging.getLogger("cirrus.tsa")
 MODULE = "mta.tsa"
-#: Characters of a script's line in the log.
-LINE_MAX = 8192
-_LEVELS = {
-    "log_debug": logging.DEBUG,
-    "log_info": logging.INFO,
-    "log_warn": logging.WARNING,
-    "log_error": logging.ERROR,
-}
 Severity = Literal["error", "warning"]
 
 
@@ -77,10 +69,10 @@ class TsaScript:
         self.path = path
         self._declaring = _Declaring()
         self.namespace = ScriptNamespace()
-        self._expose(self.namespace)
+        self._expose(self.namespace, mono)
         self.runtime = PolicyRuntime(HOOKS, self.namespace, mono=mono, report=self._report)
 
-    def _expose(self, namespace: ScriptNamespace) -> None:
+    def _expose(self, namespace: ScriptNamespace, mono: Callable[[], float]) -> None:
         for function in (
             self.start_http_listener,
             self.configure_state,
@@ -91,8 +83,7 @@ class TsaScript:
             namespace.expose(function.__name__, function, module=MODULE)
         for ask in (self.configure_test_resolver, self.configure_resolver):
             namespace.expose(ask.__name__, ask, module="mta.dns")
-        for name, level in _LEVELS.items():
-            namespace.expose(name, partial(self._log, level))
+        expose_log(namespace, mono)
 
     def load(self) -> None:
         """Load the script for the first time.
@@ -230,11 +221,6 @@ class TsaScript:
         servers, _ = read_name_servers(name_servers)
         _try_resolver(nameservers=servers)
         self._declaring.settings = replace(declared, name_servers=servers)
-
-    def _log(self, level: int, text: object) -> None:
-        """Write a line of the diagnostic log, without what could look like another line."""
-        line = str(text)[:LINE_MAX]
-        log.log(level, "script: %s", "".join(one if one.isprintable() else " " for one in line))
 
     def _declared(self, name: str) -> TsaSettings:
         settings = self._declaring.settings

@@ -44,7 +44,7 @@ from engine.script_modules.http_response import BODY_BYTES_MAX, HttpResponse
 from engine.script_modules.open_connections import OpenConnections, Opening
 from engine.script_modules.script_call import caller_budget
 from engine.script_modules.waiting_call import waiting
-from policy.script_api import ScriptNamespace
+from policy.script_api import ScriptNamespace, known_to_scripts
 
 log = logging.getLogger("cirrus.script")
 
@@ -187,6 +187,7 @@ def build_url(base: str, params: Mapping[str, Any]) -> str:
     return urlunsplit(parts._replace(query=query))
 
 
+@known_to_scripts("Client")
 class HttpClient:
     """Makes requests with the same options."""
 
@@ -223,6 +224,7 @@ class HttpClient:
         return HttpRequest(self._clients, self._options, method, _checked_url(url))
 
 
+@known_to_scripts("Request")
 class HttpRequest:
     """A request being made up; each method but ``send`` returns it again."""
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.script_modules.script_call import caller_budget
 from policy.errors import LimitExceededError
+from policy.script_api import known_to_scripts
 
 BODY_BYTES_MAX = 16 << 20
 JSON_BYTES_MAX = 8 << 20
@@ -28,6 +29,7 @@ _CHARSETS = frozenset(
 )
 
 
+@known_to_scripts("Headers")
 class HttpHeaders(Mapping[str, str]):
     """Header fields of a response: names in any case; of several with one name, all joined."""
 
@@ -57,6 +59,7 @@ class HttpHeaders(Mapping[str, str]):
         return [value for field, value in self._order if field.lower() == name.lower()]
 
 
+@known_to_scripts("Response")
 class HttpResponse:
     """A whole response."""
 

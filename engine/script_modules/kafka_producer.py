@@ -32,7 +32,7 @@ from engine.script_modules.broker_support import (
 )
 from engine.script_modules.open_connections import CLOSE_S, OpenConnections, Opening
 from engine.script_modules.waiting_call import waiting
-from policy.script_api import ScriptNamespace
+from policy.script_api import ScriptNamespace, known_to_scripts
 
 MODULE = "mta.kafka"
 _LIBRARY = "aiokafka"
@@ -163,6 +163,7 @@ class KafkaProducers:
         namespace.expose("build_producer", self.build_producer, module=MODULE)
 
 
+@known_to_scripts("Producer")
 class KafkaProducer:
     """Sends records to the brokers of one set of options."""
 

@@ -40,7 +40,7 @@ from engine.script_modules.broker_support import (
 )
 from engine.script_modules.open_connections import OpenConnections, Opening
 from engine.script_modules.waiting_call import waiting
-from policy.script_api import ScriptNamespace
+from policy.script_api import ScriptNamespace, known_to_scripts
 
 MODULE = "mta.nats"
 SERVERS_MAX = 64
@@ -221,6 +221,7 @@ def _thaw(source: Any) -> Any:
     return dict(source) if isinstance(source, tuple) else source
 
 
+@known_to_scripts("Connection")
 class NatsConnection:
     """Publishes to the servers of one set of options."""
 

@@ -27,7 +27,7 @@ from engine.model.keyword_options import Option, flag, list_of, read_options, te
 from engine.script_modules.open_connections import OpenConnections, Opening
 from engine.script_modules.script_call import caller_budget
 from engine.script_modules.waiting_call import account_result, waiting
-from policy.script_api import ScriptNamespace
+from policy.script_api import ScriptNamespace, known_to_scripts
 
 MODULE = "mta.redis"
 NODES_MAX = 64
@@ -133,6 +133,7 @@ class RedisConnections:
         namespace.expose("open", self.open, module=MODULE)
 
 
+@known_to_scripts("Connection")
 class RedisConnection:
     """Sends commands to one server or cluster, together with all scripts that use the same."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.base.metrics import Family, MetricDeclaration, MetricKind, Metrics
 from policy.errors import LimitExceededError
-from policy.script_api import ScriptNamespace
+from policy.script_api import ScriptNamespace, known_to_scripts
 
 COUNTERS_MAX = 200
 SERIES_MAX = 1_000
@@ -25,6 +25,7 @@ OTHER = "(other)"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}\Z")
 
 
+@known_to_scripts("Counter")
 class ScriptCounter:
     """A counter of a script."""
 

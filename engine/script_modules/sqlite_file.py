@@ -22,7 +22,7 @@ from engine.script_modules.script_call import caller_budget
 from engine.script_modules.sqlite_database import Parameters, SqliteDatabase
 from engine.script_modules.waiting_call import account_result, waiting
 from policy.errors import ConfinementError
-from policy.script_api import ScriptNamespace
+from policy.script_api import ScriptNamespace, known_to_scripts
 
 MODULE = "mta.sqlite"
 THREADS = 4
@@ -113,6 +113,7 @@ class SqliteFiles:
             self._threads = None
 
 
+@known_to_scripts("File")
 class SqliteFile:
     """A file, as scripts hold it."""
 

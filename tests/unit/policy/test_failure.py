@@ -53,6 +53,29 @@ def test_an_exception_from_elsewhere_has_no_place() -> None:
     assert place_of(ValueError(), frozenset({"a.py"})) is None
 
 
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("'a'.startwith('a')", "no attribute 'startwith'; did you mean 'startswith'?"),
+        ("a.missing", "no attribute 'missing'"),
+        ("mta.retsart", "module 'mta' has no attribute 'retsart'; did you mean 'restart'?"),
+        ("class A:\n        near = 1\n    A().naer", "'A' object has no attribute 'naer'"),
+    ],
+)
+def test_an_attribute_that_is_not_there_tells_which_was_meant(
+    tmp_path: Path, body: str, text: str
+) -> None:
+    offered = ScriptNamespace()
+    offered.expose("restart", len)
+    source = f"import mta\nfrom mta import on\n@on('probe')\ndef probe(a):\n    {body}\n"
+    script = LoadedScript(tmp_path, source, HOOKS, offered)
+
+    with pytest.raises(HookFailedError) as raised:
+        script.runtime.fire_nowait("probe", 1)
+
+    assert raised.value.message.endswith(text)
+
+
 # -- the lines of a script that led to an error
 
 HOOKS = (Hook("probe", ("a",), result=(object,), wait_budget_s=5.0),)

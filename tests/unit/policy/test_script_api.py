@@ -10,7 +10,7 @@ import pytest
 
 from policy.errors import HookFailedError
 from policy.hook import Hook
-from policy.script_api import ScriptNamespace
+from policy.script_api import ScriptNamespace, known_to_scripts
 from policy.testing import LoadedScript
 
 HOOKS = (Hook("probe", ("thing",), result=(object,)),)
@@ -92,3 +92,28 @@ def test_names_no_script_could_use_are_refused() -> None:
         namespace.expose("_x", 1)
     with pytest.raises(ValueError, match="stand-in"):
         namespace.expose("x", 1, module="json")
+
+
+def test_errors_call_a_function_by_the_name_that_scripts_know() -> None:
+    class Inner:
+        def _work(self, *, size: int) -> None: ...
+
+    namespace = ScriptNamespace()
+    namespace.expose("define", Inner()._work, module="mta.things")
+    things = namespace.modules()["mta.things"]
+
+    with pytest.raises(TypeError, match=r"^mta\.things\.define\(\) got an unexpected keyword"):
+        things.define(siez=1)
+
+
+def test_errors_call_an_object_by_the_name_that_scripts_know() -> None:
+    class _Base:
+        def read(self) -> None: ...
+
+    @known_to_scripts("Message")
+    class _View(_Base): ...
+
+    with pytest.raises(AttributeError, match="'Message' object has no attribute 'reed'"):
+        _View().reed  # type: ignore[attr-defined] # noqa: B018
+    with pytest.raises(TypeError, match=r"^read\(\) got an unexpected keyword"):
+        _View().read(a=1)  # type: ignore[call-arg]

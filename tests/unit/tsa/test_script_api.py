@@ -194,9 +194,17 @@ def test_declarations_belong_into_tsa_init(written):
 
 
 def test_lines_of_a_script_are_lines_of_the_log(written, caplog):
-    caplog.set_level(logging.DEBUG, "cirrus.tsa")
+    caplog.set_level(logging.DEBUG, "cirrus.script")
 
-    written.load('mta.log_warn("a\\nb %s")\nmta.log_info(5)')
+    written.load('mta.log_warn("a %s")\nmta.log_info(5)')
 
-    texts = [one.getMessage() for one in caplog.records if one.getMessage().startswith("script: ")]
-    assert set(texts) == {"script: a b %s", "script: 5"}
+    texts = {one.getMessage() for one in caplog.records if one.name == "cirrus.script"}
+    assert texts == {"a %s", "5"}
+
+
+def test_lines_of_a_script_can_be_rare(written, caplog):
+    caplog.set_level(logging.DEBUG, "cirrus.script")
+
+    written.load('for name in "abc":\n        mta.log_warn(name, every="1m", key="names")')
+
+    assert [one.getMessage() for one in caplog.records if one.name == "cirrus.script"] == ["a"]
