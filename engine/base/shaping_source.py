@@ -46,7 +46,11 @@ def shown_source(name: str) -> str:
     """Return how a source is named to people: a URL without user, password and query."""
     if not is_url(name):
         return name
-    parts = urlsplit(name)
+    try:
+        parts = urlsplit(name)
+    except ValueError:
+        # What is malformed cannot be told from what is secret in it.
+        return f"{name.partition(':')[0].lower()}://..."
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"
 
