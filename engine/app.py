@@ -248,6 +248,7 @@ class Node:
             sleep=asyncio.sleep,
             drop_damaged=self.settlement.drop_damaged,
             note_attempt=self.dispatching.note_attempt,
+            note_connected=self.dispatching.note_connected,
             give_way=self.dispatching.give_way,
             note_unbound=self.metrics.counter("bind_failures").labels().inc,
         )
@@ -350,7 +351,9 @@ class Node:
         self.dispatching.end_stuck()
         if not self.suspensions.is_empty:
             self.dispatching.give_back_suspended()
-        self.settlement.forget_series(self.ready.reap(self.clock.mono()))
+        gone = self.ready.reap(self.clock.mono())
+        self.settlement.forget_series(gone)
+        self.dispatching.forget_series(gone)
 
     def _save_memory(self) -> None:
         """Let bodies go that are on disk, and the memory with them."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from engine.base.clock import Clock
@@ -82,6 +82,9 @@ class Dispatching:
         self._is_looking = self._must_look = False
         self._aborted = node.metrics.counter("dispatcher_watchdog_aborted_total")
         self._latency = node.metrics.histogram("deliver_message_latency_rollup")
+        self._connections = node.metrics.counter("total_connection_count")
+        #: Services of the ready queues whose connections are counted one by one, by queue.
+        self._connected: dict[str, str] = {}
 
     # -- what ready queues ask ----------------------------------------------------------------
 
@@ -128,8 +131,10 @@ class Dispatching:
         kind: Callable[[Any, Services], Any] = SmtpDispatcher
         if isinstance(queue.protocol, ScriptProtocol):
             kind = ScriptDispatcher
+            self.note_connected("script", queue.name)
         elif isinstance(queue.protocol, MaildirProtocol):
             kind = MaildirDispatcher
+            self.note_connected("maildir", queue.name)
         dispatcher = kind(queue, self._node.services)
         task = self._node.supervisor.start(dispatcher.run(), f"dispatcher {queue.name}")
         self.dispatchers[task] = dispatcher
@@ -164,6 +169,19 @@ class Dispatching:
     def note_attempt(self, service: str, seconds: float) -> None:
         """Note how long an attempt took."""
         self._latency.labels(service).observe(seconds)
+
+    def note_connected(self, service: str, queue: str) -> None:
+        """Count a connection, or what stands for one, of a ready queue."""
+        self._connected[queue] = service
+        self._connections.labels(service).inc()
+        self._connections.labels(f"{service}:{queue}").inc()
+
+    def forget_series(self, gone: Iterable[str]) -> None:
+        """Forget the counters of ready queues that are gone, given by their names."""
+        for queue in gone:
+            service = self._connected.pop(queue, None)
+            if service is not None:
+                self._connections.remove(f"{service}:{queue}")
 
     # -- while running ------------------------------------------------------------------------
 

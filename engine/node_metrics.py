@@ -174,7 +174,8 @@ class NodeMetrics:
         )
 
     def _messages(self) -> Samples:
-        return [((), sum(len(queue.messages) for queue in self._node.ready))]
+        ready = sum(len(queue.messages) for queue in self._node.ready)
+        return [((), ready + sum(len(queue) for queue in self._node.queues))]
 
     def _bodies(self) -> Samples:
         held = (one.data is not None for queue in self._node.ready for one in queue.messages)
@@ -264,5 +265,6 @@ def _provider_of_waiting(queue: ScheduledQueue) -> str:
 
 
 def _kind_of(ready: Any) -> str:
-    label: str = ready.name.rpartition("@")[2]
+    # What comes behind may hold the signs that part the name, as the path of a maildir does.
+    label: str = ready.name.partition(f"->{ready.site_name}@")[2]
     return label.partition(":")[0]

@@ -376,6 +376,7 @@ class SmtpDispatcher(OutgoingSession):
                 self._delivered = 0
                 self._trouble.clear()
                 self._work.connected()
+                self._services.note_connected("smtp_client", self._work.name)
                 return client
         tried = "; ".join(self._trouble[-8:]) or "no hosts left"
         reply = make_reply(451, f"4.4.1 failed to connect to any candidate hosts: {tried}")

@@ -86,8 +86,10 @@ class Services:
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]]
     drop_damaged: Callable[[Message, str], None]
-    #: Ports: note how long an attempt took (service, seconds), and a source that cannot be bound.
+    #: Ports: note how long an attempt took (service, seconds), a connection (service, name of the
+    #: ready queue), and a source that cannot be bound.
     note_attempt: Callable[[str, float], None] = lambda _service, _seconds: None
+    note_connected: Callable[[str, str], None] = lambda _service, _queue: None
     note_unbound: Callable[[], None] = lambda: None
     #: Port: let others have the loop, between the messages of a queue that is settled as a whole.
     give_way: Callable[[], Awaitable[None]] = _go_on

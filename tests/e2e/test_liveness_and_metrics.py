@@ -73,6 +73,7 @@ def test_the_counts_are_those_of_the_records(make_node, sink):
     assert samples["scheduled_count_total"] == 0
     assert samples['connection_count{service="esmtp_listener"}'] == 0
     assert samples['total_connection_count{service="esmtp_listener"}'] == 13
+    assert samples['total_connection_count{service="smtp_client"}'] >= 1
 
 
 def test_liveness_follows_what_the_node_can_do(make_node, sink):

@@ -230,3 +230,22 @@ async def test_a_path_with_less_patience_than_the_node_cuts_its_sessions_short(w
 
     assert short.cancelled() and not patient.cancelled()
     assert 4 < world.clock.mono() - began < 10
+
+
+async def test_connections_are_counted_until_their_queue_is_gone(world):
+    asked = dispatching(world)
+    asked.note_connected("smtp_client", "a->x@smtp_client")
+    asked.note_connected("smtp_client", "a->x@smtp_client")
+    asked.note_connected("script", "a->y@script:send")
+
+    def counted() -> dict[str, str]:
+        lines = "".join(world.metrics.iter_text()).splitlines()
+        made = [line.split('"') for line in lines if line.startswith("total_connection_count{")]
+        return {parts[1]: parts[2] for parts in made}
+
+    both = counted()
+    asked.forget_series(["a->x@smtp_client", "never->used@smtp_client"])
+
+    assert both.pop("smtp_client:a->x@smtp_client") == "} 2"
+    assert both == counted()
+    assert (both["smtp_client"], both["script:a->y@script:send"]) == ("} 2", "} 1")

@@ -54,6 +54,7 @@ def node() -> Any:
         ready=[
             ready("s->site@smtp_client", "site", ["p", "p", "q"]),
             ready("s->x@script:send", "x", ["p"], "big"),
+            ready("s->m@maildir:/mail/{{ user }}@{{ domain }}", "m", [], "md"),
         ],
         disk_store=SimpleNamespace(path="/spool", background_errors=1, trouble=lambda: "full"),
         disk_guards=[guard],
@@ -90,9 +91,24 @@ def series(node: Any, name: str) -> dict[str, str]:
                 '{service="smtp_client:s->site@smtp_client"}': "3",
                 '{service="script"}': "1",
                 '{service="script:s->x@script:send"}': "1",
+                '{service="maildir"}': "0",
             },
         ),
-        ("connection_count_by_provider", {'{provider="site"}': "2", '{provider="big"}': "2"}),
+        (
+            "connection_count_by_provider",
+            {'{provider="site"}': "2", '{provider="big"}': "2", '{provider="md"}': "2"},
+        ),
+        (
+            "connection_count",
+            {
+                '{service="smtp_client"}': "2",
+                '{service="smtp_client:s->site@smtp_client"}': "2",
+                '{service="script"}': "2",
+                '{service="script:s->x@script:send"}': "2",
+                '{service="maildir"}': "2",
+                '{service="maildir:s->m@maildir:/mail/{{ user }}@{{ domain }}"}': "2",
+            },
+        ),
         (
             "queued_count_by_provider_and_pool",
             {
@@ -103,6 +119,7 @@ def series(node: Any, name: str) -> dict[str, str]:
                 '{provider="big",pool="p"}': "1",
             },
         ),
+        ("message_count", {"": "9"}),
         ("message_data_resident_count", {"": "4"}),
         ("disk_free_percent", {'{name="/spool"}': "25"}),
         ("disk_free_inodes_percent", {}),
