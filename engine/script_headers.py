@@ -79,12 +79,12 @@ class HeaderView(MetadataView):
 
     def get_first_named_header_value(self, name: str) -> str | None:
         """Return the first value of a header field, unfolded and decoded, or None."""
-        raw = header_block.find_first(self._head(), name)
+        raw = header_block.find_first(self._head(), _name(name))
         return None if raw is None else header_block.decode_value(raw)
 
     def get_all_named_header_values(self, name: str) -> list[str]:
         """Return all values of a header field, in order."""
-        found = header_block.find_all(self._head(), name)
+        found = header_block.find_all(self._head(), _name(name))
         return [header_block.decode_value(raw) for raw in found]
 
     def get_all_headers(self) -> list[list[str]]:
@@ -105,7 +105,7 @@ class HeaderView(MetadataView):
 
     def get_address_header(self, name: str) -> AddressHeader | None:
         """Return the addresses of the first header field of this name, or None."""
-        raw = header_block.find_first(self._head(), name)
+        raw = header_block.find_first(self._head(), _name(name))
         if raw is None:
             return None
         return parse_address_header(name, raw.decode("utf-8", "replace").replace("\r\n", ""))
@@ -132,7 +132,7 @@ class HeaderView(MetadataView):
 
     def remove_all_named_headers(self, name: str) -> None:
         """Remove every header field of this name."""
-        self._remove({name.lower()})
+        self._remove({_name(name).lower()})
 
     def remove_x_headers(self, names: Iterable[str] = ()) -> None:
         """Remove these header fields, or with no names all that start with X-."""
@@ -191,7 +191,13 @@ class HeaderView(MetadataView):
         self._remove(found.removed)
 
 
-def _names(names: Iterable[str]) -> set[str]:
-    if isinstance(names, str):
+def _name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a header field is text, not {type(name).__name__}")
+    return name
+
+
+def _names(names: Any) -> set[str]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
         raise TypeError("wants a list of header names")
-    return {name.lower() for name in names}
+    return {_name(name).lower() for name in names}

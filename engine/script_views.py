@@ -188,10 +188,7 @@ class MessageView(ContentView):
         elif isinstance(due, datetime):
             due_at = due.timestamp()
         elif isinstance(due, str):
-            instant = datetime.fromisoformat(due)
-            if instant.tzinfo is None:
-                raise ValueError("the due time needs a zone, as in 2030-01-31T09:00:00Z")
-            due_at = instant.timestamp()
+            due_at = _instant(due).timestamp()
         else:
             raise TypeError("the due time is None, RFC 3339 text or a datetime")
         if message.schedule is not None:
@@ -231,6 +228,16 @@ class MessageView(ContentView):
         if remove:
             self.remove_all_named_headers(name)
         return result
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise ValueError(f"not a time with a zone, such as 2030-01-31T09:00:00Z: {text[:100]!r}")
+    return instant
 
 
 def _address(value: Any) -> EnvelopeAddress:

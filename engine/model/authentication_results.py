@@ -96,7 +96,9 @@ def format_authentication_results(server_id: str, results: Iterable[Any]) -> str
         server_id: Name of who checked.
         results: Each an ``AuthenticationResult`` or a mapping of its shape.
     """
-    if not clean_value(server_id):
+    if not isinstance(results, Iterable) or isinstance(results, str):
+        raise TypeError("results: wants a list of results")
+    if not isinstance(server_id, str) or not clean_value(server_id):
         raise ValueError("server_id: wants a name")
     rows = [_format_result(to_result(value)) for value in results]
     return ";\r\n\t".join([_format_value(server_id), *(rows or ["none"])])

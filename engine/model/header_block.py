@@ -144,6 +144,8 @@ def format_field(name: str, value: str, *, encode: bool = False) -> bytes:
     Raises:
         ValueError: The name or value would break the header.
     """
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError("the name and the value of a header field are text")
     raw_name = name.encode("utf-8", "replace")
     if not _NAME.fullmatch(raw_name + b":") or raw_name[-1:] in b" \t":
         raise ValueError(f"{name!r} is no header field name")

@@ -35,6 +35,8 @@ class NetworkMap:
         self._table: CidrMap[Any] | None = None
         self._is_kept = False
         budget = caller_budget()
+        if not isinstance(seed, Mapping | None):
+            raise TypeError("wants a dict from networks to values")
         for key, value in (seed or {}).items():
             budget.tick()
             self._set(key, value)

@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from policy.errors import LimitExceededError
 from policy.script_api import ScriptNamespace
 
 DOMAIN_MAX = 255
+#: What no domain holds, and a list that was read wrongly does.
+_STRANGE = re.compile(r"[*\s@/,;]|\.\.")
 
 
 def normal_key(text: Any) -> str:
@@ -36,7 +39,7 @@ def normal_key(text: Any) -> str:
         return text
     wildcard = text.startswith("*.")
     name = _normal(text[2:] if wildcard else text)
-    if not name or "*" in name or (".." in name or name.startswith(".")):
+    if not name or _STRANGE.search(name) or name.startswith("."):
         raise ValueError(f"not a domain: {text[:100]!r} (a * stands alone in front, as in *.x)")
     return f"*.{name}" if wildcard else name
 
@@ -57,6 +60,8 @@ class DomainMap:
         self._values: dict[str, Any] = {}
         self._is_kept = False
         budget = caller_budget()
+        if not isinstance(seed, Mapping | None):
+            raise TypeError("wants a dict from domains to values")
         for key, value in (seed or {}).items():
             budget.tick()
             self._set(key, value)

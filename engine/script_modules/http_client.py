@@ -269,7 +269,7 @@ class HttpRequest:
 
     def headers(self, fields: Mapping[str, str]) -> HttpRequest:
         """Set several header fields."""
-        for name, value in dict(fields).items():
+        for name, value in _table(fields).items():
             self.header(name, value)
         return self
 
@@ -404,9 +404,16 @@ def _checked_url(url: Any) -> str:
     return url
 
 
+def _table(fields: Any) -> dict[Any, Any]:
+    try:
+        return dict(fields)
+    except (TypeError, ValueError):
+        raise TypeError("wants a dict from names to values") from None
+
+
 def _pairs(fields: Any) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = []
-    for name, value in dict(fields).items():
+    for name, value in _table(fields).items():
         if not isinstance(name, str):
             raise TypeError("the names of fields are text")
         if isinstance(value, bool) or not isinstance(value, str | bytes | int | float):

@@ -176,3 +176,24 @@ def test_edits_of_any_message_keep_its_size_and_say_what_they_did(data, prefix):
     assert view.get_all_headers()[0] == ["N-Pre", "p"]
     assert view.get_first_named_header_value("N-App") == "a"
     assert view.get_first_named_header_value("X-B") is None
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda view: view.get_first_named_header_value(3),
+        lambda view: view.get_all_named_header_values(None),
+        lambda view: view.get_address_header(b"To"),
+        lambda view: view.remove_all_named_headers(3),
+        lambda view: view.remove_x_headers([3]),
+        lambda view: view.prepend_header("X-A", 3),
+        lambda view: view.append_header(3, "x"),
+        lambda view: view.add_authentication_results("mx.test", 3),
+        lambda view: view.add_authentication_results("mx.test", "spf=pass"),
+    ],
+)
+def test_what_is_no_text_is_refused_in_words(use):
+    _, view = make()
+
+    with pytest.raises(TypeError, match="text|wants a list"):
+        use(view)

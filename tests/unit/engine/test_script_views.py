@@ -264,7 +264,7 @@ def test_no_due_time_is_now_and_odd_ones_are_refused():
     view.set_due()
     assert message.due_mono <= 100.0
     for value in ("2023-11-14T22:14:20", "soon"):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="not a time with a zone"):
             view.set_due(value)
     with pytest.raises(TypeError):
         view.set_due(5)

@@ -76,3 +76,8 @@ async def test_a_large_table_is_not_built_in_a_handler_that_lacks_the_time(host)
 
     with pytest.raises(Exception, match="would use more than its 50 ms"):
         await host.fire("a")
+
+
+def test_what_is_no_dict_is_refused_in_words():
+    with pytest.raises(TypeError, match="a dict from networks"):
+        NetworkMap(["10.0.0.0/8"])

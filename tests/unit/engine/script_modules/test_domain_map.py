@@ -97,3 +97,14 @@ def test_a_mistake_is_an_error_with_its_line(host, script, reason):
         host.load(script)
 
     assert caught.value.line == 3
+
+
+@pytest.mark.parametrize("key", ["a b.test", "joe@a.test", "a.test/24", "a.test,b.test", "a..test"])
+def test_a_key_that_is_no_domain_is_refused(key):
+    with pytest.raises(ValueError, match="not a domain"):
+        normal_key(key)
+
+
+def test_what_is_no_dict_is_refused_in_words():
+    with pytest.raises(TypeError, match="a dict from domains"):
+        DomainMap(["a.test"])

@@ -112,6 +112,13 @@ async def test_a_url_is_built_with_its_query(world):
     )
 
 
+async def test_a_query_of_what_is_no_dict_is_refused_in_words(world):
+    world.load_body("return mta.http.build_url('http://x.test', given)", kind="def")
+
+    with pytest.raises(HookFailedError, match="wants a dict from names to values"):
+        world.runtime.fire_nowait("ask", 3)
+
+
 async def test_a_redirect_is_followed_with_method_and_body(world, server):
     await world.ask(
         """
