@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.admin.http_api import AdminApi
+from engine.automation import Automation
 from engine.base.clock import Clock
 from engine.base.disk_guard import DiskGuard
 from engine.base.lifecycle import Supervisor
@@ -42,6 +43,7 @@ from engine.deliver.work import Services
 from engine.dispatching import Dispatching
 from engine.dry_check import DryCheck
 from engine.helpers.script_helpers import HelperPorts, ScriptHelpers
+from engine.helpers.shaping_keeper import ShapingPorts
 from engine.hooks import HOOKS
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
@@ -131,10 +133,11 @@ class Node:
         self.dns_counts = DnsCounts()
         self.resolver = DnsResolver(clock=self.clock.mono, counts=self.dns_counts)
 
+        self.recorder: Recorder
+        self.automation = Automation(self)
         self._build_policy()
         self.store: SpoolStore
         self.disk_store: DiskStore
-        self.recorder: Recorder
         self.admission: Admission
         self.settlement: Settlement
         self.queues = ScheduledRegistry()
@@ -177,8 +180,24 @@ class Node:
         self.watcher = Watcher(self.runtime, interval_s=self.settings.reload_interval_s)
         self.dry_check = DryCheck(self.runtime, self.script_api)
         self.network = expose_network(self.namespace, self)
+        loads = self.metrics.counter("shaping_load_total")
+        shaping = ShapingPorts(
+            wall=self.clock.wall,
+            mono=self.clock.mono,
+            start=self.supervisor.start,
+            resolver=lambda: self.resolver,
+            overrides=self.automation.overrides,
+            mx_hosts=lambda name: self.ready.hosts_of(name),  # noqa: PLW0108 - made later
+            rules_changed=self.automation.set_rules,
+            paths_changed=lambda: self.dispatching.refresh_paths(),  # noqa: PLW0108
+            count_load=lambda result: loads.labels(result).inc(),
+        )
         ports = HelperPorts(
-            self.clock.mono, self.supervisor.start, lambda: self.resolver, self.key_sources.load
+            self.clock.mono,
+            self.supervisor.start,
+            lambda: self.resolver,
+            self.key_sources.load,
+            shaping,
         )
         self.helpers = ScriptHelpers(self.script_api, self.runtime, self.limiter, ports)
         self.helpers.expose(self.namespace)
@@ -257,6 +276,9 @@ class Node:
         self.suspensions.on_change.append(self._control_changed)
         self.bounces.on_change.append(self.promotion.bounce_waiting)
         NodeMetrics(self).bind()
+        self.automation.bind_metrics()
+        failing = self.metrics.gauge("shaping_load_failing").labels()
+        failing.set_function(lambda: self.helpers.shaping.failing)
 
     def _tune_collector(self) -> None:
         """Keep full garbage collections from holding the loop.

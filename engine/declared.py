@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.admin.http_api import AdminApi
+from engine.automation import Automation
 from engine.base.http_call import AuthInfo, BasicCredentials, BearerCredentials, HttpRefusalError
 from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
@@ -47,6 +48,7 @@ class DeclaredPorts(ListenerPorts, Protocol):
     """What carrying out declarations needs from the node."""
 
     admin: AdminApi
+    automation: Automation
     memory: MemoryGuard
     store: SpoolStore
     hostname: str
@@ -107,6 +109,7 @@ class Declared:
             for step in (
                 self._reconcile_logs,
                 self._reconcile_hooks,
+                self._reconcile_automation,
                 self._reconcile_listeners,
                 self._reconcile_http,
             ):
@@ -171,6 +174,11 @@ class Declared:
             return node.runtime.call_function_nowait(function, view) is True
 
         return passes
+
+    async def _reconcile_automation(self, declarations: Declarations) -> None:
+        if declarations.spool is not None:
+            automation = declarations.automation
+            await self._node.automation.reconcile(automation, declarations.spool.path)
 
     async def _reconcile_hooks(self, declarations: Declarations) -> None:
         node = self._node
@@ -370,6 +378,7 @@ class Declared:
             for _, sink, task in self.hooks.values():
                 await sink.drain()
                 task.cancel()
+            await self._node.automation.close()
             for log_sink in self.log_sinks.values():
                 lost = await log_sink.close(CLOSE_S)
                 if lost:

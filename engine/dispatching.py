@@ -80,6 +80,7 @@ class Dispatching:
         self.dispatchers: dict[asyncio.Task[Any], OutgoingSession] = {}
         self._pace = Pace(node.clock.mono)
         self._is_looking = self._must_look = False
+        self._is_refreshing = self._must_refresh = False
         self._aborted = node.metrics.counter("dispatcher_watchdog_aborted_total")
         self._latency = node.metrics.histogram("deliver_message_latency_rollup")
         self._connections = node.metrics.counter("total_connection_count")
@@ -226,6 +227,24 @@ class Dispatching:
                     queue.maintain()
         finally:
             self._is_looking = False
+
+    def refresh_paths(self) -> None:
+        """Have every ready queue ask for its path anew: what it is made of has changed."""
+        self._must_refresh = True
+        if not self._is_refreshing:
+            self._is_refreshing = True
+            self._node.supervisor.start(self._refresh_paths(), "refresh-paths")
+
+    async def _refresh_paths(self) -> None:
+        try:
+            while self._must_refresh:
+                self._must_refresh = False
+                for queue in self._node.ready:
+                    await self.give_way()
+                    await self._node.ready.refresh_path(queue)
+                    queue.maintain()
+        finally:
+            self._is_refreshing = False
 
     async def end_all(self, deadline_s: float) -> None:
         """Let dispatchers finish the message in hand; end at once those that only wait."""

@@ -34,6 +34,7 @@ from engine.model.listener_domain import make_listener_domain
 from engine.model.listener_options import make_listener_options, parse_listen, unsupported
 from engine.model.queue_config import make_queue_config
 from engine.script_declarations import (
+    AutomationDeclaration,
     Declarations,
     HttpListenerDeclaration,
     LogHookDeclaration,
@@ -224,6 +225,10 @@ class ScriptApi:
         declarations.log_hooks[name] = LogHookDeclaration(
             name, back_pressure, meta, headers, dict(per_record or {})
         )
+
+    def declare_automation(self, declared: AutomationDeclaration) -> None:
+        """Declare the daemons of the automation; helpers call it, scripts cannot."""
+        self._open("shaping").automation = declared
 
     def _set_memory(self, name: str, octets: int) -> None:
         if isinstance(octets, bool) or not isinstance(octets, int) or octets < 1 << 20:

@@ -14,6 +14,8 @@ from typing import Any
 from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor
 from engine.model.cidr import CidrSet
 from engine.model.listener_options import ListenerOptions
+from engine.model.log_record import RecordKind
+from engine.model.shaping_rule_set import SKIPPED_KINDS
 from engine.route.resolver_options import ResolverOptions
 
 _SPACE_FLOOR = Floor(0.1, FLOOR_BYTES_MAX)
@@ -54,6 +56,27 @@ class LogHookDeclaration:
     per_record: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class AutomationDeclaration:
+    """Which daemons of the traffic shaping automation get records, and whose decisions count.
+
+    Attributes:
+        publish: URLs that records are sent to, each of them all.
+        subscribe: URLs whose decisions are obeyed: the first that can be reached.
+        skipped: Kinds of records that are not sent.
+        pre_filter: Whether only records are sent that a rule of the node's own files could count.
+        publish_timeout_s: How long a request may take.
+        back_pressure: Records that may wait in memory for the disk.
+    """
+
+    publish: tuple[str, ...] = ()
+    subscribe: tuple[str, ...] = ()
+    skipped: frozenset[RecordKind] = SKIPPED_KINDS
+    pre_filter: bool = True
+    publish_timeout_s: float = 60.0
+    back_pressure: int = 100_000
+
+
 @dataclass(slots=True)
 class Declarations:
     """What one run of ``init`` declared."""
@@ -63,6 +86,7 @@ class Declarations:
     http_listeners: dict[tuple[str, int], HttpListenerDeclaration] = field(default_factory=dict)
     local_logs: dict[str, dict[str, Any]] = field(default_factory=dict)
     log_hooks: dict[str, LogHookDeclaration] = field(default_factory=dict)
+    automation: AutomationDeclaration | None = None
     memory_limits: dict[str, int] = field(default_factory=dict)
     test_resolver: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     nameservers: tuple[str, ...] | None = None

@@ -10,4 +10,5 @@ from . import log_hooks as log_hooks
 from . import policy_utils as policy_utils
 from . import queues as queues
 from . import rollup as rollup
+from . import shaping as shaping
 from . import sources as sources

@@ -19,7 +19,7 @@ from engine.model.disposition import Disposition
 from engine.model.log_record import RecordKind
 from engine.model.shaping import Shaping
 from engine.model.shaping_rule import ScopedRule
-from engine.model.shaping_rule_set import SKIPPED_KINDS, RuleSet
+from engine.model.shaping_rule_set import SKIPPED_KINDS, RuleSet, tells_of_hold
 from engine.model.shaping_trigger import Proportion
 from tsa.seen_record import SeenRecord
 
@@ -51,6 +51,8 @@ class RuleMatcher:
     def wants(self, record: SeenRecord) -> bool:
         """Return whether any rule could look at such a record."""
         if record.kind in SKIPPED_KINDS or record.reception_protocol == "LogRecord":
+            return False
+        if tells_of_hold(record.response):
             return False
         return record.kind is not RecordKind.DELIVERY or self._counts_deliveries
 

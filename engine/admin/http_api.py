@@ -57,6 +57,22 @@ class IdRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
     id: str
 
 
+class AutomationRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Whether decisions of the traffic shaping automation count on this node."""
+
+    enabled: bool
+
+
+class AutomationPort(Protocol):
+    """The automation, as administration sees it."""
+
+    async def switch(self, *, is_off: bool) -> bool:
+        """Obey nobody, or again those that the policy names; return whether there are any."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what it is doing, for people."""
+
+
 class AdminPorts(Protocol):
     """What administration sees of a node."""
 
@@ -66,6 +82,10 @@ class AdminPorts(Protocol):
     queues: ScheduledRegistry
     ready: ReadyRegistry
     store: SpoolStore
+
+    @property
+    def automation(self) -> AutomationPort:
+        """Return the automation of the node."""
 
     async def reload_policy(self) -> None:
         """Load the policy again; raises PolicyLoadError and keeps the running one if it fails."""
@@ -99,6 +119,16 @@ class AdminApi:
         )
         add("GET", ready, self._list_ready, admin, summary="List suspended ready queues")
         add("DELETE", ready, self._cancel_suspension, admin, body=IdRequest, summary="Resume")
+        automation = "/api/admin/automation/v1"
+        add("GET", automation, self._automation_status, admin, summary="Show the automation")
+        add(
+            "POST",
+            automation,
+            self._switch_automation,
+            admin,
+            body=AutomationRequest,
+            summary="Switch the automation off or on, for this node",
+        )
         add("POST", "/api/admin/bump-config-epoch", self._bump, admin, summary="Reload the policy")
         add(
             "GET",
@@ -225,6 +255,15 @@ class AdminApi:
             "reason": directive.reason,
             "duration": self._left(directive),
         }
+
+    async def _automation_status(self, _call: HttpCall) -> Any:
+        return self._node.automation.status()
+
+    async def _switch_automation(self, call: HttpCall) -> Any:
+        request: AutomationRequest = call.body
+        if not await self._node.automation.switch(is_off=not request.enabled):
+            raise HttpRefusalError(404, "the policy subscribes to no TSA")
+        return self._node.automation.status()
 
     async def _bump(self, _call: HttpCall) -> Any:
         try:

@@ -110,6 +110,19 @@ NODE_METRICS = (
     _counter("task_defects_total", "tasks that ended with an unexpected error"),
 )
 
+AUTOMATION_METRICS = (
+    _gauge("tsa_reachable", "1 while decisions of a TSA are followed, 0 while none can be reached"),
+    _gauge("tsa_decisions_held", "suspensions and bounces of TSAs that this node obeys"),
+    _gauge("tsa_overlay_active", "1 while an overlay of a TSA is laid over the shaping files"),
+    _gauge("tsa_feed_backlog_bytes", "records on disk that a TSA has not taken, bytes", "url"),
+    _counter("tsa_feed_given_up_total", "records too old or too many for a TSA", "url"),
+    _counter("tsa_feed_refused_total", "records that a TSA called none", "url"),
+    _counter("tsa_feed_dropped_total", "records for TSAs that found no room in memory"),
+    _counter("tsa_bad_frames_total", "frames of a TSA that were skipped"),
+    _counter("shaping_load_total", "loads of shaping files that changed something", "result"),
+    _gauge("shaping_load_failing", "1 while shaping files have errors; the last good ones stay"),
+)
+
 POLICY_METRICS = (
     _counter("lua_event_started", "policy handlers started", "event"),
     _histogram("lua_event_latency", "seconds a policy handler took", "event"),
@@ -134,5 +147,6 @@ ENGINE_METRICS = (
     *DELIVERY_METRICS,
     *RECORD_METRICS,
     *NODE_METRICS,
+    *AUTOMATION_METRICS,
     *POLICY_METRICS,
 )

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from engine.base.data_file import SIZE_MAX, DataFile, DataFileError, parse_data_file
+from engine.base.os_reason import os_reason
 from engine.model.shaping_finding import FindingList, LoadOptions, Place, Severity, ShapingFinding
 from engine.model.shaping_section import ShapingLayer, parse_layer
 
@@ -86,7 +87,7 @@ def _parse(raw: bytes, name: str) -> DataFile:
             raise DataFileError(shown, nearer.line, text) from no_json
 
 
-class _FetchError(Exception):
+class FetchError(Exception):
     """A URL could not be read; the text says why, for people."""
 
 
@@ -140,6 +141,11 @@ class ShapingSources:
         self._failing = {name: text for name, text in self._failing.items() if name in sources}
         return SourceLayers(tuple(one for one in found if one is not None), tuple(findings.found))
 
+    def known(self, source: str) -> ShapingLayer | None:
+        """Return what a file or URL gave when it was last read well, None if it never was."""
+        known = self._known.get(source)
+        return known.layer if known is not None else None
+
     async def _read_one(
         self,
         source: str | ShapingLayer,
@@ -176,7 +182,7 @@ class ShapingSources:
         try:
             raw = await fetch(url, options.http_timeout_s)
             layer = await self._layer(raw, url, is_remote=True)
-        except _FetchError as error:
+        except FetchError as error:
             place, text = _place(url), str(error)
         except DataFileError as error:
             place, text = Place(error.file, error.line), error.text
@@ -222,7 +228,7 @@ async def fetch(url: str, timeout_s: float) -> bytes:
         timeout_s: The longest that all of it may take.
 
     Raises:
-        _FetchError: It gave nothing, or not in time, or too much.
+        FetchError: It gave nothing, or not in time, or too much.
     """
     limits = aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s, sock_read=timeout_s)
     try:
@@ -236,19 +242,19 @@ async def fetch(url: str, timeout_s: float) -> bytes:
             ) as response,
         ):
             if not 200 <= response.status < 300:
-                raise _FetchError(f"answered with status {response.status}")
+                raise FetchError(f"answered with status {response.status}")
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise _FetchError("answered compressed, though it was not asked to")
+                raise FetchError("answered compressed, though it was not asked to")
             return await _read_bounded(response.content)
     except TimeoutError as error:
-        raise _FetchError(f"gave no answer within {timeout_s:g} s") from error
+        raise FetchError(f"gave no answer within {timeout_s:g} s") from error
     except aiohttp.InvalidURL as error:
-        raise _FetchError("is no URL that can be asked") from error
+        raise FetchError("is no URL that can be asked") from error
     except aiohttp.ClientConnectorError as error:
-        raise _FetchError(f"cannot be reached: {error.os_error.strerror or error}") from error
+        raise FetchError(f"cannot be reached: {os_reason(error.os_error)}") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # Only the kind: the text of some holds the whole URL.
-        raise _FetchError(f"cannot be read: {type(error).__name__}") from error
+        raise FetchError(f"cannot be read: {type(error).__name__}") from error
 
 
 async def _read_bounded(content: aiohttp.StreamReader) -> bytes:
@@ -256,5 +262,5 @@ async def _read_bounded(content: aiohttp.StreamReader) -> bytes:
     async for chunk in content.iter_any():
         read += chunk
         if len(read) > SIZE_MAX:
-            raise _FetchError(f"gave more than {SIZE_MAX >> 20} MiB")
+            raise FetchError(f"gave more than {SIZE_MAX >> 20} MiB")
     return bytes(read)

@@ -13,7 +13,9 @@ Failure: memory only; a restart forgets all bounces.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
+from engine.control.change_notice import ChangeNotice
 from engine.control.directive_set import DirectiveSet
 from engine.model.suspension import Criteria, Directive
 
@@ -27,8 +29,9 @@ class AdminBounceRegistry:
 
     def __init__(self, mono: Callable[[], float]) -> None:
         """Expire by the given monotonic clock."""
-        self.on_change: list[Callable[[], None]] = []
-        self._directives = DirectiveSet(mono, self._notify)
+        self._notice = ChangeNotice()
+        self.on_change = self._notice.on_change
+        self._directives = DirectiveSet(mono, self._notice)
 
     @property
     def is_empty(self) -> bool:
@@ -58,6 +61,10 @@ class AdminBounceRegistry:
         """Return the bounce that covers a scheduled queue now."""
         return self._directives.find(queue_name)
 
+    def get(self, criteria: Criteria) -> Directive | None:
+        """Return the bounce of exactly these criteria, expired or not."""
+        return self._directives.get(criteria)
+
     def cancel(self, directive_id: str) -> bool:
         """Return whether a bounce of that id was there to be removed."""
         return self._directives.cancel(directive_id)
@@ -71,6 +78,6 @@ class AdminBounceRegistry:
         """Return when the next bounce ends; None if there is none."""
         return self._directives.next_expiry_mono
 
-    def _notify(self) -> None:
-        for notify in tuple(self.on_change):
-            notify()
+    def at_once(self) -> AbstractContextManager[None]:
+        """Tell of all changes made inside as of one."""
+        return self._notice.at_once()

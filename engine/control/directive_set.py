@@ -74,6 +74,10 @@ class DirectiveSet:
             return self.find(queue_name)
         return answer
 
+    def get(self, criteria: Criteria) -> Directive | None:
+        """Return the directive of exactly these criteria, expired or not."""
+        return self._by_criteria.get(criteria)
+
     def cancel(self, directive_id: str) -> bool:
         """Return whether a directive of that id was there to be removed."""
         for criteria, directive in self._by_criteria.items():

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
+from engine.control.change_notice import ChangeNotice
 from engine.control.directive_set import DirectiveSet
 from engine.model.suspension import Criteria, Directive, ReadyDirective
 
@@ -30,7 +32,8 @@ class SuspensionRegistry:
     def __init__(self, mono: Callable[[], float]) -> None:
         """Expire by the given monotonic clock."""
         self._mono = mono
-        self.on_change: list[Callable[[], None]] = []
+        self._notify = ChangeNotice()
+        self.on_change = self._notify.on_change
         self.scheduled = DirectiveSet(mono, self._notify)
         self._ready: dict[str, ReadyDirective] = {}
         self._ready_generation = 0
@@ -116,6 +119,6 @@ class SuspensionRegistry:
         self._ready_generation += 1
         self._notify()
 
-    def _notify(self) -> None:
-        for notify in tuple(self.on_change):
-            notify()
+    def at_once(self) -> AbstractContextManager[None]:
+        """Tell of all changes made inside as of one."""
+        return self._notify.at_once()

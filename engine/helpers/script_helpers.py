@@ -20,6 +20,8 @@ from engine.helpers.log_hook_helper import LogHookHelper
 from engine.helpers.plain_tables import expose_policy_utils
 from engine.helpers.queue_helper import QueueHelper, TakeRates
 from engine.helpers.rollup_helper import Rollup
+from engine.helpers.shaping_helper import ShapingHelper
+from engine.helpers.shaping_keeper import ShapingPorts
 from engine.helpers.source_helper import expose_sources
 from engine.helpers.vault_key_ring import LoadSecret, StartTask, VaultKeyRing
 from engine.route.dns_resolver import DnsResolver
@@ -42,12 +44,14 @@ class HelperPorts:
         start: Runs a coroutine as a supervised task.
         resolver: The resolver of the node as it is now.
         load_secret: Reads a key source.
+        shaping: What egress paths are made of, and who wants to know that they changed.
     """
 
     mono: Callable[[], float]
     start: StartTask
     resolver: Callable[[], DnsResolver]
     load_secret: LoadSecret
+    shaping: ShapingPorts | None = None
 
 
 class ScriptHelpers:
@@ -74,6 +78,7 @@ class ScriptHelpers:
         self._rollup = Rollup(ports.resolver if ports else _no_resolver)
         keys = VaultKeyRing(ports.load_secret, ports.start, ports.mono) if ports else None
         self._dkim = DkimHelper(keys)
+        self.shaping = ShapingHelper(api, ports.shaping if ports else None)
 
     def expose(self, namespace: ScriptNamespace) -> None:
         """Make the helpers importable by scripts."""
@@ -83,11 +88,13 @@ class ScriptHelpers:
         expose_sources(namespace)
         expose_listener_domains(namespace)
         self._dkim.expose(namespace)
+        self.shaping.expose(namespace)
         expose_policy_utils(namespace)
 
     def begin(self, epoch: Epoch) -> None:
         """Do what an epoch wants done when it has become the current one."""
         self._dkim.begin(epoch)
+        self.shaping.begin(epoch)
 
     async def close(self) -> None:
         """Close connections, at the stop of the node."""

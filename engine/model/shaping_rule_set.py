@@ -17,6 +17,7 @@ from engine.model.log_record import LogRecord, RecordKind, Response
 from engine.model.shaping import Shaping
 from engine.model.shaping_rule import ScopedRule
 from engine.model.shaping_trigger import Proportion
+from engine.model.suspension import NO_SOURCE_TEXT, SUSPENDED_TEXT
 
 #: The longest reply that is looked at; what is behind says no more.
 LINE_MAX = 8192
@@ -43,6 +44,19 @@ def reply_line(response: Response | None) -> str:
     if status is not None:
         codes += f"{status.klass}.{status.subject}.{status.detail} "
     return codes + response.content.replace("\n", " ")
+
+
+def tells_of_hold(response: Response | None) -> bool:
+    """Return whether the node said that it holds mail back itself.
+
+    No rule looks at that, ``match_internal`` or not: the reason of a suspension holds what made it,
+    and would renew it for ever.
+    """
+    return (
+        response is not None
+        and not response.command
+        and response.content.startswith((SUSPENDED_TEXT, NO_SOURCE_TEXT))
+    )
 
 
 class RuleSet:
@@ -114,6 +128,8 @@ class RecordFilter:
     def wants(self, record: LogRecord) -> bool:
         """Return whether the record is worth sending."""
         if record.kind in self._skipped or not self._rules.rules:
+            return False
+        if tells_of_hold(record.response):
             return False
         if self._wants_all:
             return True

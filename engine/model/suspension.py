@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 
 from engine.model.queue_name import QueueName, parse_queue_name
 
+#: How the node begins what it says of mail that it holds back itself.
+SUSPENDED_TEXT = "scheduled queue is suspended: "
+NO_SOURCE_TEXT = "no source of pool "
+
 
 @dataclass(frozen=True, slots=True)
 class Criteria:

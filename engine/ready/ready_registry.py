@@ -51,6 +51,8 @@ ROUND_CALLS = 60
 PLAN_S = 60.0
 #: A plan is good for at least this time, seconds.
 PLAN_MIN_S = 1.0
+#: Answers of each kind that are remembered.
+CACHED_MAX = 100_000
 
 
 class EgressPlan(NamedTuple):
@@ -90,6 +92,7 @@ class ReadyRegistry:
         self._pools: dict[str, _Cached] = {}
         self._sources: dict[str, _Cached] = {}
         self._selectors: dict[tuple[str, str], tuple[Any, SourceSelector]] = {}
+        self._hosts: dict[str, tuple[str, ...]] = {}
 
     def __iter__(self) -> Iterator[ReadyQueue]:
         return iter(list(self._queues.values()))
@@ -100,6 +103,16 @@ class ReadyRegistry:
     def find(self, name: str) -> ReadyQueue | None:
         """Return the ready queue of this name, or None."""
         return self._queues.get(name)
+
+    def hosts_of(self, site_name: str) -> tuple[str, ...] | None:
+        """Return the names of a site's MX hosts; None where no mail of late went there."""
+        return self._hosts.get(site_name)
+
+    async def refresh_path(self, queue: ReadyQueue) -> None:
+        """Ask for the path of a queue now, whatever its last answer is good for."""
+        path, is_kept = await self._path(queue, queue.routing_domain, queue.source, queue.site_name)
+        if not queue.retired:
+            self._set_path(queue, path, queue.source, is_kept=is_kept)
 
     async def plan_for(
         self, queue_name: str, domain: str, protocol: Protocol, pool_name: str | None
@@ -118,6 +131,9 @@ class ReadyRegistry:
             if route.is_null:
                 until = self._clock.mono() + PLAN_S
                 return EgressPlan(pool.name, SourceSelector(()), {}, {}, until, is_null=True)
+            if len(self._hosts) > CACHED_MAX:
+                self._hosts.clear()
+            self._hosts[site_name] = tuple(host.name for host in route.hosts)
         else:
             site_name = domain
         queues: dict[str, ReadyQueue] = {}
@@ -143,7 +159,7 @@ class ReadyRegistry:
         if known is not None and known[0] == pool.entries:
             return known[1]
         selector = SourceSelector(pool.entries)
-        if len(self._selectors) > 100_000:
+        if len(self._selectors) > CACHED_MAX:
             self._selectors.clear()
         self._selectors[key] = (pool.entries, selector)
         return selector
@@ -164,7 +180,7 @@ class ReadyRegistry:
             return known.value
         if value is None:
             return None
-        if len(cache) > 100_000:
+        if len(cache) > CACHED_MAX:
             cache.clear()
         cache[name] = _Cached(value, self._clock.mono() + value.ttl_s, serial)
         return value
@@ -239,14 +255,18 @@ class ReadyRegistry:
                 now_mono=now,
             )
             self._queues[name] = queue
-        else:
-            queue.set_path(path, source)
-            queue.shrink()
+        self._set_path(queue, path, source, is_kept=is_kept)
         queue.path_serial = serial
-        queue.path_until_mono = now + path.refresh_interval_s
+        return queue
+
+    def _set_path(
+        self, queue: ReadyQueue, path: EgressPath, source: EgressSource, *, is_kept: bool
+    ) -> None:
+        queue.set_path(path, source)
+        queue.shrink()
+        queue.path_until_mono = self._clock.mono() + path.refresh_interval_s
         if path.refresh_strategy is RefreshStrategy.EPOCH and not is_kept:
             queue.path_until_mono = float("inf")
-        return queue
 
     async def _path(
         self, queue: ReadyQueue | None, domain: str, source: EgressSource, site_name: str

@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import aiohttp
 import msgspec
 
+from engine.base.os_reason import os_reason
 from engine.base.shaping_source import shown_source
 from engine.records.feed_journal import Position, Stretch
 
@@ -151,7 +152,7 @@ class FeedPublisher:
         except TimeoutError as error:
             raise _FailedError("it gave no answer in time") from error
         except aiohttp.ClientConnectorError as error:
-            raise _FailedError(error.os_error.strerror or "cannot be reached") from error
+            raise _FailedError(os_reason(error.os_error)) from error
         except (aiohttp.ClientError, OSError) as error:
             raise _FailedError(type(error).__name__) from error
 

@@ -52,6 +52,7 @@ class RecordFeed:
     Attributes:
         wants_record: Tells which records rules could count.
         longest_duration_s: Tells how long a record can matter, seconds.
+        waiting_max: Records that may wait in memory for the disk.
         dropped: Records that found no room in memory.
         missed: Records given up, by daemon.
     """
@@ -70,6 +71,7 @@ class RecordFeed:
         longest_duration_s: Callable[[], float],
         skipped: frozenset[RecordKind],
         timeout_s: float,
+        waiting_max: int = WAITING_MAX,
         in_thread: InThread = asyncio.to_thread,
         journal: FeedJournal | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class RecordFeed:
         self.longest_duration_s = longest_duration_s
         self.skipped = skipped
         self.timeout_s = timeout_s
+        self.waiting_max = waiting_max
         self.dropped = 0
         self.missed: dict[str, int] = {}
         self.publishers: dict[str, FeedPublisher] = {}
@@ -105,7 +108,7 @@ class RecordFeed:
         del message
         if record.reception_protocol == "LogRecord" or not self.wants_record(record):
             return
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._waiting) >= self.waiting_max:
             self.dropped += 1
             return
         self._waiting.append(self._encode(record))
@@ -166,7 +169,7 @@ class RecordFeed:
             if not self._is_failing:
                 log.error("records for the automation cannot be written: %s", error)
             self._is_failing = True
-            self._waiting = (lines + self._waiting)[:WAITING_MAX]
+            self._waiting = (lines + self._waiting)[: self.waiting_max]
             self._wake.set()
             await asyncio.sleep(RETRY_S)
             return

@@ -54,6 +54,7 @@ class ShapingLoader:
 
     Attributes:
         resolver: Who knows MX hosts; may be replaced. None leaves sections with rollup out.
+        options: How much each finding weighs; may be replaced.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class ShapingLoader:
             offload: How to parse beside the event loop; a thread if not given.
         """
         self.resolver = resolver
-        self._options = options or LoadOptions()
+        self.options = options or LoadOptions()
         self._sources = ShapingSources(offload) if offload is not None else ShapingSources()
         self._routes: dict[str, SiteRoute] = {}
 
@@ -81,11 +82,24 @@ class ShapingLoader:
         Args:
             sources: Paths, URLs, or layers that were read already; later ones override.
         """
-        read = await self._sources.read(sources, self._options)
+        read = await self._sources.read(sources, self.options)
         routes = await self._find_routes(rollup_domains(read.layers))
-        shaping, found = merge_layers(read.layers, routes, self._options)
+        shaping, found = merge_layers(read.layers, routes, self.options)
         files = [one if isinstance(one, str) else one.name for one in sources]
         return ShapingLoad(shaping, _in_order((*read.findings, *found), files))
+
+    def recall(self, sources: Sequence[str | ShapingLayer]) -> tuple[ShapingLoad, bool]:
+        """Return the sources as far as they are known now, and whether that is all of them.
+
+        Args:
+            sources: As for ``load``; of URLs and domains what an earlier load found.
+        """
+        layers = [self._sources.known(one) if isinstance(one, str) else one for one in sources]
+        found = [one for one in layers if one is not None]
+        domains = rollup_domains(found)
+        shaping, findings = merge_layers(found, self._routes, self.options)
+        is_all = len(found) == len(sources) and all(one in self._routes for one in domains)
+        return ShapingLoad(shaping, findings), is_all
 
     async def _find_routes(self, domains: Sequence[str]) -> dict[str, SiteRoute]:
         resolver = self.resolver

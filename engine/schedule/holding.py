@@ -22,7 +22,7 @@ from engine.base.lifecycle import Supervisor
 from engine.control.suspensions import SuspensionRegistry
 from engine.model.circumstances import NOWHERE, Circumstances
 from engine.model.message import Message
-from engine.model.suspension import Directive
+from engine.model.suspension import NO_SOURCE_TEXT, SUSPENDED_TEXT, Directive
 from engine.ready.ready_registry import EgressPlan
 from engine.schedule.due_times import DueTimes
 from engine.schedule.pace import Pace
@@ -84,7 +84,7 @@ class Holding:
         self, queue: ScheduledQueue, message: Message, suspension: Directive
     ) -> None:
         """Hold a message because its scheduled queue is suspended."""
-        text = f"scheduled queue is suspended: {suspension.reason} (by {suspension.author})"
+        text = f"{SUSPENDED_TEXT}{suspension.reason} (by {suspension.author})"
         self._hold(queue, message, text, queue.plan)
 
     def hold_for_sources(self, queue: ScheduledQueue, message: Message, plan: EgressPlan) -> None:
@@ -94,7 +94,7 @@ class Holding:
             reasons = "; ".join(
                 f"{one.name}: {one.reason} (by {one.author})" for one in found if one
             )
-            text = f"no source of pool {plan.pool} is eligible: {reasons}"
+            text = f"{NO_SOURCE_TEXT}{plan.pool} is eligible: {reasons}"
         else:
             text = f"pool {plan.pool} has no sources"
         queue.lacks_source = True

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from engine.helpers import shaping_options
 from engine.helpers.script_helpers import ScriptHelpers
 from engine.hooks import HOOKS
 from engine.script_api import ScriptApi
@@ -19,6 +20,8 @@ from policy.script_api import ScriptNamespace
 from tests.architecture.shape import ROOT
 
 FOLDER = ROOT / "helpers-stubs"
+#: Functions that take their options by a table.
+OPTIONS = {"shaping": shaping_options.OPTIONS}
 
 
 def exposed() -> dict[str, dict[str, tuple[object, bool]]]:
@@ -79,7 +82,12 @@ def test_a_stub_names_what_scripts_may_import(module):
 )
 def test_a_stub_has_the_parameters_of_the_function(module, name, function, waits):
     (node,) = [one for one in stub(module).body if getattr(one, "name", "") == name]
-    real = inspect.signature(function).parameters
+    real = dict(inspect.signature(function).parameters)
+    if "options" in real:
+        given = [one.arg for one in node.args.kwonlyargs if one.arg not in real]
+        assert sorted(given) == sorted(OPTIONS[module])
+        any_value = real.pop("options").replace(kind=inspect.Parameter.KEYWORD_ONLY, default=None)
+        real |= dict.fromkeys(given, any_value)
 
     assert [one.arg for one in node.args.args + node.args.kwonlyargs] == list(real)
     assert [one.arg for one in node.args.kwonlyargs] == [

@@ -6,7 +6,13 @@ import re
 
 import pytest
 
-from engine.helpers import dkim_helper, listener_domain_helper, queue_rules, source_helper
+from engine.helpers import (
+    dkim_helper,
+    listener_domain_helper,
+    queue_rules,
+    shaping_options,
+    source_helper,
+)
 from engine.model.queue_config import OPTIONS as QUEUE_OPTIONS
 from tests.architecture.shape import ROOT
 from tests.architecture.test_helper_stubs import FUNCTIONS
@@ -18,6 +24,7 @@ OPTIONS = {
     "queues": {*queue_rules._HEADER_OPTIONS, *queue_rules._TENANT_OPTIONS} - set(QUEUE_OPTIONS),
     "sources": set(source_helper._ENTRY_OPTIONS),
     "listener_domains": set(listener_domain_helper._OPTIONS),
+    "shaping": set(shaping_options.OPTIONS),
     "dkim": {*dkim_helper._BASE_OPTIONS, *dkim_helper._SIGNATURE_OPTIONS},
 }
 
@@ -51,6 +58,7 @@ def test_the_example_runs(tmp_path):
         script,
         {
             "sources.toml": sources,
+            "shaping.toml": "[default]\nconnection_limit = 10\n",
             "queues.toml": "[queue.default]\negress_pool = 'pool-1'\n",
             "more-tenants.json": '{"tenant": {"one": {"max_age": "1d"}}}',
             "listener_domains.toml": "['example.com']\nrelay_to = true\n",

@@ -28,7 +28,7 @@ IMPORTS = (
     "import mta\n"
     "from mta import on\n"
     "from helpers import "
-    "dkim, listener_domains, log_hooks, policy_utils, queues, rollup, sources\n"
+    "dkim, listener_domains, log_hooks, policy_utils, queues, rollup, shaping, sources\n"
 )
 INIT = '\n@on("init")\ndef init():\n    mta.define_spool(path="/nowhere")\n'
 

@@ -14,6 +14,7 @@ from engine.model.cidr import CidrSet
 from engine.model.errors import ConfigurationError, EngineError
 from engine.model.listener_options import ListenerOptions
 from engine.script_declarations import (
+    AutomationDeclaration,
     Declarations,
     HttpListenerDeclaration,
     SpoolDeclaration,
@@ -35,7 +36,12 @@ class DeclaringNode:
         self.hostname = "mx.test"
         self.version = "1.2.3"
         self.liveness = lambda: None
+        self.automations: list[AutomationDeclaration | None] = []
+        self.automation = SimpleNamespace(reconcile=self._reconcile, close=_close)
         self._node = node
+
+    async def _reconcile(self, declared: AutomationDeclaration | None, _spool: Any) -> None:
+        self.automations.append(declared)
 
     def set_resolver(self, declarations: Declarations) -> None:
         self.resolver_sets.append(declarations)
@@ -45,6 +51,10 @@ class DeclaringNode:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._node, name)
+
+
+async def _close() -> None:
+    return None
 
 
 @pytest.fixture
@@ -274,3 +284,10 @@ async def test_a_reload_after_the_stop_began_opens_nothing(declared, tmp_path):
     await declared.carry_out(with_logs(tmp_path / "two"))
 
     assert declared.log_sinks.keys() == {str(tmp_path / "one")}
+
+
+async def test_daemons_of_the_automation_follow_the_script(declared):
+    wanted = AutomationDeclaration(publish=("http://tsa.example",))
+    await declared.carry_out(declarations(automation=wanted))
+    await declared.carry_out(declarations())
+    assert declared._node.automations == [wanted, None]

@@ -8,7 +8,7 @@ from engine.base.shaping_source import parse_shaping
 from engine.model.log_record import EnhancedCode, LogRecord, RecordKind, Response
 from engine.model.shaping_finding import LoadOptions
 from engine.model.shaping_merge import merge_layers
-from engine.model.shaping_rule_set import RecordFilter, RuleSet, reply_line
+from engine.model.shaping_rule_set import RecordFilter, RuleSet, reply_line, tells_of_hold
 
 RULES = """
 [[default.automation]]
@@ -82,3 +82,17 @@ def test_kinds_that_say_nothing_of_a_destination_are_never_wanted():
 
 def test_without_rules_nothing_is_wanted():
     assert not RecordFilter(shaping("")).wants(record("slow down"))
+
+
+@pytest.mark.parametrize(
+    ("response", "is_hold"),
+    [
+        (Response(451, None, "scheduled queue is suspended: slow down (by TSA x)"), True),
+        (Response(451, None, "no source of pool p is eligible: a: slow down (by TSA x)"), True),
+        (Response(451, None, "no source of pool p is eligible: slow down", "RCPT"), False),
+        (Response(451, None, "cannot resolve x"), False),
+        (None, False),
+    ],
+)
+def test_what_the_node_says_of_mail_it_holds_is_told_apart(response, is_hold):
+    assert tells_of_hold(response) is is_hold

@@ -158,9 +158,8 @@ async def test_a_full_disk_holds_nobody_up_and_is_made_up_for(feed, tsa, monkeyp
     ]
 
 
-async def test_what_finds_no_room_in_memory_is_dropped_and_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(record_feed, "WAITING_MAX", 3)
-    feed = make_feed(tmp_path)  # not started: nobody writes
+async def test_what_finds_no_room_in_memory_is_dropped_and_counted(tmp_path):
+    feed = make_feed(tmp_path, waiting_max=3)  # not started: nobody writes
 
     for number in range(5):
         feed.write(record(number), None)
