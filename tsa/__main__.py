@@ -6,6 +6,7 @@ Place in flow: the entry point of the command; reads settings, runs ``tsa.app``.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from pathlib import Path
 
@@ -23,19 +24,31 @@ from tsa.errors import TsaError
 from tsa.settings import LISTEN as DEFAULT_LISTEN
 from tsa.settings import STATE, TsaListener, TsaSettings
 
+log = logging.getLogger("cirrus.tsa")
+
 
 async def serve(tsa: Tsa) -> None:
-    """Run a daemon until SIGTERM or SIGINT."""
+    """Run a daemon until SIGTERM or SIGINT; SIGHUP has it look at its files at once."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, look = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    # Before the start, which may wait for URLs: without a handler the signal would end the process.
+    loop.add_signal_handler(signal.SIGHUP, look.set)
     await tsa.start()
-    loop.add_signal_handler(
-        signal.SIGHUP, lambda: tsa.supervisor.start(tsa.refresh(), "reload by signal")
-    )
+    tsa.supervisor.start(_refresh_when(look, tsa), "reload by signal")
     await stop.wait()
     await tsa.stop()
+
+
+async def _refresh_when(look: asyncio.Event, tsa: Tsa) -> None:
+    while True:
+        await look.wait()
+        look.clear()
+        try:
+            await tsa.refresh()
+        except Exception:  # boundary: supervisor
+            log.exception("looking at the rules met a defect; it goes on")
 
 
 @click.group(invoke_without_command=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import signal
+import threading
 import time
 
 import pytest
@@ -189,3 +191,47 @@ def test_flags_alone_follow_the_rules_too(tmp_path):
         wait_until("the new rule", lambda: acts_on(tsa, "550 gone", "b.example"))
 
     assert time.monotonic() - edited < 10
+
+
+class SlowRules(http.server.BaseHTTPRequestHandler):
+    """Gives rules when it is told to; then and after that at once."""
+
+    asked, told = threading.Event(), threading.Event()
+    rules = ""
+
+    def do_GET(self):
+        self.asked.set()
+        self.told.wait(20)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.rules.encode())
+
+    def log_message(self, *_arguments):
+        pass
+
+
+def test_sighup_during_the_start_ends_nothing_and_is_obeyed_after_it(tmp_path):
+    SlowRules.rules = GONE
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), SlowRules)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/rules.toml"
+    tsa = TsaProcess(tmp_path, rule_text('"Bounce"'), arguments=["--shaping", url])
+    try:
+        process = tsa.launch()
+        assert SlowRules.asked.wait(20)
+        for _ in range(3):
+            process.send_signal(signal.SIGHUP)
+        SlowRules.told.set()
+        wait_until("the daemon", lambda: tsa.is_up() or process.poll() is not None)
+        assert process.poll() is None, tsa.log_text()
+
+        assert acts_on(tsa, "550 gone", "a.example")
+        tsa.write_rules(rule_text('"Bounce"', regex="other"))
+        process.send_signal(signal.SIGHUP)
+        tsa.wait_log("rules loaded anew")
+        assert acts_on(tsa, "550 other", "b.example")
+        assert tsa.stop() == 0, tsa.log_text()
+    finally:
+        tsa.kill()
+        server.shutdown()
+        server.server_close()
