@@ -71,7 +71,7 @@ class PolicyRuntime:
             watch: asked once for each event that has handlers, in each epoch.
         """
         self._table = HookTable(hooks)
-        self._namespace = namespace
+        self.namespace = namespace
         self._mono = mono
         self._report = report
         self._watch = watch
@@ -113,8 +113,8 @@ class PolicyRuntime:
         epoch = Epoch(self._serial, Budget())
         self._loading.epoch = epoch
         try:
-            write_line = self._namespace.printer() or self._report_print
-            ScriptLoader(epoch, self._table, self._namespace, write_line).load(path)
+            write_line = self.namespace.printer() or self._report_print
+            ScriptLoader(epoch, self._table, self.namespace, write_line).load(path)
             self._build_runners(epoch)
             for finding in dry_check(epoch) if dry_check else epoch.native.findings:
                 if finding.severity == "error":

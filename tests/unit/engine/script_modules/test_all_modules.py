@@ -46,7 +46,7 @@ def test_modules_offer_functions_only():
 @pytest.mark.parametrize("expression", OBJECTS)
 def test_an_object_for_scripts_shows_plain_values_and_methods(host, expression):
     kept = []
-    host.runtime._namespace.expose("keep", kept.append)
+    host.runtime.namespace.expose("keep", kept.append)
     host.load(f"mta.keep({expression})")
 
     shown = reachable(kept[0])
