@@ -28,14 +28,21 @@ _SECONDS_PER_DAY = 86_400
 
 
 def value_of(name: str, amount: float) -> Any:
-    """Return the option's value for an amount: a whole number, or a rate of whole numbers."""
+    """Return the option's value for an amount: a whole number, or a rate of whole numbers.
+
+    Of a rate per minute or hour only what a second allows may go at once: a provider that asked to
+    slow down must not get a minute's worth in one burst.
+    """
     if name not in RATE_OPTIONS:
         return max(1, int(amount + 1e-9))
+    if amount >= 1 and abs(amount - round(amount)) < 1e-9:
+        return f"{round(amount)}/s"
     for period_s, unit in ((1, "s"), (60, "min"), (3600, "h")):
         count = amount * period_s
         # At least ten in the period, so that rounding down changes little.
         if count >= 10 or (period_s == 3600 and count >= 1):
-            return f"{int(count + 1e-9)}/{unit}"
+            burst = f",max_burst={max(1, int(amount + 1e-9))}" if period_s > 1 else ""
+            return f"{int(count + 1e-9)}/{unit}{burst}"
     return f"1/{min(_SECONDS_PER_DAY, max(1, round(1 / amount)))}s"
 
 

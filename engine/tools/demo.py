@@ -2,10 +2,11 @@
 
 Place in flow: a command of its own; ``demo_world`` holds the processes.
 
-The story: mail to four domains; one accepts, one defers at first and takes it on the retry, one
-refuses; while mail flows the policy is edited and refuses the fourth. At the end every message is
-accounted for: by the node's own log records, by what the load generator was told and by what the
-sink holds.
+The story: mail to five domains; one accepts, one defers at first and takes it on the retry, one
+refuses; while mail flows the policy is edited and refuses the fourth. The fifth is a large provider
+that asks to slow down: the TSA sees it in the records and lowers the rate, the node obeys, and when
+the provider is content the rate climbs back. At the end every message is accounted for: by the
+node's own log records, by what the load generator was told and by what the sink holds.
 
 Failure: exit status 1 with the reason; the folder with all logs is then kept.
 """
@@ -18,7 +19,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,12 +28,19 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.model.log_record import LogRecord, RecordKind
-from engine.tools.demo_world import ENDING_SIGNALS, DemoFailedError, World
+from engine.tools.demo_timeline import Timeline, make_timeline, sentences, table_of
+from engine.tools.demo_world import ENDING_SIGNALS, DemoFailedError, Story, World
 
 #: The whole demonstration ends within this time, seconds; what ends the processes comes on top.
 LIMIT_S = 90.0
 #: Mail of the demonstration: domain and share.
-DOMAINS = {"fine.example": 5, "busy.example": 2, "strict.example": 1, "news.example": 2}
+DOMAINS = {
+    "fine.example": 5,
+    "busy.example": 2,
+    "strict.example": 1,
+    "news.example": 2,
+    "big.example": 4,
+}
 #: Messages a second.
 RATE = 60
 #: So many are refused under the edited policy before the traffic ends.
@@ -54,12 +62,13 @@ MEANINGS = {
     "--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C, and say where."
 )
 def demo(keep: bool) -> None:
-    """Show a node at work on loopback: sink, node and traffic, in well under a minute.
+    """Show a node and the automation at work on loopback, in well under a minute.
 
-    A sink plays the receiving hosts of four domains; a node takes 60 messages a second and delivers
-    them. One domain defers some of its mail, one refuses all; meanwhile the node's policy is edited
-    under the running traffic. A table at the end compares the node's log records with what the
-    traffic was told and what the sink got.
+    A sink plays the receiving hosts of five domains; a node takes 60 messages a second and delivers
+    them. One domain defers some of its mail, one refuses all; the node's policy is edited under the
+    running traffic; a large provider asks to slow down, and the TSA lowers the rate until it is
+    content. Tables at the end show the loop second by second and compare the node's log records
+    with what the traffic was told and what the sink got.
 
     Needs no configuration, no name server and no network; uses free ports of 127.0.0.1 and a folder
     of its own, which is removed at the end (and kept, with all logs, when something went wrong).
@@ -108,8 +117,14 @@ class _Teller:
         )
 
 
-def tell(world: World, console: Console, *, keep: bool) -> None:
+def tell(world: World, console: Console, *, keep: bool = False, story: Story | None = None) -> None:
     """Run the demonstration and print what happens.
+
+    Args:
+        world: Its processes.
+        console: Where it is told.
+        keep: Whether node and sink go on at the end.
+        story: What the provider does.
 
     Raises:
         DemoFailedError: Something did not go as told.
@@ -117,6 +132,8 @@ def tell(world: World, console: Console, *, keep: bool) -> None:
     say = _Teller(console).say
     world.start_sink()
     say("sink", f"listens on 127.0.0.1:{world.sink_port}, plays every MX host")
+    world.start_tsa()
+    say("tsa", f"reads log records on 127.0.0.1:{world.tsa_port}, rules {world.shaping}")
     world.start_node()
     say("node", f"takes mail on 127.0.0.1:{world.smtp_port}, policy {world.policy}")
     world.start_traffic(
@@ -131,6 +148,7 @@ def tell(world: World, console: Console, *, keep: bool) -> None:
     say("policy", "edited while mail flows: mail to news.example shall be refused")
     world.wait("the reload", lambda: "policy loaded, epoch 2" in world.log_of("node"), needs="node")
     say("node", "goes on under the new policy; no connection was dropped")
+    tell_loop(world, say, story or Story())
     world.wait("the refusals", lambda: count_refusals(world) >= REFUSALS, needs="node")
     sent = world.end_traffic()
     say("traffic", f"ends after {sent['messages']} messages")
@@ -139,11 +157,57 @@ def tell(world: World, console: Console, *, keep: bool) -> None:
     if keep:
         time.sleep(LOG_DELAY_S)
     else:
-        world.stop("node")
-        world.stop("sink")
+        for name in ("node", "tsa", "sink"):
+            world.stop(name)
     records, got = world.read_records(), world.sink_stats()
+    timeline = make_timeline(records, (story or Story()).provider)
+    console.print()
+    console.print(table_of(timeline))
+    for sentence in sentences(timeline):
+        console.print(sentence)
     show(records, sent, got, console)
     judge(records, sent, got)
+    judge_loop(timeline)
+
+
+def tell_loop(world: World, say: Callable[[str, str], None], story: Story) -> None:
+    """Have the provider slow the node down, and let it recover.
+
+    Raises:
+        DemoFailedError: The automation, or the node, did not answer.
+    """
+    calm = world.rates(story.provider)
+    world.throttle(story.reply)
+    until_mono = time.monotonic() + story.throttled_s
+    say("sink", f"{story.provider} defers: {story.reply}")
+    world.wait("a decision", lambda: bool(world.decisions()), needs="tsa")
+    reason = world.decisions()[0]
+    say("tsa", f"has decided, by {Path(reason['place']).name} ({reason['reason']})")
+    world.wait("the lower rate", lambda: world.rates(story.provider) != calm, needs="node")
+    say("node", f"sends at {' and '.join(world.rates(story.provider))}, not {calm[0]}")
+    world.wait("the provider", lambda: time.monotonic() >= until_mono)
+    low = world.rates(story.provider)
+    world.throttle(None)
+    say("sink", f"{story.provider} is content; the rates have come down to {' and '.join(low)}")
+    world.wait("the rate to climb", lambda: world.rates(story.provider) == calm, needs="node")
+    say("node", f"sends at {calm[0]} again from each source")
+
+
+def judge_loop(timeline: Timeline) -> None:
+    """Check that the loop closed.
+
+    Raises:
+        DemoFailedError: The records show no deferral, no slower node, or no recovery.
+    """
+    if timeline.first_deferral_s is None:
+        raise DemoFailedError(f"{timeline.provider} deferred nothing")
+    if timeline.meanwhile > timeline.before / 2:
+        raise DemoFailedError(
+            f"{timeline.meanwhile:.1f} attempts a second after the deferrals began, "
+            f"{timeline.before:.1f} before: the rate did not drop"
+        )
+    if timeline.recovered_s is None:
+        raise DemoFailedError(f"{timeline.provider} never took as much as before")
 
 
 def has_all(world: World, kinds: Iterable[RecordKind]) -> bool:
@@ -259,13 +323,15 @@ def stay(world: World, console: Console) -> None:
     console.print(f"  policy   {world.policy} (edit it: the node reloads)")
     console.print(f"  records  zstdcat {world.log_dir}/*")
     console.print(f"  node     pid {world.pid_of('node')}, log {world.folder / 'node.log'}")
+    console.print(f"  tsa      pid {world.pid_of('tsa')}, log {world.folder / 'tsa.log'}")
     console.print(f"  sink     pid {world.pid_of('sink')}, log {world.folder / 'sink.log'}")
     console.print(f"  metrics  curl {base}/metrics")
+    console.print(f"  decided  curl {world.tsa_url}/decisions (rules {world.shaping})")
     console.print(f"  queues   curl {base}/api/admin/ready-q-states/v1")
     console.print(f"  send     cirrus traffic --target 127.0.0.1:{world.smtp_port}")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            for name in ("node", "sink"):
+            for name in ("node", "tsa", "sink"):
                 if world.has_ended(name):
                     raise DemoFailedError(f"the {name} ended: {world.last_line(name)}")
             time.sleep(0.5)

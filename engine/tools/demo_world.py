@@ -1,4 +1,4 @@
-"""The small world of ``cirrus demo``: a sink, a node and traffic as processes on loopback.
+"""The small world of ``cirrus demo``: sink, TSA, node and traffic as processes on loopback.
 
 Place in flow: ``demo`` tells the story; this starts, asks and ends the processes.
 
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,9 +40,13 @@ POLICY = '''\
 """The policy of the demonstration; edit it while it runs (cirrus demo --keep)."""
 
 import mta
+from helpers import shaping
 from mta import on
 
 REFUSED = {refused!r}
+
+# Egress paths come from a file, with what the automation decides on top of it.
+shaping.setup(["shaping.toml"], publish=[{tsa!r}], subscribe=[{tsa!r}])
 
 
 @on("init")
@@ -78,27 +83,38 @@ def get_egress_pool(name):
 @on("get_egress_source")
 def get_egress_source(name):
     return mta.make_egress_source(name=name, ehlo_domain=name + ".example")
-
-
-@on("get_egress_path")
-def get_egress_path(routing_domain, egress_source, site_name):
-    return mta.make_egress_path(
-        smtp_port={sink},
-        prohibited_hosts=[],
-        enable_tls="Disabled",
-        connection_limit=4,
-    )
 '''
+SHAPING = """\
+# Of the demonstration: the node and the TSA read it.
+[default]
+smtp_port = {sink}
+prohibited_hosts = []
+enable_tls = "Disabled"
+connection_limit = 4
+
+[provider.big]
+match = [{{ DomainSuffix = "big.example" }}]
+max_message_rate = "30/s"
+
+# When it says "slow down", a quarter of the rate; each quiet second gives a quarter back.
+[[provider.big.automation]]
+regex = "^4.. 4[.]7[.]28 "
+action = {{ AdjustConfig = {{ name = "max_message_rate", factor = 0.25, floor = "1/s", \
+quiet = "1s", step = 0.25 }} }}
+duration = "1h"
+"""
 ZONE = """\
 $ORIGIN example.
 @ 60 IN MX 10 mx.fine
 fine 60 IN MX 10 mx.fine
 busy 60 IN MX 10 mx.busy
 strict 60 IN MX 10 mx.strict
+big 60 IN MX 10 mx.big
 news 60 IN MX 10 mx.fine
 mx.fine 60 IN A 127.0.0.1
 mx.busy 60 IN A 127.0.0.1
 mx.strict 60 IN A 127.0.0.1
+mx.big 60 IN A 127.0.0.1
 """
 REPLIES = """\
 # busy.example asks the first recipients to come back later; strict.example refuses all.
@@ -111,6 +127,27 @@ count = 25
 when = "rcpt"
 reply = "550 5.1.1 no such person here"
 """
+THROTTLE = """
+# big.example finds that too much comes at once.
+[["big.example"]]
+when = "rcpt"
+reply = "{reply}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What the provider does.
+
+    Attributes:
+        provider: Its domain.
+        reply: What it says while it defers.
+        throttled_s: How long it defers, seconds.
+    """
+
+    provider: str = "big.example"
+    reply: str = "451 4.7.28 too much mail from your network, slow down"
+    throttled_s: float = 3.0
 
 
 class DemoFailedError(Exception):
@@ -122,8 +159,9 @@ class World:
 
     def __init__(self, folder: Path, deadline_mono: float) -> None:
         self.folder = folder
-        self.sink_port, self.smtp_port, self.http_port = _free_ports(3)
+        self.sink_port, self.smtp_port, self.http_port, self.tsa_port = _free_ports(4)
         self.policy = folder / "policy.py"
+        self.shaping = folder / "shaping.toml"
         self.log_dir = folder / "logs"
         self._deadline_mono = deadline_mono
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -149,16 +187,30 @@ class World:
             logs=str(self.log_dir),
             smtp=self.smtp_port,
             http=self.http_port,
-            sink=self.sink_port,
+            tsa=self.tsa_url,
             zone=ZONE,
         )
         fresh = self.policy.with_suffix(".new")
         fresh.write_text(text)
         fresh.replace(self.policy)
 
+    @property
+    def tsa_url(self) -> str:
+        """Return where the TSA answers."""
+        return f"http://127.0.0.1:{self.tsa_port}"
+
+    @property
+    def _replies(self) -> Path:
+        return self.folder / "replies.toml"
+
+    def throttle(self, reply: str | None) -> None:
+        """Have the provider defer all mail with this reply, or take it again."""
+        self._replies.write_text(REPLIES + (THROTTLE.format(reply=reply) if reply else ""))
+        self._processes["sink"].send_signal(signal.SIGHUP)
+
     def start_sink(self) -> None:
         """Start the receiving end and wait for it."""
-        replies = self.folder / "replies.toml"
+        replies = self._replies
         replies.write_text(REPLIES)
         listen = f"127.0.0.1:{self.sink_port}"
         arguments = ("--listen", listen, "--replies", str(replies))
@@ -166,6 +218,17 @@ class World:
             "sink", "engine.tools.sink", *arguments, "--stats-file", str(self._sink_stats_file)
         )
         self.wait("the sink", lambda: _answers(self.sink_port), needs="sink")
+
+    def write_shaping(self) -> None:
+        """Write what node and TSA know of the receiving hosts."""
+        self.shaping.write_text(SHAPING.format(sink=self.sink_port))
+
+    def start_tsa(self) -> None:
+        """Start the automation and wait for it."""
+        self.write_shaping()
+        arguments = ("--listen", f"127.0.0.1:{self.tsa_port}", "--shaping", str(self.shaping))
+        self._start("tsa", "tsa", *arguments, "--state", str(self.folder / "decisions"))
+        self.wait("the TSA", lambda: _answers(self.tsa_port), needs="tsa")
 
     def start_node(self) -> None:
         """Start the node and wait until it takes mail."""
@@ -238,6 +301,20 @@ class World:
             connection.close()
         return is_live
 
+    def decisions(self) -> list[dict[str, Any]]:
+        """Return what the automation has decided and what is still in force."""
+        found: list[dict[str, Any]] = _get_json(self.tsa_port, "/decisions") or []
+        return found
+
+    def rates(self, domain: str) -> list[str]:
+        """Return the message rates in force on the node for the site of a domain."""
+        answer = _get_json(self.http_port, "/api/admin/ready-q-states/v1") or {}
+        return [
+            str(state["path_config"].get("max_message_rate"))
+            for name, state in sorted(answer.get("states_by_ready_queue", {}).items())
+            if f"mx.{domain}" in name
+        ]
+
     def read_records(self) -> list[LogRecord]:
         """Return the log records written so far, in the order of the files."""
         return read_records(self.log_dir)
@@ -282,7 +359,7 @@ class World:
     def close(self) -> None:
         """End every process, the sender first and the receiver last."""
         with _unsignalled():
-            for name in ("traffic", "node", "sink"):
+            for name in ("traffic", "node", "tsa", "sink"):
                 self.stop(name)
 
 
@@ -322,6 +399,19 @@ def _free_ports(count: int) -> list[int]:
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
                 ports.append(port)
         return ports
+
+
+def _get_json(port: int, path: str) -> Any:
+    """Return what a program on loopback answers; None if it does not."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return json.loads(answer.read()) if answer.status == http.client.OK else None
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
 
 
 def _answers(port: int) -> bool:

@@ -250,7 +250,10 @@ def test_an_adjustment_begins_at_what_a_warm_up_allows_on_the_day_of_the_record(
 
     first, second = (replayed(text, [seen(NOON + DAY_S * day)])[0] for day in (0, 1))
 
-    assert [one.decision.value for one in (first, second)] == ["5/h", "10/h"]
+    assert [one.decision.value for one in (first, second)] == [
+        "5/h,max_burst=1",
+        "10/h,max_burst=1",
+    ]
 
 
 def test_an_adjustment_begins_at_the_value_of_the_provider_whose_host_replied():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import signal
@@ -14,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from engine.model.log_record import LogRecord, RecordKind
-from engine.tools.demo import MEANINGS, judge, unsettled
-from engine.tools.demo_world import DemoFailedError
+from engine.tools.demo import MEANINGS, judge, tell, unsettled
+from engine.tools.demo_world import DemoFailedError, Story, World
 
 ROOT = Path(__file__).resolve().parents[4]
 SENT = {"accepted": 2, "refused": 1}
@@ -117,7 +119,7 @@ def test_the_whole_demonstration_runs_and_cleans_up(tmp_path):
         out, _ = process.communicate(timeout=110)
 
     assert process.returncode == 0, out
-    rows = dict(re.findall(r"│ (\w+) +│ +([0-9]+) │", out))
+    rows = dict(re.findall(r"│ ([A-Z]\w+) +│ +([0-9]+) │", out))
     assert set(rows) == {kind.value for kind in MEANINGS}, out
     for kind, number in rows.items():
         assert re.search(rf"{kind} +│ +{number} │ +(traffic|sink) {number} │", out), out
@@ -130,8 +132,44 @@ def test_the_whole_demonstration_runs_and_cleans_up(tmp_path):
     retried = re.search(last, out)
     assert retried, out
     # One that was deferred twice is one that arrived on a retry.
-    assert 1 <= int(retried[1]) <= int(rows["TransientFailure"]) <= 25
+    assert 1 <= int(retried[1]) <= int(rows["TransientFailure"])
+    before, meanwhile = re.findall(r"([0-9.]+) a second before, ([0-9.]+) once", out)[0]
+    assert float(meanwhile) < float(before) / 2
+    assert re.search(r"took as much as before again in second [0-9]+", out)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.real_time
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_another_story_has_another_summary(tmp_path):
+    console = Console(record=True, width=100, file=io.StringIO())
+    story = Story(reply="450 4.7.28 come back much later", throttled_s=5.0)
+    with World(tmp_path, time.monotonic() + 110) as world:
+        tell(world, console, story=story)
+
+    said = console.export_text()
+    assert "450 4.7.28 come back much later" in said
+    first, last = map(float, re.findall(r"from ([0-9.]+) s to ([0-9.]+) s", said)[0])
+    assert last - first > 4.0
+    rows = re.findall(r"│ +([0-9]+) │ +([0-9]*) │ +([0-9]*) │ +([0-9]*) │", said)
+    deferrals = [int(deferred) for _, deferred, _, _ in rows if deferred]
+    assert sum(deferrals) == sum(
+        record.kind is RecordKind.TRANSIENT_FAILURE and "much later" in record.response.content
+        for record in world.read_records()
+    )
+
+
+@pytest.mark.real_time
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_provider_that_never_defers_is_a_story_that_fails(tmp_path):
+    story = Story(provider="big.example", reply="250 2.1.5 fine")
+    with (
+        World(tmp_path, time.monotonic() + 12) as world,
+        pytest.raises(DemoFailedError, match="waited too long for a decision"),
+    ):
+        tell(world, Console(file=io.StringIO()), story=story)
 
 
 @pytest.mark.real_time
@@ -140,9 +178,9 @@ def test_the_whole_demonstration_runs_and_cleans_up(tmp_path):
 def test_keep_leaves_it_running_and_says_where(tmp_path):
     with running_demo(tmp_path, "--keep") as process:
         said = read_until(process, "cirrus traffic --target")
-        node, sink = map(int, re.findall(r"pid ([0-9]+)", said))
+        node, tsa, sink = map(int, re.findall(r"pid ([0-9]+)", said))
         port = int(said.rpartition(":")[2])
-        assert (is_alive(node), is_alive(sink)) == (True, True)
+        assert [is_alive(one) for one in (node, tsa, sink)] == [True] * 3
         with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             assert client.recv(100).startswith(b"220 ")
 
@@ -150,7 +188,7 @@ def test_keep_leaves_it_running_and_says_where(tmp_path):
         process.communicate(timeout=30)
 
     assert process.returncode == 0
-    assert (is_alive(node), is_alive(sink)) == (False, False)
+    assert [is_alive(one) for one in (node, tsa, sink)] == [False] * 3
     assert list(tmp_path.iterdir()) == []
 
 
@@ -162,7 +200,7 @@ def test_a_demonstration_that_is_stopped_ends_its_processes(tmp_path, number):
     with running_demo(tmp_path) as process:
         said = read_until(process, "traffic  sends")
         children = children_of(process)
-        assert len(children) == 3
+        assert len(children) == 4
 
         for _ in range(3):  # an impatient operator
             process.send_signal(number)

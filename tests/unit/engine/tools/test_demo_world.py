@@ -9,6 +9,7 @@ import time
 import pytest
 
 from engine.policy_check import check_policy
+from engine.shaping_check import check_shaping
 from engine.tools.demo_world import REPLIES, DemoFailedError, World, _unsignalled
 from engine.tools.sink_rules import load_rules
 
@@ -17,10 +18,12 @@ from engine.tools.sink_rules import load_rules
 def test_the_policy_of_the_demonstration_has_no_findings(tmp_path, refused):
     world = World(tmp_path, deadline_mono=0.0)
 
+    world.write_shaping()
     world.write_policy(refused=refused)
 
     assert check_policy(world.policy) == []
-    assert [path.name for path in tmp_path.iterdir()] == ["policy.py"]
+    assert check_shaping([str(world.shaping)], with_dns=False) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"policy.py", "shaping.toml"}
 
 
 def test_the_replies_of_the_demonstration_are_read(tmp_path):
@@ -52,10 +55,11 @@ def test_a_process_that_cannot_start_is_named_with_its_last_words(tmp_path):
 @pytest.mark.slow
 def test_no_process_outlives_its_world(tmp_path):
     with World(tmp_path, deadline_mono=time.monotonic() + 20) as world:
+        world.start_tsa()
         world.start_node()
-        node = world._processes["node"]
+        node, tsa = world._processes["node"], world._processes["tsa"]
 
-    assert node.returncode == 0
+    assert (node.returncode, tsa.returncode) == (0, 0)
 
 
 def test_what_a_process_counted_must_be_there(tmp_path):
