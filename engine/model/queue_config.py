@@ -120,15 +120,27 @@ def _literal_address(host: str) -> str | None:
         return None
 
 
+def _parse_addr(value: Any) -> MxListEntry:
+    try:
+        # A bare IPv6 address is all colons, and none of them leads a port.
+        bare = ip_address(value)
+    except ValueError:
+        return parse_mx_entry(value)
+    return MxListEntry(f"[{bare}]", None, (bare,))
+
+
 def _entry_of_table(value: Mapping[str, Any]) -> MxListEntry:
-    # The address may come with a port: {"name": "mx.example", "addr": "10.0.0.1:2525"}.
-    values = read_options("entry", value, {"name": Option(text), "addr": Option(parse_mx_entry)})
+    # Name or address may come with a port: {"name": "mx.example", "addr": "10.0.0.1:2525"}.
+    values = read_options("entry", value, {"name": Option(text), "addr": Option(_parse_addr)})
     if len(values) != 2:
         raise ValueError(f"an entry is {{name, addr}}, not {dict(value)!r}")
     addr: MxListEntry = values["addr"]
     if addr.addresses is None:
         raise ValueError(f"addr: an IP address is expected, not {value['addr']!r}")
-    return MxListEntry(normal_domain(values["name"]), addr.port, addr.addresses)
+    host, port = split_port(values["name"])
+    if port is not None and addr.port not in (None, port):
+        raise ValueError(f"an entry has one port, not {port} and {addr.port}")
+    return MxListEntry(normal_domain(host), port or addr.port, addr.addresses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,11 @@ def test_reads_what_operators_write():
         ("[IPv6:::1]", MxListEntry("[::1]", None, ("::1",))),
         ("127.0.0.1:25", MxListEntry("[127.0.0.1]", 25, ("127.0.0.1",))),
         ({"name": "mx", "addr": "127.0.0.1:26"}, MxListEntry("mx", 26, ("127.0.0.1",))),
-        ({"name": "mx", "addr": "::1"}, None),
+        ({"name": "mx", "addr": "::1"}, MxListEntry("mx", None, ("::1",))),
+        ({"name": "mx", "addr": "[::1]:26"}, MxListEntry("mx", 26, ("::1",))),
+        ({"name": "mx:26", "addr": "127.0.0.1"}, MxListEntry("mx", 26, ("127.0.0.1",))),
+        ({"name": "mx:26", "addr": "127.0.0.1:26"}, MxListEntry("mx", 26, ("127.0.0.1",))),
+        ("::1", None),
     ],
 )
 def test_reads_hosts_of_a_list(value, entry):
@@ -80,6 +84,7 @@ def test_reads_hosts_of_a_list(value, entry):
         5,
         {"name": "x"},
         {"name": "x", "addr": "y"},
+        {"name": "x:25", "addr": "127.0.0.1:26"},
     ],
 )
 def test_refuses_what_names_no_host(value):
