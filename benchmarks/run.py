@@ -1,7 +1,7 @@
 """``python -m benchmarks.run``: measure a node against Postfix and against its goals.
 
 Place in flow: ``make bench`` runs it. Rounds: ``single``, ``kept`` and ``large`` (relaying),
-``waiting`` (a full spool), ``hook`` (calling a handler).
+``waiting`` (a full spool), ``hook`` (calling a handler), ``automation`` (the loop with the TSA).
 
 A round that cannot run says why and the others go on; the exit code is 1 if any could not.
 Goals are shown beside the figures and decide nothing: machines differ.
@@ -14,7 +14,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,12 +23,20 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import hook_cost, relay_round, waiting_round
+from benchmarks import (
+    feed_cost,
+    hook_cost,
+    loop_latency,
+    relay_round,
+    tsa_intake,
+    tsa_replay,
+    waiting_round,
+)
 from benchmarks.processes import BenchError
 from benchmarks.source import Workload
 
 RELAY_ROUNDS = ("single", "kept", "large")
-ROUNDS = (*RELAY_ROUNDS, "waiting", "hook")
+ROUNDS = (*RELAY_ROUNDS, "waiting", "hook", "automation")
 #: Ratio to Postfix at least, and CPU milliseconds per message at most.
 _GOALS = {"single": (1.2, 1.2), "kept": (1.5, 0.9), "large": (1.5, 1.6)}
 #: A log has no width of its own: wide enough for the widest table.
@@ -139,6 +147,60 @@ def hook_table(figures: list[hook_cost.HookFigure]) -> Table:
     return table
 
 
+@dataclass(frozen=True, slots=True)
+class AutomationFigure:
+    """One figure of the automation, and whether more or less is better."""
+
+    name: str
+    value: float
+    goal: float
+    unit: str
+    is_more_better: bool
+
+    @property
+    def is_met(self) -> bool:
+        """Return whether the goal is reached."""
+        return self.value >= self.goal if self.is_more_better else self.value <= self.goal
+
+
+def measure_automation(*, is_quick: bool) -> list[AutomationFigure]:
+    """Return how much the TSA takes, what feeding it costs, how fast the loop closes."""
+    records = 20_000 if is_quick else 100_000
+    figures = [
+        AutomationFigure(f"intake: {one.name}", one.per_s, one.goal_per_s, "records/s", True)
+        for one in tsa_intake.run(records=records)
+    ]
+    for name, lines in (
+        ("replay: deferrals only", tsa_intake.make_lines(records)),
+        ("replay: four of five delivered", tsa_replay.mixture(records)),
+    ):
+        per_s = tsa_replay.replay_per_s(lines)
+        figures.append(AutomationFigure(name, per_s, tsa_replay.GOAL_PER_S, "records/s", True))
+    figures += [
+        AutomationFigure(f"node: {one.name}", one.micros, one.goal, "us of CPU a record", False)
+        for one in feed_cost.run(records=records // 2)
+    ]
+    loop = loop_latency.run(rounds=2 if is_quick else 5)
+    name = "deferral to override in force, the slowest"
+    figures.append(AutomationFigure(name, max(loop.rounds_ms), loop.goal_ms, "ms", False))
+    return figures
+
+
+def automation_table(figures: list[AutomationFigure]) -> Table:
+    """Return the table of the automation round."""
+    table = Table(title="The automation, 200 rules, one core of the TSA")
+    table.add_column("figure")
+    for column in ("value", "goal"):
+        table.add_column(column, justify="right")
+    table.add_column("unit")
+    for one in figures:
+        bound = "at least" if one.is_more_better else "under"
+        form = "{:,.1f}" if one.value < 100 else "{:,.0f}"
+        cell = _judged(form.format(one.value), is_met=one.is_met)
+        table.add_row(one.name, cell, f"{bound} {one.goal:,.0f}", one.unit)
+    return table
+
+
 def _judged(text: str, *, is_met: bool) -> str:
     return text if is_met else f"[red]{text}[/red]"
 
@@ -159,6 +221,10 @@ def run_rounds(
                 sizes = [min(10_000, waiting), *([waiting] if waiting > 10_000 else [])]
                 results[name] = [asdict(waiting_round.run(size)) for size in sizes]
                 _CONSOLE.print(waiting_table(results[name]))
+            elif name == "automation":
+                measured = measure_automation(is_quick=is_quick)
+                results[name] = [asdict(figure) for figure in measured]
+                _CONSOLE.print(automation_table(measured))
             else:
                 figures = hook_cost.run(calls=50_000, repeat=5)
                 results[name] = [asdict(figure) for figure in figures]
