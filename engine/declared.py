@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from engine.admin.http_api import AdminApi
 from engine.automation import Automation
+from engine.base.disk_guard import DiskGuard
 from engine.base.http_call import AuthInfo, BasicCredentials, BearerCredentials, HttpRefusalError
 from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
@@ -50,6 +51,7 @@ class DeclaredPorts(ListenerPorts, Protocol):
     admin: AdminApi
     automation: Automation
     memory: MemoryGuard
+    disk_guards: list[DiskGuard]
     store: SpoolStore
     hostname: str
     version: str
@@ -96,7 +98,7 @@ class Declared:
         async with self._one_at_a_time:
             first = self._last is None
             node = self._node
-            self._compare_spool(declarations)
+            self._reconcile_spool(declarations)
             node.memory.set_limits(declarations.memory_limits)
             resolver_key = (
                 declarations.test_resolver,
@@ -123,10 +125,15 @@ class Declared:
                     log.error("the reloaded policy cannot be carried out in full: %s", error)
             self._last = declarations
 
-    def _compare_spool(self, declarations: Declarations) -> None:
+    def _reconcile_spool(self, declarations: Declarations) -> None:
+        node, spool = self._node, declarations.spool
         last = self._last.spool if self._last is not None else None
-        if last is not None and declarations.spool != last:
+        if last is not None and (spool is None or spool.path != last.path):
             log.warning("define_spool changed: this needs a restart; the running spool stays")
+        if spool is not None:
+            node.relaxed = spool.durability == "relaxed"
+            for guard in node.disk_guards:
+                guard.set_floors(spool.min_free_space, spool.min_free_inodes)
 
     # -- logs ---------------------------------------------------------------------------------
 

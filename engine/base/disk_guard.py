@@ -78,6 +78,12 @@ class DiskGuard:
         self.free_inodes = 0
         self.total_inodes = 0
 
+    def set_floors(self, space: Floor, inodes: Floor) -> None:
+        """Judge by other floors from now on."""
+        if (space, inodes) != (self._space, self._inodes):
+            self._space, self._inodes = space, inodes
+            self._read_mono = float("-inf")
+
     def trouble(self) -> str | None:
         """Return why this disk can take no more mail, or None."""
         now = self._mono()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from engine.base.disk_guard import DiskGuard, Floor
 from engine.declared import Declared
 from engine.model.cidr import CidrSet
 from engine.model.errors import ConfigurationError, EngineError
@@ -33,6 +35,8 @@ class DeclaringNode:
             grow=lambda octets: None,
         )
         self.admin = SimpleNamespace(add_to=lambda service: None)
+        floors = Floor(None, 0), Floor(None, 0)
+        self.disk_guards = [DiskGuard(Path("/"), *floors, lambda: 0.0)]
         self.hostname = "mx.test"
         self.version = "1.2.3"
         self.liveness = lambda: None
@@ -179,6 +183,21 @@ async def test_a_changed_spool_needs_a_restart_and_says_so(declared, caplog):
     await declared.carry_out(moved)
 
     assert "define_spool changed: this needs a restart" in caplog.text
+
+
+async def test_floors_and_durability_of_the_spool_follow_the_script(declared, caplog):
+    (guard,) = declared._node.disk_guards
+    found = []
+    for floor, durability in ((0, "strict"), (1 << 60, "relaxed"), (0, "strict")):
+        made = declarations()
+        made.spool = SpoolDeclaration(
+            Path("x"), durability, Floor(None, floor), min_free_inodes=Floor(None, 0)
+        )
+        await declared.carry_out(made)
+        found.append((guard.trouble() is None, declared._node.relaxed))
+
+    assert found == [(True, False), (False, True), (True, False)]
+    assert "restart" not in caplog.text
 
 
 async def test_the_resolver_is_replaced_only_when_it_changed(declared):
