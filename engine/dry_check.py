@@ -31,6 +31,7 @@ from policy.errors import HookFailedError
 from policy.handler_call import Pending, WouldWaitError
 from policy.hook_registry import PolicyFinding
 from policy.runtime import PolicyRuntime
+from policy.use_check import check_uses
 
 #: Names in use that are asked for; a sample of a node with very many.
 QUEUES_MAX = 50
@@ -81,6 +82,7 @@ class DryCheck:
             text = f"the event {name} is known but not yet in force: the handler never runs"
             findings.append(_finding(epoch, name, "warning", text))
         findings += check_calls(epoch.files)
+        findings += check_uses(epoch.files, self._runtime.namespace.names())
         return _without_echoes(findings)
 
     def _check(self, epoch: Epoch, *, is_sound: bool) -> list[PolicyFinding]:
@@ -91,6 +93,7 @@ class DryCheck:
         findings = found[1] or _check_zones(epoch, declarations)
         if not findings:
             self.declarations = declarations
+            self._runtime.limit_calls(epoch, declarations.handler_limits)
         if not is_sound:
             # Answers made of data that is known to be wrong would only repeat what is wrong.
             return findings

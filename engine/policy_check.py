@@ -36,6 +36,7 @@ from policy.errors import PolicyLoadError
 from policy.hook_registry import PolicyFinding
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
+from policy.use_check import check_uses
 
 
 def check_local_logs(options: dict[str, Any]) -> None:
@@ -90,6 +91,7 @@ def check_policy(path: Path) -> list[PolicyFinding]:
         files = {path.resolve(), Path(error.file)}
         findings += check_registrations(files)
         findings += check_calls(files)
+        findings += check_uses(files, namespace.names())
     return _in_order(findings)
 
 

@@ -86,6 +86,16 @@ class ScriptNamespace:
         frozen = _FROZEN.get(type(value))
         self._names.setdefault(module, {})[name] = (frozen(value) if frozen else value, waits)
 
+    def names(self) -> Mapping[str, frozenset[str]]:
+        """Return what scripts may use, by dotted name of the module; ``on`` is among it."""
+        found = {module: set(self._names[module]) for module in self.module_names()}
+        found["mta"].add("on")
+        for module in found:
+            parent, _, last = module.rpartition(".")
+            if parent:
+                found[parent].add(last)
+        return {module: frozenset(names) for module, names in found.items()}
+
     def module_names(self) -> frozenset[str]:
         """Return the dotted names of the modules."""
         return frozenset(self._names) - {PRINT_MODULE}

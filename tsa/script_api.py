@@ -38,6 +38,7 @@ from policy.handler_call import Pending, WouldWaitError
 from policy.hook_registry import PolicyFinding
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
+from policy.use_check import check_uses
 from tsa.errors import ConfigurationError
 from tsa.hooks import HOOKS
 from tsa.settings import TestResolver, TsaListener, TsaSettings
@@ -107,7 +108,9 @@ class TsaScript:
         if "load_shaping_data" not in epoch.handlers:
             text = "there is no handler of load_shaping_data, and so there are no rules"
             findings.append(PolicyFinding(str(self.path), None, "warning", text))
-        return findings
+        told = {(one.file, one.line) for one in findings}
+        used = check_uses(epoch.files, self.namespace.names())
+        return findings + [one for one in used if (one.file, one.line) not in told]
 
     def finding(
         self, hook: str, severity: Severity, text: str, *, epoch: Epoch | None = None

@@ -14,7 +14,7 @@ def domain(domain, listener, conn):
     if domain == "far.test":
         return mta.make_listener_domain(relay_from=["10.0.0.0/8"])
     if domain == "odd.test":
-        return 17
+        return int("17")
     if domain == "no.test":
         mta.reject(554, "5.7.9 never")
     if domain == "broken.test":
@@ -152,7 +152,7 @@ def received(msg):
         '{"colour": "blue"}',
         '{"max_message_size": "big"}',
         "1 // 0",
-        "[1]",
+        "list([1])",
     ],
 )
 async def test_dynamic_parameters_that_do_not_fit_turn_the_client_away(start_node, answer):

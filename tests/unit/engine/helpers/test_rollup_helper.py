@@ -93,10 +93,10 @@ async def test_what_dns_cannot_say_leaves_the_message_as_it_is(world, caplog, do
     "call",
     [
         "reroute_using_ip_rollup(msg, {'.big.test': 'big'})",
-        "reroute_using_ip_rollup(msg, ['.big.test'])",
+        "reroute_using_ip_rollup(msg, list(['.big.test']))",
         "reroute_using_ip_rollup(msg, {'.big.test': 5})",
         "reroute_using_ip_rollup('msg', {})",
-        "apply_ip_rollup_to_queue_config('a', 'b.ip_rollup', None)",
+        "apply_ip_rollup_to_queue_config('a', 'b.ip_rollup', {}.get('none'))",
     ],
 )
 async def test_what_does_not_fit_is_an_error(world, call):
