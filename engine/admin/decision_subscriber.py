@@ -53,8 +53,10 @@ HEARTBEAT_S = 10.0
 OVERLAY_S = 60.0
 #: An overlay that failed is asked for again after this time, seconds.
 OVERLAY_AGAIN_S = 1.0
-#: The least time between two requests for the overlay, seconds.
+#: The least time between two requests for the overlay, seconds, and as a multiple of what the last
+#: one took: a large overlay that changes all the time must not take the machine.
 OVERLAY_GAP_S = 0.2
+OVERLAY_GAP_SHARE = 2.0
 #: How often what changed is written down, seconds.
 SAVE_S = 1.0
 #: Frames that wait, and those that are taken together.
@@ -125,6 +127,7 @@ class DecisionSubscriber:
         self._is_unsaved = False
         self._failing_overlay = ""
         self._overlay_at = 0.0
+        self._overlay_soonest = 0.0
 
     # -- at work --------------------------------------------------------------------------------
 
@@ -280,7 +283,8 @@ class DecisionSubscriber:
                 self._note_change(self._book.take(url, decisions))
                 self._note_change(self._book.end_snapshot(url))
                 decisions = []
-                self._overlay_at = min(self._overlay_at, self._mono())
+                soonest = max(self._mono(), self._overlay_soonest)
+                self._overlay_at = min(self._overlay_at, soonest)
         self._note_change(self._book.take(url, decisions))
 
     def _understand(self, frame: str | bytes) -> tuple[bool, Decision | None]:
@@ -305,7 +309,7 @@ class DecisionSubscriber:
         """Get the overlay if it is time."""
         if self._mono() < self._overlay_at:
             return
-        again_s = OVERLAY_S
+        began, again_s = self._mono(), OVERLAY_S
         try:
             text = await fetch(url.rstrip("/") + OVERLAY_PATH, CONNECT_S)
             name = shown_source(url) + OVERLAY_PATH
@@ -319,9 +323,9 @@ class DecisionSubscriber:
         if trouble and trouble != self._failing_overlay:
             log.error("the overlay of %s: %s; the last one stays", shown_source(url), trouble)
         self._failing_overlay = trouble
-        # Not at once, however often it changes: each one is merged with all files.
-        self._overlay_at = self._mono() + again_s
-        await self._sleep(OVERLAY_GAP_S)
+        now = self._mono()
+        self._overlay_at = now + again_s
+        self._overlay_soonest = now + max(OVERLAY_GAP_S, OVERLAY_GAP_SHARE * (now - began))
 
     # -- over a restart -------------------------------------------------------------------------
 

@@ -84,7 +84,8 @@ class ShapingLoader:
         """
         read = await self._sources.read(sources, self.options)
         routes = await self._find_routes(rollup_domains(read.layers))
-        shaping, found = merge_layers(read.layers, routes, self.options)
+        # In a thread: thousands of sections take longer than mail should wait for the loop.
+        shaping, found = await asyncio.to_thread(merge_layers, read.layers, routes, self.options)
         files = [one if isinstance(one, str) else one.name for one in sources]
         return ShapingLoad(shaping, _in_order((*read.findings, *found), files))
 
