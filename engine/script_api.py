@@ -26,10 +26,11 @@ from typing import Any, Literal
 from engine.base.clock import Clock
 from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, parse_floor
 from engine.base.dkim_signer import SignerRegistry
+from engine.hooks import HOOKS
 from engine.model.cidr import CidrSet
 from engine.model.duration import parse_duration
 from engine.model.egress import make_egress_path, make_egress_pool, make_egress_source
-from engine.model.keyword_options import flag, key_source, list_of, text, whole
+from engine.model.keyword_options import closest, flag, key_source, list_of, text, whole
 from engine.model.listener_domain import make_listener_domain
 from engine.model.listener_options import make_listener_options, parse_listen, unsupported
 from engine.model.queue_config import make_queue_config
@@ -47,8 +48,13 @@ from engine.script_refusals import disconnect, reject
 from engine.script_resolver import ResolverDeclarations
 from engine.script_throttle import ScriptThrottle, TakeRate
 from policy.epoch import EPOCH_NAME
+from policy.hook import CallLimits, OnFailure
 from policy.hook_registry import PolicyFinding
 from policy.script_api import ScriptNamespace
+
+#: What scripts may set the limits of handlers to, seconds.
+CPU_RANGE_S = (0.001, 10.0)
+WAIT_RANGE_S = (0.1, 600.0)
 
 script_log = logging.getLogger("cirrus.script")
 
@@ -247,6 +253,28 @@ class ScriptApi:
         """Set the mark beyond which the node saves memory, in octets."""
         self._set_memory("low_thresh", octets)
 
+    def set_handler_limits(
+        self, *, event: str | None = None, cpu: Any = None, wait: Any = None
+    ) -> None:
+        """Set what one call of a handler may use; of one event, or of all others and functions.
+
+        Args:
+            event: An event; None sets what holds for all, but not for init.
+            cpu: CPU time (50 ms): all other work stands still for so long, so keep it short.
+            wait: Time that an ``async def`` handler may take in all (30 s at reception, 10 s
+                elsewhere).
+        """
+        declarations = self._open("set_handler_limits")
+        if event is not None:
+            _named("event", _event, event)
+        if cpu is None and wait is None:
+            raise ValueError("cpu or wait is expected")
+        before = declarations.handler_limits.get(event, CallLimits())
+        declarations.handler_limits[event] = CallLimits(
+            before.cpu_s if cpu is None else _named("cpu", _between, cpu, *CPU_RANGE_S),
+            before.wait_s if wait is None else _named("wait", _between, wait, *WAIT_RANGE_S),
+        )
+
     # -- constructors -------------------------------------------------------------------------
 
     def _constructor(self, make: Callable[..., Any]) -> Callable[..., Any]:
@@ -299,6 +327,7 @@ class ScriptApi:
             self.set_memory_hard_limit,
             self.set_memory_soft_limit,
             self.set_memory_low_thresh,
+            self.set_handler_limits,
         ):
             namespace.expose(function.__name__, _explain(function))
         namespace.expose("make_throttle", self.make_throttle)
@@ -350,6 +379,21 @@ def _script_place() -> tuple[str, int | None]:
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
     return "policy", None
+
+
+def _event(name: Any) -> None:
+    known = [hook.name for hook in HOOKS if hook.on_failure is not OnFailure.FATAL]
+    if name not in known:
+        raise ValueError(
+            f"no event with limits of its own is called {name!r}{closest(name, known)}"
+        )
+
+
+def _between(value: Any, least_s: float, most_s: float) -> float:
+    seconds = parse_duration(value)
+    if not least_s <= seconds <= most_s:
+        raise ValueError(f"{least_s:g} to {most_s:g} seconds are expected, not {value!r}")
+    return seconds
 
 
 def _named(name: str, read: Callable[..., Any], *args: Any) -> Any:

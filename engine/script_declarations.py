@@ -17,6 +17,7 @@ from engine.model.listener_options import ListenerOptions
 from engine.model.log_record import RecordKind
 from engine.model.shaping_rule_set import SKIPPED_KINDS
 from engine.route.resolver_options import ResolverOptions
+from policy.hook import CallLimits
 
 _SPACE_FLOOR = Floor(0.1, FLOOR_BYTES_MAX)
 _INODES_FLOOR = Floor(0.1, FLOOR_INODES_MAX)
@@ -88,6 +89,7 @@ class Declarations:
     log_hooks: dict[str, LogHookDeclaration] = field(default_factory=dict)
     automation: AutomationDeclaration | None = None
     memory_limits: dict[str, int] = field(default_factory=dict)
+    handler_limits: dict[str | None, CallLimits] = field(default_factory=dict)
     test_resolver: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     nameservers: tuple[str, ...] | None = None
     resolver_options: ResolverOptions = field(default_factory=ResolverOptions)

@@ -586,6 +586,17 @@ def set_memory_low_thresh(octets: int) -> None:
     >>> mta.set_memory_low_thresh(2 << 30)
     """
 
+def set_handler_limits(
+    *, event: str | None = None, cpu: _Duration | None = None, wait: _Duration | None = None
+) -> None:
+    """What one call of a handler may use: of one event, or of all others and of functions.
+
+    Without these, a call has 50 ms of CPU, during which all other work stands still, and an
+    `async def` handler may take 30 s at reception and 10 s elsewhere. `init` keeps its own.
+
+    >>> mta.set_handler_limits(event="message_received", cpu="100ms", wait="5s")
+    """
+
 # -- answers of get_* events ------------------------------------------------------------------
 
 @final

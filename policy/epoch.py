@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from policy.budget import Budget
+from policy.hook import CallLimits
 from policy.hook_registry import Handler, PolicyFinding
 from policy.native_hooks import NativeHooks
 
@@ -33,6 +34,7 @@ class Epoch:
         files: content digest of each file read, None for one that is missing.
         sources: the text of each script, by file name: errors show its lines.
         warnings: findings that do not stop the load.
+        limits: what its handlers are allowed, by event; under None, all of them and functions.
         native: what trusted code of the program adds to it.
     """
 
@@ -41,6 +43,7 @@ class Epoch:
         "files",
         "functions",
         "handlers",
+        "limits",
         "native",
         "regex_fallback_uses",
         "runners",
@@ -53,6 +56,7 @@ class Epoch:
         self.serial = serial
         self.budget = budget
         self.handlers: Mapping[str, list[Handler]] = {}
+        self.limits: Mapping[str | None, CallLimits] = {}
         self.runners: dict[str, Callable[..., Any]] = {}
         self.functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.files: dict[Path, str | None] = {}

@@ -6,7 +6,7 @@ against what scripts register, ``runtime`` fires them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -45,3 +45,24 @@ class Hook:
     wait_budget_s: float = 10.0
     doc: str = ""
     prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """What a script allows its own handlers, instead of what the hook says; None keeps that.
+
+    Attributes:
+        cpu_s: CPU seconds of one call.
+        wait_s: seconds an ``async def`` handler may take in all.
+    """
+
+    cpu_s: float | None = None
+    wait_s: float | None = None
+
+    def of(self, hook: Hook) -> Hook:
+        """Return the hook with these limits."""
+        return replace(
+            hook,
+            cpu_budget_s=hook.cpu_budget_s if self.cpu_s is None else self.cpu_s,
+            wait_budget_s=hook.wait_budget_s if self.wait_s is None else self.wait_s,
+        )

@@ -12,7 +12,8 @@ Invariants:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -23,7 +24,7 @@ from policy.budget import Budget
 from policy.epoch import EPOCH_NAME, Epoch, digest_of
 from policy.errors import HookFailedError, PolicyLoadError
 from policy.handler_call import HandlerCall, Pending, Report
-from policy.hook import Hook
+from policy.hook import CallLimits, Hook, OnFailure
 from policy.hook_registry import Handler, HookTable, PolicyFinding
 from policy.native_call import NativeFunction, native_runner
 from policy.script_api import ScriptNamespace
@@ -209,9 +210,27 @@ class PolicyRuntime:
                 self._stamps[path] = stamp
         return changed
 
+    def limit_calls(self, epoch: Epoch, limits: Mapping[str | None, CallLimits]) -> None:
+        """Have the handlers of an epoch that is not in use yet keep other limits.
+
+        Args:
+            epoch: a new epoch, as a dry check has it.
+            limits: by event; under None those of all others and of functions, but not of what
+                must not fail: that keeps its own.
+        """
+        if limits or epoch.limits:
+            epoch.limits = dict(limits)
+            epoch.functions.clear()
+            self._build_runners(epoch)
+
     def _build_runners(self, epoch: Epoch) -> None:
+        limits = epoch.limits
         for event, handlers in epoch.handlers.items():
-            runners = [self._runner(handler, epoch) for handler in handlers]
+            hook = handlers[0].hook
+            for_all = None if hook.on_failure is OnFailure.FATAL else limits.get(None)
+            for one in filter(None, (for_all, limits.get(event))):
+                hook = one.of(hook)
+            runners = [self._runner(replace(each, hook=hook), epoch) for each in handlers]
             answered = handlers[0].hook.result is not None
             alone = len(runners) == 1 and answered
             run = runners[0] if alone else _in_turn(runners, answered=answered)
@@ -294,11 +313,10 @@ class PolicyRuntime:
 
     def _function_runner(self, function: Callable[..., Any], epoch: Epoch) -> Callable[..., Any]:
         code = function.__code__
+        hook = Hook(function.__name__, cpu_budget_s=FUNCTION_CPU_S, wait_budget_s=FUNCTION_WAIT_S)
         handler = Handler(
             event=function.__name__,
-            hook=Hook(
-                function.__name__, cpu_budget_s=FUNCTION_CPU_S, wait_budget_s=FUNCTION_WAIT_S
-            ),
+            hook=epoch.limits.get(None, CallLimits()).of(hook),
             function=function,
             file=code.co_filename,
             line=code.co_firstlineno,

@@ -82,7 +82,8 @@ KINDS = {
 
 def describe_kind(convert: Callable[..., Any]) -> str:
     """Return what a converter takes, in words."""
-    name = convert.__qualname__
+    # What scripts may call as well has its name among them by now.
+    name = convert.__qualname__.removeprefix("mta.")
     if name in KINDS:
         return KINDS[name]
     inner: Mapping[str, Any] = inspect.getclosurevars(convert).nonlocals

@@ -31,6 +31,7 @@ FUNCTIONS = (
             *("define_spool", "start_esmtp_listener", "start_http_listener"),
             *("configure_local_logs", "configure_log_hook"),
             *("set_memory_hard_limit", "set_memory_soft_limit", "set_memory_low_thresh"),
+            "set_handler_limits",
         ),
     ),
     (

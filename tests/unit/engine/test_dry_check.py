@@ -53,6 +53,21 @@ def test_a_zone_that_cannot_be_read_rejects(loader):
     assert caught.value.line is not None
 
 
+def test_the_limits_that_init_sets_hold_for_the_dry_calls_too(loader):
+    loader.load("""
+@on("init")
+def init():
+    mta.set_handler_limits(event="get_queue_config", cpu="7ms")
+
+@on("get_queue_config")
+def queue(domain, tenant, campaign, routing_domain):
+    while True:
+        pass
+""")
+
+    assert "used more than its 7 ms of CPU" in warnings(loader)
+
+
 def test_init_cannot_refuse_mail(loader):
     with pytest.raises(PolicyLoadError, match="refused with 550 no"):
         loader.init("mta.reject(550, 'no')")

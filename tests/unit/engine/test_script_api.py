@@ -12,6 +12,7 @@ from engine.script_api import ScriptApi
 from engine.script_declarations import Declarations
 from engine.throttle.limiter import MemoryLimiter
 from policy.errors import PolicyLoadError
+from policy.hook import CallLimits
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
 from tests.fakes.pure_modules import expose_pure_modules
@@ -54,6 +55,9 @@ def test_what_init_declares_is_kept(loader):
         "mta.configure_local_logs(log_dir='/var/log/x')",
         "mta.configure_log_hook(name='h', meta=['tenant'])",
         "mta.set_memory_soft_limit(1 << 30)",
+        "mta.set_handler_limits(cpu='20ms')",
+        "mta.set_handler_limits(event='smtp_data', cpu='80ms')",
+        "mta.set_handler_limits(event='smtp_data', wait='3s')",
         "mta.dns.configure_resolver(name_servers=['127.0.0.1:53'])",
         "mta.dns.configure_test_resolver(zones=['z. A 127.0.0.1'], servfail=['bad.test'])",
     )
@@ -66,6 +70,10 @@ def test_what_init_declares_is_kept(loader):
     assert list(declared.local_logs) == ["/var/log/x"]
     assert declared.log_hooks["h"].meta == ("tenant",)
     assert declared.memory_limits == {"soft_limit": 1 << 30}
+    assert declared.handler_limits == {
+        None: CallLimits(cpu_s=0.02),
+        "smtp_data": CallLimits(0.08, 3.0),
+    }
     assert declared.nameservers == ("127.0.0.1:53",)
     assert declared.test_resolver == (("z. A 127.0.0.1",), ("bad.test",))
 
@@ -90,6 +98,11 @@ def test_what_init_declares_is_kept(loader):
         ("mta.configure_log_hook(name='h', back_pressure='x')", "back_pressure: a whole number"),
         ("mta.configure_local_logs(log_dir=5)", "log_dir: wants"),
         ("mta.set_memory_hard_limit(5)", "at least 1 MiB"),
+        ("mta.set_handler_limits()", "cpu or wait is expected"),
+        ("mta.set_handler_limits(cpu='1m')", "cpu: 0.001 to 10 seconds"),
+        ("mta.set_handler_limits(wait=0)", "wait: 0.1 to 600 seconds"),
+        ("mta.set_handler_limits(event='message_recieved', cpu=1)", "did you mean 'message_rec"),
+        ("mta.set_handler_limits(event='init', cpu=1)", "no event with limits of its own"),
         ("mta.set_memory_hard_limit('1GB')", "number of octets"),
         ("mta.dns.configure_resolver(name_servers=[])", "name_servers: a list"),
         ("mta.nonsense()", "nonsense"),

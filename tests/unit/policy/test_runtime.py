@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import os
 import resource
+import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,14 +18,14 @@ import pytest
 from policy.epoch import Epoch
 from policy.errors import HookFailedError, PolicyLoadError, ScriptRefusal
 from policy.handler_call import Pending, WouldWaitError
-from policy.hook import Hook
+from policy.hook import CallLimits, Hook, OnFailure
 from policy.hook_registry import PolicyFinding
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
 from policy.testing import LoadedScript
 
 HOOKS = (
-    Hook("init"),
+    Hook("init", on_failure=OnFailure.FATAL),
     Hook("text", ("a",), result=(str,)),
     Hook("ignored", ("a",)),
     Hook("many", ("a",), result=(str, int), multiple=True),
@@ -422,3 +424,63 @@ async def test_calls_are_counted_and_timed_waiting_included(tmp_path: Path) -> N
         runtime.fire_nowait("value", "text")
 
     assert told[3:] == [("later", "took"), ("value", "began"), ("value", "took")]
+
+
+def test_limits_hold_for_an_event_for_all_others_and_for_functions(tmp_path: Path) -> None:
+    source = """
+    from mta import on
+
+    def work():
+        done = 0
+        while done < 1_500_000:
+            done += 1
+        return str(done)
+
+    @on("init")
+    def init():
+        work()
+
+    @on("text")
+    def text(a):
+        return work()
+
+    @on("many")
+    def many(a):
+        return work()
+    """
+    (tmp_path / "init.py").write_text(textwrap.dedent(source))
+    runtime = PolicyRuntime(HOOKS, _namespace(), mono=time.monotonic)
+    limits = {None: CallLimits(cpu_s=0.002), "text": CallLimits(cpu_s=30.0)}
+
+    def check(epoch: Epoch) -> list[PolicyFinding]:
+        runtime.limit_calls(epoch, limits)
+        return []
+
+    epoch = runtime.load(tmp_path / "init.py", dry_check=check)
+    runtime.swap(epoch)
+    work = epoch.handlers["many"][0].function.__globals__["work"]
+
+    assert runtime.fire_nowait("text", 1) == "1500000"
+    with pytest.raises(HookFailedError, match="used more than its 2 ms of CPU"):
+        runtime.fire_nowait("many", 1)
+    with pytest.raises(HookFailedError, match="used more than its 2 ms of CPU"):
+        runtime.call_function_nowait(work)
+    with pytest.raises(HookFailedError, match="used more than its 50 ms of CPU"):
+        runtime.fire_nowait("init")
+
+
+async def test_the_time_a_handler_may_wait_can_be_set(tmp_path: Path) -> None:
+    source = (
+        "from mta import on, pause\n@on('slow')\nasync def slow():\n    return await pause(60)\n"
+    )
+    (tmp_path / "init.py").write_text(source)
+    runtime = PolicyRuntime(HOOKS, _namespace(), mono=time.monotonic)
+
+    def check(epoch: Epoch) -> list[PolicyFinding]:
+        runtime.limit_calls(epoch, {"slow": CallLimits(wait_s=0.5)})
+        return []
+
+    runtime.swap(runtime.load(tmp_path / "init.py", dry_check=check))
+
+    with pytest.raises(HookFailedError, match="waited longer than 0.5 s"):
+        await runtime.fire("slow")
