@@ -1,4 +1,4 @@
-"""A sender with tenants: pools, queues, domains, DKIM and a log hook, each from its own file.
+"""A sender with tenants: pools, queues, domains, DKIM, shaping, a log hook, each from its own file.
 
 What changes often stands in complete_sender/*.toml, and this script seldom has to. Edit a file
 while the node runs and it counts within seconds; a mistake is reported with file and line, and mail
@@ -9,7 +9,7 @@ left; and mail is given to its tenant before it is signed, because that removes 
 """
 
 import mta
-from helpers import dkim, listener_domains, log_hooks, policy_utils, queues, sources
+from helpers import dkim, listener_domains, log_hooks, policy_utils, queues, shaping, sources
 from mta import on
 
 SPOOL = "/var/spool/cirrus"
@@ -19,6 +19,10 @@ HTTP_LISTEN = "127.0.0.1:8000"
 
 # Who gets a copy of each record as JSON, a hundred at a time or what there is after two seconds.
 WEBHOOK = "http://127.0.0.1:8080/records"
+
+# The traffic shaping automation (cirrus tsa): gets the records, and slows down or holds back what a
+# provider asks to. While it is away its last decisions stay in force, and records wait on disk.
+TSA = ["http://127.0.0.1:8008"]
 
 FILES = "complete_sender/"
 USERS = policy_utils.load_json_or_toml_file(FILES + "users.toml")
@@ -35,6 +39,8 @@ sources.setup([FILES + "sources.toml"])
 queues.setup([FILES + "queues.toml"])
 listener_domains.setup([FILES + "listener_domains.toml"])
 dkim.setup([FILES + "dkim.toml"])
+# What the large providers want is common knowledge; what is ours is laid over it.
+shaping.setup(["../shaping/base.toml", FILES + "shaping.toml"], publish=TSA, subscribe=TSA)
 
 
 @on("init")
@@ -61,15 +67,3 @@ def message_received(msg):
     # pretends to come from a domain that is not the tenant's.
     queues.apply(msg)
     dkim.sign(msg)
-
-
-@on("get_egress_path")
-def get_egress_path(routing_domain, egress_source, site_name):
-    # The limits hold for one source and one site.
-    return mta.make_egress_path(
-        enable_tls="OpportunisticInsecure",
-        connection_limit=10,
-        max_connection_rate="100/min",
-        max_message_rate="100/s",
-        idle_timeout="60s",
-    )

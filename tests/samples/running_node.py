@@ -145,14 +145,18 @@ def place_sample(name: str, folder: Path, **changes: str) -> RunningNode:
     return RunningNode(policy, smtp_port, http_port, folder / "logs")
 
 
-def deliver_to(text: str, receiver: Receiver) -> str:
-    """Return a policy whose domains all have their MX at the receiver."""
+def with_zone(text: str) -> str:
+    """Return a policy whose domains all have their MX on loopback."""
     zone = r"$ORIGIN example.\n@ 60 IN MX 10 mx\n* 60 IN MX 10 mx.example.\nmx 60 IN A 127.0.0.1\n"
     assert "def init():\n" in text
-    assert "enable_tls=" in text
-    text = text.replace(
+    return text.replace(
         "def init():\n", f'def init():\n    mta.dns.configure_test_resolver(zones=["{zone}"])\n'
     )
-    return text.replace(
+
+
+def deliver_to(text: str, receiver: Receiver) -> str:
+    """Return a policy whose domains all have their MX at the receiver."""
+    assert "enable_tls=" in text
+    return with_zone(text).replace(
         "enable_tls=", f"prohibited_hosts=[], smtp_port={receiver.port}, enable_tls="
     )

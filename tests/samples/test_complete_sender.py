@@ -9,18 +9,20 @@ import shutil
 import smtplib
 import ssl
 import threading
+import urllib.request
 
 import pytest
 
 from tests.fakes.dkim_oracle import is_verified, rsa_pair, tags_of
+from tests.fakes.tsa_process import TsaProcess
 from tests.samples.running_node import (
     SAMPLES,
     Receiver,
     RunningNode,
-    deliver_to,
     free_ports,
     place_sample,
     wait_until,
+    with_zone,
 )
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
@@ -60,12 +62,19 @@ class Webhook:
             server.server_close()
 
 
-def place(folder, receiver: Receiver, webhook: Webhook) -> RunningNode:
+def place(folder, receiver: Receiver, webhook: Webhook, tsa_port: int = 0) -> RunningNode:
     """Return a node for the sample with keys that are there, and hosts of ours for the world."""
     url = f"http://127.0.0.1:{webhook.port}/records"
-    node = place_sample("complete_sender.py", folder, WEBHOOK=repr(url))
-    node.policy.write_text(deliver_to(node.policy.read_text(), receiver))
+    shutil.copytree(SAMPLES.parent / "shaping", folder / "shaping")
+    folder = folder / "policy"
+    folder.mkdir()
+    tsa = [f"http://127.0.0.1:{tsa_port or free_ports(1)[0]}"]
+    node = place_sample("complete_sender.py", folder, WEBHOOK=repr(url), TSA=repr(tsa))
+    node.policy.write_text(with_zone(node.policy.read_text()))
     shutil.copytree(SAMPLES / "complete_sender", folder / "complete_sender")
+    shaping = folder / "complete_sender" / "shaping.toml"
+    own = f"[default]\nsmtp_port = {receiver.port}\nprohibited_hosts = []\n"
+    shaping.write_text(shaping.read_text().replace("[default]\n", own, 1))
     (folder / "key.pem").write_text(rsa_pair().pem)
     dkim = folder / "complete_sender" / "dkim.toml"
     rows = [
@@ -150,7 +159,7 @@ def test_nobody_sends_as_a_tenant_that_is_not_his(tmp_path):
 def test_an_edit_of_a_file_counts_while_the_node_runs_and_a_mistake_does_not(tmp_path):
     receiver, webhook = Receiver(), Webhook()
     node = place(tmp_path, receiver, webhook)
-    queues = tmp_path / "complete_sender" / "queues.toml"
+    queues = tmp_path / "policy" / "complete_sender" / "queues.toml"
     tenant = '\n[tenant."new"]\negress_pool = "POOL"\n'
 
     def log_says(text: str) -> bool:
@@ -173,3 +182,27 @@ def test_an_edit_of_a_file_counts_while_the_node_runs_and_a_mistake_does_not(tmp
 
     line = len(original.splitlines()) + 3
     assert f"queues.toml:{line}: the egress pool 'shraed'" in node.run_log.read_text()
+
+
+def test_limits_come_from_the_files_and_the_automation_is_followed(tmp_path):
+    receiver, webhook = Receiver(), Webhook()
+    tsa = TsaProcess(tmp_path / "tsa")
+    node = place(tmp_path, receiver, webhook, tsa.port)
+
+    def ask(path: str):
+        url = f"http://127.0.0.1:{node.http_port}{path}"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return json.loads(answer.read())
+
+    with receiver.listening(), webhook.listening(), tsa.running(), node.running():
+        with smtplib.SMTP("127.0.0.1", node.smtp_port, timeout=10) as client:
+            client.sendmail("a@shop.example.com", ["b@partner.example"], mail("a@shop.example.com"))
+        wait_until("the message", lambda: len(receiver.taken) == 1)
+        wait_until("the TSA", lambda: ask("/api/admin/automation/v1")["subscribed_to"])
+        states = ask("/api/admin/ready-q-states/v1")["states_by_ready_queue"]
+
+    paths = [one["path_config"] for one in states.values()]
+    assert {one["max_message_rate"] for one in paths} == {"5/s"}
+    assert {one["connection_limit"] for one in paths} == {2}
+    # From the file about the large providers, which ours is laid over.
+    assert {one["max_deliveries_per_connection"] for one in paths} == {100}
