@@ -204,6 +204,6 @@ def test_limits_come_from_the_files_and_the_automation_is_followed(tmp_path):
     # That of the log hook is no SMTP.
     paths = [one["path_config"] for name, one in states.items() if "@smtp_client" in name]
     assert {one["max_message_rate"] for one in paths} == {"5/s"}
-    assert {one["connection_limit"] for one in paths} == {2}
+    assert {one["connection_limit"] for one in paths} == {"2"}
     # From the file about the large providers, which ours is laid over.
     assert {one["max_deliveries_per_connection"] for one in paths} == {100}
