@@ -168,7 +168,11 @@ class HttpService:
         app = web.Application(middlewares=[self._answer])
         app.on_response_prepare.append(_name_product)
         for route in self._routes:
-            app.router.add_route(route.method, route.path, self._bind(route))
+            serve = self._bind(route)
+            app.router.add_route(route.method, route.path, serve)
+            if route.method == hdrs.METH_GET:
+                # Load balancers ask so; the server leaves the body out.
+                app.router.add_route(hdrs.METH_HEAD, route.path, serve)
         self._runner = web.AppRunner(
             app,
             access_log=None,

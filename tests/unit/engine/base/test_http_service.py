@@ -96,6 +96,24 @@ async def test_every_answer_names_the_product_and_no_version():
     assert named == ["Cirrus"] * 4
 
 
+async def test_head_is_answered_as_get_without_the_body():
+    sick: list[str | None] = [None]
+    started = Started(liveness=lambda: sick[0])
+    async with started as call:
+        answers = []
+        for path, reason in (
+            ("/api/check-liveness/v1", None),
+            ("/api/check-liveness/v1", "disk full"),
+            ("/metrics", None),
+            ("/api/check-liveness/v1", None),
+        ):
+            sick[0] = reason
+            async with call.session.head(call.base + path) as response:
+                answers.append((response.status, await response.read()))
+
+    assert answers == [(200, b""), (503, b""), (200, b""), (200, b"")]
+
+
 @pytest.mark.parametrize(
     ("path", "auth", "status"),
     [
