@@ -9,6 +9,8 @@ Invariants:
     * At most as many dispatchers as the path's connection limits grant, and no more than the
       number of messages makes worth while.
     * A suspended or stopping queue starts nothing.
+    * When a connection limit is lowered, as many sessions end as are too many, each after the
+      message in its hand.
     * A retired queue takes no message: who still knows it has to ask for the one in its place.
 
 Standard: the number of sessions follows the reference's curve, L * (1 - e^(-0.023 q)).
@@ -83,6 +85,8 @@ class ReadyQueue:
     __slots__ = (
         "_idle",
         "_is_calling",
+        "_is_lowered",
+        "_leaving",
         "_limits",
         "_ports",
         "_retry",
@@ -141,7 +145,8 @@ class ReadyQueue:
         self.limited_by = ""
         self.retired = False
         self._idle: deque[asyncio.Future[None]] = deque()
-        self._is_calling = False
+        self._is_calling = self._is_lowered = False
+        self._leaving: set[Any] = set()
         self._limits = limits_of(path, name)
         self._ports = ports
         self._slot_line = slot_line
@@ -151,7 +156,11 @@ class ReadyQueue:
         """Take a new configuration; sessions under way see it at their next message."""
         self.path = path
         self.source = source
-        self._limits = limits_of(path, self.name)
+        before, self._limits = dict(self._limits), limits_of(path, self.name)
+        if any(limit < before.get(key, limit + 1) for key, limit in self._limits):
+            self._is_lowered = True
+            # Idle sessions look whether they are too many.
+            self.wake_all()
         if self.waiters and self.has_room:
             self._call_waiters()
 
@@ -240,8 +249,28 @@ class ReadyQueue:
         return None
 
     def may_work(self) -> bool:
-        """Return whether sessions may go on."""
-        return not self.retired and self._ports.may_deliver() and not self.is_suspended
+        """Return whether sessions may go on; asked by one, whether it may."""
+        return (
+            not self.retired
+            and self._ports.may_deliver()
+            and not self.is_suspended
+            and not (self._is_lowered and self._is_surplus(asyncio.current_task()))
+        )
+
+    def _is_surplus(self, task: Any) -> bool:
+        """Return whether a session is one too many since a limit was lowered, and has to end."""
+        if task not in self.dispatchers:
+            return False
+        if task in self._leaving:
+            return True
+        leases = self._ports.leases
+        if all(leases.count(key) <= limit for key, limit in self._limits):
+            self._is_lowered = bool(self._leaving)
+            return False
+        self._leaving.add(task)
+        # It carries nothing any more: the next one that asks has to see that one is gone.
+        release_slots(self.slots.pop(task, []))
+        return True
 
     def maintain(self) -> None:
         """Start as many sessions as the messages are worth and the limits grant; never raises."""
@@ -301,6 +330,7 @@ class ReadyQueue:
     def _ended(self, task: Any) -> None:
         loop = asyncio.get_running_loop()
         self.dispatchers.pop(task, None)
+        self._leaving.discard(task)
         release_slots(self.slots.pop(task, []))
         self.idle_since_mono = loop.time()
         # Behind the offers that the release makes to those in line.

@@ -84,6 +84,7 @@ async def node():
     yield made
     for task in made.tasks:
         task.cancel()
+    await asyncio.sleep(0)
 
 
 def message():
@@ -480,3 +481,74 @@ async def test_what_is_beyond_a_lower_limit_goes_back_the_newest_first(node):
 
     assert list(queue.messages) == messages[:4]
     assert {one for one, _, _ in node.requeued} == set(messages[4:])
+
+
+# -- a lower connection limit
+
+
+async def test_sessions_that_are_too_many_end_when_the_limit_is_lowered(node):
+    queue = node.queue(connection_limit=5)
+    fill(queue, 500)
+    await asyncio.sleep(0)
+    assert len(queue.dispatchers) == 5
+
+    queue.set_path(make_egress_path(connection_limit=2), queue.source)
+    node.go.set()
+    await asyncio.sleep(0.001)
+
+    assert len(queue.dispatchers) == 2
+    assert node.leases.count("connection_limit.s1->d") == 2
+    await asyncio.sleep(1)
+    assert len(node.taken) == 500
+    assert len(node.tasks) == 5
+
+
+async def test_idle_sessions_that_are_too_many_end_at_once(node):
+    node.idle_s = 1000.0
+    queue = node.queue(connection_limit=4)
+    node.go.set()
+    fill(queue, 400)
+    await asyncio.sleep(1)
+    assert len(queue.dispatchers) == 4
+
+    queue.set_path(make_egress_path(connection_limit=1), queue.source)
+    await asyncio.sleep(0.001)
+
+    assert len(queue.dispatchers) == 1
+
+
+async def test_a_raised_limit_ends_nobody_and_may_be_used_again(node):
+    node.idle_s = 1000.0
+    queue = node.queue(connection_limit=4)
+    node.go.set()
+    fill(queue, 400)
+    await asyncio.sleep(1)
+    queue.set_path(make_egress_path(connection_limit=1), queue.source)
+    await asyncio.sleep(0.001)
+    queue.set_path(make_egress_path(connection_limit=6), queue.source)
+    node.go.clear()
+    fill(queue, 500)
+    queue.maintain()
+    await asyncio.sleep(0.001)
+
+    assert len(queue.dispatchers) == 6
+
+
+async def test_a_lower_limit_shared_with_others_ends_sessions_too(node):
+    node.idle_s = 1000.0
+    shared = {"connection_limit": 10, "additional_connection_limits": {"shared": 6}}
+    first, second = node.queue("a", **shared), node.queue("b", **shared)
+    node.go.set()
+    fill(first, 3)
+    fill(second, 3)
+    fill(first, 400)
+    fill(second, 400)
+    await asyncio.sleep(1)
+    assert node.leases.count("shared") == 6
+
+    lower = {**shared, "additional_connection_limits": {"shared": 2}}
+    for queue in (first, second):
+        queue.set_path(make_egress_path(**lower), queue.source)
+    await asyncio.sleep(0.001)
+
+    assert node.leases.count("shared") == 2
