@@ -43,7 +43,7 @@ from tsa.settings import TsaListener, TsaSettings
 
 log = logging.getLogger("cirrus.tsa")
 
-#: How often adjusted values are looked at, and expired decisions dropped, seconds.
+#: How often seconds are settled, and expired decisions dropped, seconds.
 TICK_S = 1.0
 #: How often the file is rid of what expired, seconds.
 PRUNE_S = 60.0
@@ -285,15 +285,17 @@ class Tsa:
                 log.exception("the tick met a defect; it goes on in a second")
 
     async def tick(self) -> None:
-        """Do what time alone asks for: adjusted values rise, expired decisions go.
+        """Do what time asks for: seconds are settled, adjusted values rise, expired decisions go.
 
         Raises:
             StoreUnavailableError: What changed is not durable yet.
         """
-        now = self.clock.wall()
-        verdict = self.intake.engine.tick(now)
-        if verdict:
-            self.intake.enforce(verdict)
+        now, engine = self.clock.wall(), self.intake.engine
+        while engine.is_due(now):
+            verdict = engine.tick(now)
+            if verdict:
+                self.intake.enforce(verdict)
+            await asyncio.sleep(0)
         gone = self.store.forget_expired(now)
         if any(one.kind in OVERLAY_KINDS for one in gone):
             self.publication.announce_overlay()
@@ -303,7 +305,8 @@ class Tsa:
         while True:
             await asyncio.sleep(PRUNE_S)
             now = self.clock.wall()
-            horizon_s = longest_window(self.intake.engine)
+            horizon_s = self.intake.engine.longest_window_s
+            self.intake.forget_stale()
             try:
                 await asyncio.to_thread(self.store.prune, now, now - horizon_s)
             except StoreUnavailableError as error:
@@ -333,29 +336,12 @@ class Tsa:
 
 def recall(engine: RuleEngine, kept: Kept) -> None:
     """Give a rule engine back what the store held; what no rule asks for any more is left out."""
-    thresholds = engine.thresholds()
     for mark in kept.marks:
-        known = thresholds.get(_rule_of(mark.window))
-        if known is not None:
-            engine.recall(mark, *known)
-    proportions = engine.proportions()
-    for window, state in kept.shares.items():
-        within_s = proportions.get(_rule_of(window))
-        if within_s is not None:
-            engine.recall_share(window, within_s, state)
+        engine.recall(mark)
+    for window, state in kept.windows.items():
+        engine.recall_window(window, state)
     for window, (value, decision) in kept.adjusted.items():
         engine.recall_adjusted(window, value, decision)
-
-
-def _rule_of(window: str) -> str:
-    """Return the identity of the rule and action that a window belongs to."""
-    return window.partition("\x1f")[0]
-
-
-def longest_window(engine: RuleEngine) -> float:
-    """Return the longest period that any rule counts over, seconds."""
-    periods = [period_s for _, period_s in engine.thresholds().values()]
-    return max([*periods, *engine.proportions().values()], default=0.0)
 
 
 def _version() -> str:

@@ -31,21 +31,25 @@ from engine.model.shaping_action import Adjustment
 from tsa.adjustment import AdjustedValue
 from tsa.errors import ConfigurationError, StoreUnavailableError
 from tsa.rule_engine import Mark
+from tsa.settled_window import WindowState
 
 log = logging.getLogger("cirrus.tsa")
 
-FORMAT = 1
+FORMAT = 2
+#: Tables of format 1 that are not read any more: what they count over is over within the hour.
+_DROPPED = "DROP TABLE IF EXISTS share;"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS decision (
   key TEXT PRIMARY KEY, body BLOB NOT NULL, expires_at REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS mark (window TEXT NOT NULL, at REAL NOT NULL, record_key TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS mark_at ON mark (at);
-CREATE TABLE IF NOT EXISTS share (window TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS counted (window TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS adjusted (window TEXT PRIMARY KEY, body BLOB NOT NULL);
 """
 _encoder = msgspec.msgpack.Encoder()
 _decision_decoder = msgspec.msgpack.Decoder(Decision)
+_window_decoder = msgspec.msgpack.Decoder(WindowState)
 
 
 @dataclass(slots=True)
@@ -53,17 +57,17 @@ class Batch:
     """What is to be made durable together.
 
     Attributes:
-        shares: Windows of proportions: their buckets.
+        windows: Settled windows; None for those that count no more.
         adjusted: Adjusted values with their decisions; None for those that are over.
     """
 
     decisions: dict[str, Decision] = field(default_factory=dict)
     marks: list[Mark] = field(default_factory=list)
-    shares: dict[str, dict[int, list[int]]] = field(default_factory=dict)
+    windows: dict[str, WindowState | None] = field(default_factory=dict)
     adjusted: dict[str, tuple[AdjustedValue, Decision] | None] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.decisions) + len(self.marks) + len(self.shares) + len(self.adjusted)
+        return len(self.decisions) + len(self.marks) + len(self.windows) + len(self.adjusted)
 
 
 @dataclass(slots=True)
@@ -71,7 +75,7 @@ class Kept:
     """What the file held at the start."""
 
     marks: list[Mark] = field(default_factory=list)
-    shares: dict[str, dict[int, list[int]]] = field(default_factory=dict)
+    windows: dict[str, WindowState] = field(default_factory=dict)
     adjusted: dict[str, tuple[AdjustedValue, Decision]] = field(default_factory=dict)
 
 
@@ -117,10 +121,10 @@ class DecisionStore:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
-        database.executescript(_TABLES)
         found = database.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, FORMAT):
+        if found > FORMAT:
             raise ConfigurationError(f"{self._path} has format {found}, not {FORMAT}")
+        database.executescript(_DROPPED + _TABLES)
         database.execute(f"PRAGMA user_version = {FORMAT}")
         return self._load(database)
 
@@ -131,8 +135,8 @@ class DecisionStore:
             self.in_force[decision.key] = decision
         for row in database.execute("SELECT window, at, record_key FROM mark ORDER BY at"):
             kept.marks.append(Mark(*row))
-        for window, body in database.execute("SELECT window, body FROM share"):
-            kept.shares[window] = msgspec.msgpack.decode(body, type=dict[int, list[int]])
+        for window, body in database.execute("SELECT window, body FROM counted"):
+            kept.windows[window] = _window_decoder.decode(body)
         for window, body in database.execute("SELECT window, body FROM adjusted"):
             kept.adjusted[window] = _read_adjusted(body)
         return kept
@@ -201,8 +205,16 @@ class DecisionStore:
                 ),
                 ("INSERT INTO mark VALUES (?, ?, ?)", batch.marks),
                 (
-                    "INSERT OR REPLACE INTO share VALUES (?, ?)",
-                    [(window, _encoder.encode(state)) for window, state in batch.shares.items()],
+                    "INSERT OR REPLACE INTO counted VALUES (?, ?)",
+                    [
+                        (window, _encoder.encode(state))
+                        for window, state in batch.windows.items()
+                        if state is not None
+                    ],
+                ),
+                (
+                    "DELETE FROM counted WHERE window = ?",
+                    [(window,) for window, state in batch.windows.items() if state is None],
                 ),
                 (
                     "INSERT OR REPLACE INTO adjusted VALUES (?, ?)",

@@ -299,5 +299,5 @@ def run_replays(source: LogSource, shapings: Sequence[Shaping]) -> list[Replay]:
                 one.see(record)
     if source.tally.last_at is not None:
         for one in replays:
-            one.advance(source.tally.last_at)
+            one.finish(source.tally.last_at)
     return replays

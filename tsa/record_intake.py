@@ -211,17 +211,21 @@ class RecordIntake:
         now = self._clock.wall()
         unsaved = self.unsaved
         unsaved.marks.extend(verdict.marks)
-        for window in verdict.shares:
-            unsaved.shares[window] = self.engine.share_state(window)
-        for window in verdict.adjusted:
-            unsaved.adjusted[window] = self.engine.adjusted_state(window)
-        for decision in verdict.decisions:
+        # What they hold is looked up when it is saved: they go on changing.
+        unsaved.windows.update(dict.fromkeys(verdict.windows))
+        unsaved.adjusted.update(dict.fromkeys(verdict.adjusted))
+        for decision, _ in verdict.made:
             if decision.expires_at <= now and decision.key not in self._store.in_force:
                 continue
             made, is_news = self._store.take(decision)
             unsaved.decisions[made.key] = made
             if is_news:
                 self._announce(made)
+
+    def forget_stale(self) -> None:
+        """Drop what can count no more, from the file too when it is saved next."""
+        stale = self.engine.forget_stale(self._clock.wall())
+        self.unsaved.windows.update(dict.fromkeys(stale))
 
     async def save(self) -> None:
         """Make durable what was not; returns when nothing of before the call is left.
@@ -233,11 +237,9 @@ class RecordIntake:
             if not self.unsaved:
                 return
             batch, self.unsaved = self.unsaved, Batch()
-            # The engine goes on counting in these while the thread writes.
-            batch.shares = {
-                window: {number: list(bucket) for number, bucket in list(state.items())}
-                for window, state in batch.shares.items()
-            }
+            # The engine goes on while the thread writes.
+            batch.windows = {name: self.engine.window_state(name) for name in batch.windows}
+            batch.adjusted = {name: self.engine.adjusted_state(name) for name in batch.adjusted}
             try:
                 await self._offload(lambda: self._store.save(batch))
             except StoreUnavailableError as error:
@@ -255,7 +257,7 @@ class RecordIntake:
         self.unsaved = Batch(
             batch.decisions | newer.decisions,
             batch.marks + newer.marks,
-            batch.shares | newer.shares,
+            batch.windows | newer.windows,
             batch.adjusted | newer.adjusted,
         )
 

@@ -74,36 +74,36 @@ class Replay:
         self._store = DecisionStore(Path())
         self._verdict = Verdict()
         self._open: dict[str, Episode] = {}
-        self._next_rise_at = _NEVER
+        self._next_due_at = _NEVER
         self.episodes: list[Episode] = []
         self.seen = 0
 
     def see(self, record: SeenRecord) -> None:
         """Take the next record."""
         self.seen += 1
-        # Whole seconds are told at no cost, and are at most one too early.
-        if record.timestamp + 1 > self._next_rise_at:
-            self.advance(record.at)
+        if record.timestamp >= self._next_due_at:
+            self.advance(float(record.timestamp))
         verdict = self._verdict
         self._engine.see(record, verdict)
-        if verdict.decisions:
-            for decision in verdict.decisions:
-                self._take(decision, decision.last_record_at)
-            if verdict.adjusted:
-                self._next_rise_at = self._engine.next_rise_at or _NEVER
-        elif not verdict.marks and not verdict.shares:
+        if not verdict:
             return
+        self._take_all(verdict)
+        self._next_due_at = self._engine.next_due_at or _NEVER
         self._verdict = Verdict()
 
     def advance(self, instant_at: float) -> None:
-        """Do what time alone asks for, up to an instant."""
-        while self._next_rise_at <= instant_at:
-            due_at = self._next_rise_at
-            for decision in self._engine.tick(due_at).decisions:
-                self._take(decision, due_at)
-            self._next_rise_at = self._engine.next_rise_at or _NEVER
-            if self._next_rise_at <= due_at:
-                return
+        """Do what time asks for, up to an instant: records before it come no more."""
+        while self._next_due_at <= instant_at:
+            self._take_all(self._engine.settle(self._next_due_at))
+            self._next_due_at = self._engine.next_due_at or _NEVER
+
+    def finish(self, last_at: float) -> None:
+        """Do what is left to do: the last record was of this instant."""
+        self.advance(float(int(last_at) + 1))
+
+    def _take_all(self, verdict: Verdict) -> None:
+        for decision, instant_at in verdict.made:
+            self._take(decision, instant_at)
 
     def _take(self, decision: Decision, instant_at: float) -> None:
         key = decision.key

@@ -20,7 +20,7 @@ from engine.model.queue_name import parse_queue_name
 from engine.model.shaping_action import ActionKind, ShapingAction
 from engine.model.shaping_rule import ScopedRule
 from engine.model.shaping_warmup import day_of
-from tsa.seen_record import SeenRecord
+from tsa.seen_record import Cause, SeenRecord
 
 _BOUNCES = frozenset({ActionKind.BOUNCE, ActionKind.BOUNCE_TENANT, ActionKind.BOUNCE_CAMPAIGN})
 _TENANTS = frozenset(
@@ -96,8 +96,7 @@ def decide(
     action: ShapingAction,
     kind: DecisionKind,
     scope: DecisionScope,
-    record: SeenRecord,
-    at: float,
+    cause: Cause,
 ) -> Decision:
     """Return the decision of an action whose trigger was reached.
 
@@ -106,10 +105,9 @@ def decide(
         action: Its action.
         kind: What is done.
         scope: What it acts on.
-        record: The record that completed the trigger.
-        at: The time of the record.
+        cause: The record that completed the trigger.
     """
-    rule = scoped.rule
+    rule, at = scoped.rule, cause.at
     value: Any = action.value
     expires_at = at + rule.duration_s
     if kind is DecisionKind.WARMUP_HOLD:
@@ -128,7 +126,7 @@ def decide(
         value=value,
         first_record_at=at,
         last_record_at=at,
-        first_record_id=record.key,
-        last_record_id=record.key,
-        site_domain=record.domains[0] if scope.site_name is not None else "",
+        first_record_id=cause.record_key,
+        last_record_id=cause.record_key,
+        site_domain=cause.site_domain if scope.site_name is not None else "",
     )

@@ -45,7 +45,7 @@ class RuleMatcher:
     def __init__(self, shaping: Shaping) -> None:
         self.shaping = shaping
         self._counts_deliveries = shaping.needs_deliveries
-        self._by_rules: dict[tuple[str, ...], RuleSet] = {}
+        self._by_rules: dict[tuple[int, ...], RuleSet] = {}
         self._remembered: OrderedDict[tuple[str, str, str], RuleSet] = OrderedDict()
 
     def wants(self, record: SeenRecord) -> bool:
@@ -95,7 +95,8 @@ class RuleMatcher:
             self._remembered.move_to_end(key)
             return known
         found = self.shaping.rules_for(domain, record.site_text, [host] if host else None)
-        identity = tuple(f"{one.digest}{one.is_rollup}" for one in found)
+        # Not by what they do: the same rule in two sections acts on two providers.
+        identity = tuple(id(one) for one in found)
         rules = self._by_rules.get(identity)
         if rules is None:
             rules = self._by_rules[identity] = RuleSet(found)

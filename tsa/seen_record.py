@@ -100,6 +100,39 @@ class SeenRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return self.egress_source or "unspecified"
 
 
+class Cause(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a decision needs to know of the record it is made for.
+
+    Attributes:
+        at: Seconds since the Unix epoch.
+        domain: The recipient's domain that was looked at.
+        site_domain: A domain whose mail goes to the site.
+        peer: The name of the host that replied; empty if none did.
+    """
+
+    record_key: str
+    at: float
+    domain: str
+    site_domain: str
+    source: str
+    site: str
+    peer: str
+
+
+def cause_of(record: SeenRecord, domain: str, at: float) -> Cause:
+    """Return what a record says to a decision."""
+    peer = record.peer_address
+    return Cause(
+        record.key,
+        at,
+        domain,
+        record.domains[0],
+        record.source,
+        record.site_text,
+        peer.name if peer is not None else "",
+    )
+
+
 _decoder = msgspec.json.Decoder(SeenRecord)
 
 

@@ -1,6 +1,7 @@
 """Counts of matching records in sliding windows: when a threshold or a proportion is reached.
 
-Place in flow: ``tsa.rule_engine`` asks for each match; pure, no clock of its own.
+Place in flow: ``tsa.rule_engine`` asks for each match, ``tsa.settled_window`` for each second;
+pure, no clock of its own.
 
 Invariants:
     * A window is the trigger's own period, ending at the time of the record: late and disordered
@@ -12,7 +13,7 @@ Invariants:
     * A proportion keeps a fixed number of buckets per scope.
 
 Standard: sliding log for thresholds; bucketed counters for proportions, exact to a sixtieth of the
-window.
+window, or to a second where that is more.
 """
 
 from __future__ import annotations
@@ -89,32 +90,48 @@ class ThresholdWindow:
 class ProportionWindow:
     """Attempts and matches of one rule in one scope, by buckets of time."""
 
-    __slots__ = ("_attempts", "_buckets", "_matches", "_newest", "_width_s", "_within_s")
+    __slots__ = (
+        "_attempts",
+        "_buckets",
+        "_count",
+        "_matches",
+        "_newest",
+        "_width_s",
+        "_within_s",
+    )
 
     def __init__(self, within_s: float) -> None:
         self._within_s = within_s
-        self._width_s = within_s / BUCKETS
+        self._width_s = max(1.0, within_s / BUCKETS)
+        #: How many buckets a period has.
+        self._count = max(1, round(within_s / self._width_s))
         self._buckets: dict[int, list[int]] = {}
         # What the period that ends with the newest bucket holds: most records fall into that one.
         self._newest = 0
         self._attempts = self._matches = 0
 
-    def add(self, at: float, *, is_match: bool) -> tuple[int, int]:
-        """Count an attempt; return attempts and matches within the period that ends with it."""
+    def add(self, at: float, attempts: int, matches: int) -> tuple[int, int]:
+        """Count a second's attempts; return those, and the matches, of the period it ends.
+
+        Args:
+            at: When the second began, seconds since the Unix epoch.
+            attempts: How many there were in it.
+            matches: How many of them match.
+        """
         number = int(at / self._width_s)
         bucket = self._buckets.get(number)
         if bucket is None:
             bucket = self._buckets[number] = [0, 0]
-            if len(self._buckets) > 2 * BUCKETS:
+            if len(self._buckets) > 2 * self._count:
                 self._forget(max(self._buckets))
-        bucket[0] += 1
-        bucket[1] += is_match
+        bucket[0] += attempts
+        bucket[1] += matches
         if number > self._newest:
             self._newest = number
             self._attempts, self._matches = self._sum(number)
-        elif number > self._newest - BUCKETS:
-            self._attempts += 1
-            self._matches += is_match
+        elif number > self._newest - self._count:
+            self._attempts += attempts
+            self._matches += matches
         if number == self._newest:
             return self._attempts, self._matches
         return self._sum(number)
@@ -123,18 +140,18 @@ class ProportionWindow:
         """Return attempts and matches of the period that ends with a bucket."""
         attempts = matches = 0
         for number, (all_of_it, matching) in self._buckets.items():
-            if newest - BUCKETS < number <= newest:
+            if newest - self._count < number <= newest:
                 attempts += all_of_it
                 matches += matching
         return attempts, matches
 
     def _forget(self, newest: int) -> None:
-        for number in [number for number in self._buckets if number <= newest - BUCKETS]:
+        for number in [number for number in self._buckets if number <= newest - self._count]:
             del self._buckets[number]
 
     def state(self) -> dict[int, list[int]]:
-        """Return the buckets, for the store."""
-        return self._buckets
+        """Return a copy of the buckets, for the store."""
+        return {number: list(bucket) for number, bucket in self._buckets.items()}
 
     def set_state(self, buckets: dict[int, list[int]]) -> None:
         """Take back buckets that ``state`` returned."""

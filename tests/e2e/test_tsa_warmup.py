@@ -13,6 +13,7 @@ from engine.model.shaping_merge import merge_layers
 from engine.model.shaping_warmup import day_of
 from tests.fakes.tsa_process import TsaProcess
 from tests.fakes.tsa_world import record_line, rule_text
+from tests.samples.running_node import wait_until
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 
@@ -49,6 +50,7 @@ def test_a_held_day_is_in_the_overlay_and_survives_a_kill(tmp_path):
         daemon.kill()
         daemon.start()
 
+        wait_until("the decision", daemon.decisions)
         assert limits(rules, daemon.http("/get_config_v1/shaping.toml")[1], days) == [1, 1, 2]
         (decision,) = daemon.decisions()
         assert (decision["kind"], decision["count"]) == ("WarmupHold", 2)

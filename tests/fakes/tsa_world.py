@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from engine.base.shaping_source import parse_shaping
+from engine.model.decision import Decision
 from engine.model.log_record import format_event_time
 from engine.model.shaping import Shaping
 from engine.model.shaping_finding import LoadOptions
 from engine.model.shaping_merge import SiteRoute, merge_layers
+from tsa.rule_engine import Made, RuleEngine, Verdict
 from tsa.seen_record import SeenRecord, decode_seen
 
 #: The wall-clock time of records where a test says nothing else.
@@ -83,3 +85,22 @@ def record_line(at: float = NOON, **given: Any) -> bytes:
 def seen(at: float = NOON, **given: Any) -> SeenRecord:
     """Return a record as rules see it."""
     return decode_seen(record_line(at, **given))
+
+
+def judged(engine: RuleEngine, records: Iterable[SeenRecord]) -> list[Decision]:
+    """Return what an engine makes of records, with their seconds and all before taken as over."""
+    verdict = Verdict()
+    last_at = 0.0
+    for record in records:
+        engine.see(record, verdict)
+        last_at = max(last_at, record.at)
+    made = [*verdict.made, *settled(engine, float(int(last_at) + 1))]
+    return [decision for decision, _ in made]
+
+
+def settled(engine: RuleEngine, through: float) -> list[Made]:
+    """Return what an engine makes when nothing more is expected from before an instant."""
+    made: list[Made] = []
+    while (engine.next_due_at or through + 1) <= through:
+        made += engine.settle(through).made
+    return made

@@ -46,20 +46,32 @@ def test_the_order_of_records_does_not_change_when_a_threshold_was_last_reached(
     assert ends == [newest_full(instants, count)] * 3
 
 
-@given(st.lists(st.tuples(st.integers(0, 400), st.booleans()), min_size=1, max_size=80))
-def test_a_proportion_counts_the_buckets_of_the_period_that_ends_with_the_record(records):
-    window = ProportionWindow(PERIOD_S)
-    restarted = ProportionWindow(PERIOD_S)
-    width_s = PERIOD_S / BUCKETS
-    seen = []
-    for tenths, is_match in records:
-        at = 1000.0 + tenths / 4
-        number = int(at / width_s)
-        seen.append((number, is_match))
-        within = [one for other, one in seen if number - BUCKETS < other <= number]
-        expected = (len(within), sum(within))
+SECONDS = st.lists(
+    st.tuples(st.integers(0, 200), st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=80
+)
 
-        assert window.add(at, is_match=is_match) == expected
-        assert restarted.add(at, is_match=is_match) == expected
-        before, restarted = restarted, ProportionWindow(PERIOD_S)
-        restarted.set_state({key: list(bucket) for key, bucket in before.state().items()})
+
+@given(SECONDS, st.sampled_from([1.0, 7.0, 60.0, 90.0, 300.0]))
+def test_a_proportion_counts_the_buckets_of_the_period_that_ends_with_the_second(seconds, within_s):
+    window = ProportionWindow(within_s)
+    restarted = ProportionWindow(within_s)
+    width_s = max(1.0, within_s / BUCKETS)
+    count = round(within_s / width_s)
+    seen = []
+    newest = 0
+    for offset, attempts, matching in seconds:
+        matches = min(attempts, matching)
+        at = 1000 + offset
+        number = int(at / width_s)
+        newest = max(newest, number)
+        seen.append((number, attempts, matches))
+        within = [one for one in seen if number - count < one[0] <= number]
+        expected = (sum(one[1] for one in within), sum(one[2] for one in within))
+
+        found = window.add(at, attempts, matches)
+        assert restarted.add(at, attempts, matches) == found
+        # What is older than a whole period may be forgotten.
+        if all(one[0] > newest - count for one in within):
+            assert found == expected
+        before, restarted = restarted, ProportionWindow(within_s)
+        restarted.set_state(before.state())

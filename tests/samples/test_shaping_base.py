@@ -16,9 +16,9 @@ from engine.model.shaping_finding import CHECK_OPTIONS
 from engine.model.shaping_merge import merge_layers
 from engine.model.shaping_trigger import Proportion, Threshold
 from engine.shaping_check import check_shaping
-from tests.fakes.tsa_world import seen
+from tests.fakes.tsa_world import judged, seen
 from tests.samples.running_node import ROOT
-from tsa.rule_engine import RuleEngine, Verdict
+from tsa.rule_engine import RuleEngine
 from tsa.rule_matcher import RuleMatcher
 
 PATH = ROOT / "samples" / "shaping" / "base.toml"
@@ -125,10 +125,7 @@ def test_each_rule_is_shown_a_reply_that_it_sees_and_one_of_its_provider_that_it
 
 def decisions_about(host, text, count, **fields):
     """Return what a daemon decides when a host says something again and again."""
-    engine, verdict = RuleEngine(SHAPING), Verdict()
-    for _ in range(count):
-        engine.see(record_of(host, text, **fields), verdict)
-    return verdict.decisions
+    return judged(RuleEngine(SHAPING), [record_of(host, text, **fields) for _ in range(count)])
 
 
 KINDS = {
@@ -172,15 +169,12 @@ def test_a_rule_acts_when_its_count_is_reached_and_not_before(name):
 def test_a_share_of_deferrals_holds_the_site_only_when_it_is_large(name, host, text):
     one = BY_NAME[name]
     trigger = one.rule.trigger
-    engine = RuleEngine(SHAPING)
 
     def after(deferred, delivered):
-        verdict = Verdict()
-        for _ in range(delivered):
-            engine.see(record_of(host, "250 2.0.0 taken", type="Delivery"), verdict)
-        for _ in range(deferred):
-            engine.see(record_of(host, text), verdict)
-        return {made.kind for made in verdict.decisions if made.rule == one.rule.section}
+        records = [record_of(host, "250 2.0.0 taken", type="Delivery") for _ in range(delivered)]
+        records += [record_of(host, text) for _ in range(deferred)]
+        made = judged(RuleEngine(SHAPING), records)
+        return {decision.kind for decision in made if decision.rule == one.rule.section}
 
     assert (
         after(deferred=int(trigger.at_least * trigger.over) - 1, delivered=trigger.at_least)
@@ -193,16 +187,16 @@ def test_a_share_of_deferrals_repeats_the_day_of_a_source_that_is_warmed_up_and_
     warmup = uncommented_example().replace("2030-01-07", "2027-01-10")
     layers = [parse_shaping(TEXT.encode(), "base"), parse_shaping(warmup.encode(), "own")]
     shaping, _ = merge_layers(layers, {}, CHECK_OPTIONS)
-    engine, verdict = RuleEngine(shaping), Verdict()
+    records = []
     for number in range(250):
         for source in ("ip-1", "ip-2"):
             text = "451 4.7.0 later" if number % 3 == 0 else "250 2.0.0 taken"
             kind = "TransientFailure" if number % 3 == 0 else "Delivery"
-            engine.see(record_of(OTHER, text, type=kind, egress_source=source), verdict)
+            records.append(record_of(OTHER, text, type=kind, egress_source=source))
 
-    assert {(one.kind, one.scope.source) for one in verdict.decisions} == {
-        (DecisionKind.WARMUP_HOLD, "ip-1")
-    }
+    made = judged(RuleEngine(shaping), records)
+
+    assert {(one.kind, one.scope.source) for one in made} == {(DecisionKind.WARMUP_HOLD, "ip-1")}
 
 
 HOSTS = {
@@ -304,7 +298,7 @@ def test_what_the_node_says_while_it_obeys_a_rule_feeds_no_rule():
     reasons = [f"automation rule: {', '.join(p.text for p in one.rule.patterns)}" for one in RULES]
     reasons += [text.removeprefix("> ") for _, text, _ in REPLIES]
     reasons += [f"{failed}: {quoted(text)}" for _, text, _ in REPLIES]
-    engine, verdict = RuleEngine(SHAPING), Verdict()
+    records = []
     for host in {host for host, _, _ in REPLIES}:
         peer = {"name": host, "addr": "192.0.2.25"}
         for kind, response in (words for reason in reasons for words in own_words(reason)):
@@ -316,9 +310,9 @@ def test_what_the_node_says_while_it_obeys_a_rule_feeds_no_rule():
                 peer_address=peer,
             )
             assert rules_that_see(record) == set(), response
-            engine.see(record, verdict)
+            records.append(record)
 
-    assert verdict.decisions == []
+    assert judged(RuleEngine(SHAPING), records) == []
 
 
 def test_failures_to_connect_without_a_word_from_the_host_feed_no_rule():

@@ -23,8 +23,7 @@ def replayed(text, records, *, until=None):
     replay = Replay(shaping_of(text))
     for one in records:
         replay.see(one)
-    if until is not None:
-        replay.advance(until)
+    replay.finish(until if until is not None else max(one.at for one in records))
     return replay.episodes
 
 
