@@ -19,6 +19,7 @@ from engine.model import egress, listener_domain, queue_config
 from engine.model.egress_options import PATH_OPTIONS
 from engine.model.keyword_options import OptionTable, closest
 from policy.hook_registry import PolicyFinding
+from policy.sandbox import UNREADABLE
 
 #: What is checked: the options by constructor, and the constructor for what they are together.
 _TABLES: Mapping[str, OptionTable] = {
@@ -48,7 +49,7 @@ def check_calls(files: Iterable[Path]) -> list[PolicyFinding]:
             continue
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, ValueError):
+        except UNREADABLE:
             # It changed since it was loaded: the next load looks at it.
             continue
         for line, severity, text in _check_tree(tree):

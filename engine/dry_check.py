@@ -35,6 +35,10 @@ from policy.use_check import check_uses
 
 #: Names in use that are asked for; a sample of a node with very many.
 QUEUES_MAX = 50
+_UNROUTED = (
+    "records of a log hook go nowhere: no handler of should_enqueue_log_record names a queue for"
+    ' them by msg.set_meta("queue", ...)'
+)
 _EXAMPLE = QueueName("example.com", None, None, None)
 
 
@@ -77,12 +81,13 @@ class DryCheck:
             findings = self._check(epoch, is_sound=is_sound)
             if is_sound:
                 self._probe_others(epoch)
+        # What is told where it stands, with a hint, comes before what a call said of it.
+        found_before += check_calls(epoch.files)
+        found_before += check_uses(epoch.files, self._runtime.namespace.names())
         findings = found_before + findings + noted
         for name in sorted(NOT_YET_FIRED & epoch.handlers.keys()):
             text = f"the event {name} is known but not yet in force: the handler never runs"
             findings.append(_finding(epoch, name, "warning", text))
-        findings += check_calls(epoch.files)
-        findings += check_uses(epoch.files, self._runtime.namespace.names())
         return _without_echoes(findings)
 
     def _check(self, epoch: Epoch, *, is_sound: bool) -> list[PolicyFinding]:
@@ -94,6 +99,8 @@ class DryCheck:
         if not findings:
             self.declarations = declarations
             self._runtime.limit_calls(epoch, declarations.handler_limits)
+            if declarations.log_hooks and "should_enqueue_log_record" not in epoch.handlers:
+                findings.append(_finding(epoch, "init", "warning", _UNROUTED))
         if not is_sound:
             # Answers made of data that is known to be wrong would only repeat what is wrong.
             return findings
@@ -126,18 +133,24 @@ class DryCheck:
         if pool is None:
             if not findings or findings[-1].severity != "error":
                 text = f"get_queue_config names the pool {pool_name!r}, which does not exist"
-                findings.append(_finding(epoch, "get_egress_pool", "error", text))
+                place = _handled(epoch, "get_egress_pool", "get_queue_config")
+                findings.append(_finding(epoch, place, "error", text))
             return
+        missing = []
         for entry in pool.entries:
             source = self._ask(
                 epoch, "get_egress_source", (entry.name,), EgressSource, findings, "error"
             )
             if source is None and entry.name != "unspecified":
-                text = (
-                    f"the pool {pool_name!r} names the source {entry.name!r}, which does not exist"
-                )
-                findings.append(_finding(epoch, "get_egress_source", "error", text))
+                missing.append(repr(entry.name))
             self._check_path(epoch, name, entry.name, findings, severity)
+        if missing:
+            text = f"the pool {pool_name!r} names the source {missing[0]}, which does not exist"
+            if len(missing) > 1:
+                several = " and ".join(missing)
+                text = f"the pool {pool_name!r} names the sources {several}, which do not exist"
+            place = _handled(epoch, "get_egress_source", "get_egress_pool")
+            findings.append(_finding(epoch, place, "error", text))
 
     def _check_path(
         self,
@@ -165,7 +178,7 @@ class DryCheck:
         if answer is None or trouble:
             return None
         if not isinstance(answer, wanted):
-            text = f"{hook} must return an {wanted.__name__}, not {type(answer).__name__}"
+            text = f"{hook} answers an object {wanted.__name__}, not {type(answer).__name__}"
             findings.append(_finding(epoch, hook, "error", text))
             return None
         return answer
@@ -181,7 +194,7 @@ class DryCheck:
             kind: Any = severity
             return None, [PolicyFinding(error.file, error.line, kind, f"{hook}: {error.message}")]
         except SmtpRefusal as refusal:
-            text = f"refused with {refusal.reply.one_line()}"
+            text = f"{hook} refuses with {refusal.reply.one_line()}"
             return None, [_finding(epoch, hook, severity, text)]
         except WouldWaitError:
             if hook != "init":
@@ -200,6 +213,11 @@ def _check_zones(epoch: Epoch, declarations: Declarations) -> list[PolicyFinding
     except ConfigurationError as error:
         return [_finding(epoch, "init", "error", f"dns.configure_test_resolver: {error}")]
     return []
+
+
+def _handled(epoch: Epoch, *hooks: str) -> str:
+    """Return the first of some hooks that has a handler: what is missing is told there."""
+    return next((hook for hook in hooks if epoch.handlers.get(hook)), hooks[0])
 
 
 def _finding(epoch: Epoch, hook: str, severity: str, text: str) -> PolicyFinding:

@@ -87,11 +87,13 @@ def check_policy(path: Path) -> list[PolicyFinding]:
     try:
         runtime.load(path, dry_check=gather)
     except PolicyLoadError as error:
-        findings.append(PolicyFinding(error.file, error.line, "error", error.message))
         files = {path.resolve(), Path(error.file)}
-        findings += check_registrations(files)
-        findings += check_calls(files)
-        findings += check_uses(files, namespace.names())
+        # Of two findings at one line the first stays: what has a hint.
+        found_early = check_calls(files) + check_uses(files, namespace.names())
+        at_it = [one for one in found_early if (one.file, one.line) == (error.file, error.line)]
+        findings += at_it
+        findings.append(PolicyFinding(error.file, error.line, "error", error.message))
+        findings += check_registrations(files) + found_early
     return _in_order(findings)
 
 

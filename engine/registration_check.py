@@ -16,6 +16,7 @@ from pathlib import Path
 
 from engine.hooks import HOOKS
 from policy.hook_registry import HookTable, PolicyFinding
+from policy.sandbox import UNREADABLE
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -27,7 +28,7 @@ def check_registrations(files: Iterable[Path]) -> list[PolicyFinding]:
     for path in sorted(files):
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, ValueError):
+        except UNREADABLE:
             # The load says so already.
             continue
         for event, function in _registered(tree):

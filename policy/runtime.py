@@ -22,7 +22,8 @@ from typing import Any
 from policy.breaker import Breaker
 from policy.budget import Budget
 from policy.epoch import EPOCH_NAME, Epoch, digest_of
-from policy.errors import HookFailedError, PolicyLoadError
+from policy.errors import HookFailedError, PolicyLoadError, ScriptFrame
+from policy.failure import line_of
 from policy.handler_call import HandlerCall, Pending, Report
 from policy.hook import CallLimits, Hook, OnFailure
 from policy.hook_registry import Handler, HookTable, PolicyFinding
@@ -42,6 +43,16 @@ _Stamp = tuple[int, int, int]
 
 def _say_nothing(_event: str, _facts: dict[str, Any]) -> None:
     """Stand in for a program that wants no reports."""
+
+
+def _rejection(finding: PolicyFinding, epoch: Epoch) -> PolicyLoadError:
+    """Return what a finding that rejects an epoch is raised as, with the line it is about."""
+    error = PolicyLoadError(finding.file, finding.line, finding.message)
+    source = epoch.sources.get(finding.file)
+    if source is not None and finding.line is not None:
+        shown = line_of(source, finding.line)
+        error.trace = (ScriptFrame(finding.file, finding.line, "", shown),)
+    return error
 
 
 class _Loading(threading.local):
@@ -119,7 +130,7 @@ class PolicyRuntime:
             self._build_runners(epoch)
             for finding in dry_check(epoch) if dry_check else epoch.native.findings:
                 if finding.severity == "error":
-                    raise PolicyLoadError(finding.file, finding.line, finding.message)
+                    raise _rejection(finding, epoch)
                 epoch.warnings.append(finding)
         finally:
             self._loading.epoch = None

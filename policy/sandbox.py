@@ -21,6 +21,15 @@ from policy.errors import PolicyLoadError
 from policy.sandbox_rewrite import ScriptTransformer
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
+#: Why the text of a file is no tree.
+UNREADABLE = (OSError, SyntaxError, ValueError, RecursionError, MemoryError)
+#: What a script would use instead of a builtin that it does not have.
+INSTEAD = {
+    "open": "mta.fs.open reads files of the policy's folder",
+    "input": "nobody is there to answer",
+    "exit": "a script does not end the program",
+    "quit": "a script does not end the program",
+}
 
 
 class LateImport(NamedTuple):
@@ -86,9 +95,9 @@ def _check_builtins(tree: ast.AST, filename: str, available: frozenset[str]) -> 
         if name.id in bound or name.id in available or name.id.startswith("__"):
             continue
         if hasattr(builtins, name.id):
-            raise PolicyLoadError(
-                filename, name.lineno, f"{name.id!r} is not available in a policy script"
-            )
+            hint = f"; {INSTEAD[name.id]}" if name.id in INSTEAD else ""
+            message = f"{name.id!r} is not available in a policy script{hint}"
+            raise PolicyLoadError(filename, name.lineno, message)
 
 
 def _late_imports(tree: ast.AST) -> Iterator[LateImport]:

@@ -36,6 +36,22 @@ from policy.stand_in_regex import RegexEngine
 from policy.stand_ins import MODULE_NAMES, build_stand_ins
 
 LOAD_BUDGET_S = 2.0
+#: What a script would import instead of a module that it cannot have.
+INSTEAD = {
+    "aiohttp": "use mta.http",
+    "dns": "use mta.dns",
+    "httpx": "use mta.http",
+    "logging": "use mta.log_info and its like",
+    "os": "mta.fs reads files, mta.secrets the environment",
+    "pathlib": "mta.fs reads files of the policy's folder",
+    "redis": "use mta.redis",
+    "requests": "use mta.http",
+    "sqlite3": "use mta.sqlite",
+    "time": "use mta.time",
+    "tomllib": "use mta.serde",
+    "urllib": "use mta.http",
+    "yaml": "use mta.serde",
+}
 
 # What ``datetime`` imports where it is called, by way of the ``__import__`` of the script.
 _FOR_C = {module.__name__ for module in (time, _strptime)}
@@ -240,7 +256,9 @@ class ScriptLoader:
             return module
         # Watched, so that writing the missing script is a change.
         self._epoch.files.setdefault(base.with_suffix(".py"), None)
-        raise ImportError(f"there is no module {name!r} for policy scripts, nor such a script")
+        hint = f"; {INSTEAD[name]}" if name in INSTEAD else ""
+        text = f"there is no module {name!r} for policy scripts, nor such a script{hint}"
+        raise ImportError(text)
 
     def _is_inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self._folder)
@@ -272,6 +290,8 @@ class ScriptLoader:
             place = _caller()
             if not self._open:
                 raise PolicyError("on() can be called while the script is loaded, not later")
+            if type(event) is not str:
+                raise self._noted(*place, 'on() takes the name of an event, as in @on("init")')
 
             def take(handler: Any) -> Any:
                 try:

@@ -30,6 +30,26 @@ class Scope:
     values: dict[str, ast.expr] = field(default_factory=dict)
 
 
+def bound_anywhere(tree: ast.Module) -> set[str]:
+    """Return every name that a script binds in any of its scopes."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
+                names.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names.add(name)
+            case ast.ClassDef(name=name) | ast.MatchAs(name=str(name)):
+                names.add(name)
+            case ast.MatchStar(name=str(name)) | ast.ExceptHandler(name=str(name)):
+                names.add(name)
+            case ast.MatchMapping(rest=str(name)):
+                names.add(name)
+            case ast.alias(name=name, asname=asname):
+                names.add(asname or name.partition(".")[0])
+    return names
+
+
 def functions_of(body: list[ast.stmt]) -> Iterator[_Function]:
     """Yield the functions that stand in some statements, also in classes, not in functions."""
     waiting: list[ast.AST] = list(body)

@@ -7,12 +7,13 @@ Invariants:
     * Nothing is run, and only what is certain is an error: a name that is bound once, a value that
       is written out. What is computed is left to the call itself.
     * A name that the script asks for with ``hasattr`` or ``getattr`` is taken to be optional, and
-      so is every name where it catches AttributeError.
+      so is every name where it catches AttributeError or NameError.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +21,17 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from policy.call_fit import misfit_of_call
+from policy.guarded_builtins import AVAILABLE
 from policy.hook_registry import PolicyFinding
 from policy.literal_kind import fits, kind_of, shown
-from policy.script_scope import Scope, bound_names, functions_of, scope_of_module
+from policy.sandbox import UNREADABLE
+from policy.script_scope import (
+    Scope,
+    bound_anywhere,
+    bound_names,
+    functions_of,
+    scope_of_module,
+)
 from policy.stub_catalog import (
     Function,
     HandlerShape,
@@ -40,6 +49,8 @@ class Module:
     name: str
 
 
+#: Those that scripts do not have are refused when a script is compiled.
+_BUILTINS = frozenset(dir(builtins))
 #: What an expression is known to be.
 Known: TypeAlias = Module | Function | Kind | None
 _Found: TypeAlias = tuple[int, Literal["error", "warning"], str]
@@ -59,7 +70,7 @@ def check_uses(files: Iterable[Path], offered: Mapping[str, frozenset[str]]) -> 
             continue
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, ValueError):
+        except UNREADABLE:
             # The load says so, or it changed since: the next load looks at it.
             continue
         for line, severity, text in sorted(set(_Check(tree, offered).run())):
@@ -81,10 +92,22 @@ class _Check:
         scope = scope_of_module(self._tree)
         known = {name: self._imported(*where) for name, where in scope.imports.items()}
         self._learn(scope, known)
+        yield from self._unbound()
         yield from self._look(self._tree.body, known, is_async=False)
         handlers = _handlers(self._tree)
         for function in functions_of(self._tree.body):
             yield from self._look_into(function, known, handlers)
+
+    def _unbound(self) -> Iterator[_Found]:
+        """Yield each name that nothing in the script binds: to reach it is an error."""
+        names = list(_names(self._tree))
+        bound = AVAILABLE | bound_anywhere(self._tree)
+        if "NameError" in {one.id for one in names}:
+            return
+        for one in names:
+            if one.id not in bound and not one.id.startswith("__") and one.id not in _BUILTINS:
+                text = f"there is no name {one.id!r} in this script{_hint(one.id, bound)}"
+                yield one.lineno, "error", text
 
     def _imported(self, module: str, name: str) -> Known:
         if not name:

@@ -119,7 +119,7 @@ def parse_listen(value: object) -> tuple[str, int]:
         host = host.removeprefix("[").removesuffix("]")
         if colon and port.isascii() and port.isdigit() and int(port) < 65536:
             return host or "0.0.0.0", int(port)  # noqa: S104 - ":25" means every address
-    raise ValueError(f'listen wants "address:port", not {value!r}')
+    raise ValueError(f'wants "address:port", not {value!r}')
 
 
 def format_listen(address: tuple[str, int]) -> str:

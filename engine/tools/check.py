@@ -53,7 +53,7 @@ def policy_kind(path: Path) -> str:
     """
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return "policy"  # the check says what is wrong with it
     said = set(_events_and_modules(tree))
     for entry in entry_points(group=HOOKS_GROUP):

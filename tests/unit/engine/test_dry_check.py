@@ -68,8 +68,22 @@ def queue(domain, tenant, campaign, routing_domain):
     assert "used more than its 7 ms of CPU" in warnings(loader)
 
 
+def test_a_log_hook_whose_records_have_no_queue_is_a_warning(loader):
+    handler = """
+@on("should_enqueue_log_record")
+def should_enqueue(msg, hook_name):
+    msg.set_meta("queue", "records.test")
+"""
+    loader.init("mta.configure_log_hook(name='h')")
+    without = warnings(loader)
+    loader.load(f"@on('init')\ndef init():\n    mta.configure_log_hook(name='h')\n{handler}")
+
+    assert "records of a log hook go nowhere" in without
+    assert warnings(loader) == ""
+
+
 def test_init_cannot_refuse_mail(loader):
-    with pytest.raises(PolicyLoadError, match="refused with 550 no"):
+    with pytest.raises(PolicyLoadError, match="init refuses with 550 no"):
         loader.init("mta.reject(550, 'no')")
 
 
@@ -84,7 +98,7 @@ def test_a_source_that_does_not_exist_rejects(loader):
 
 
 def test_an_answer_of_the_wrong_type_rejects(loader):
-    with pytest.raises(PolicyLoadError, match="must return an QueueConfig, not dict"):
+    with pytest.raises(PolicyLoadError, match="answers an object QueueConfig"):
         loader.load(
             "@on('get_queue_config')\n"
             "def q(domain, tenant, campaign, routing_domain):\n"

@@ -86,8 +86,50 @@ def get_queue_config(domain, tenant, campaign, routing_domain):
 def get_egress_pool(name):
     return mta.make_egress_pool(name=name, entries=[{"name": "a"}, {"name": "b"}])
 """
-    found = findings_of(tmp_path, GOOD + wrong)
-    assert [("'a'" in text, "'b'" in text) for text in found] == [(True, False), (False, True)]
+    (finding,) = findings_of(tmp_path, GOOD + wrong)
+    assert finding == (
+        "init.py:14: error: the pool 'p' names the sources 'a' and 'b', which do not exist"
+    )
+
+
+def test_a_pool_that_does_not_exist_is_an_error_where_it_is_named(tmp_path):
+    wrong = """
+@on("get_queue_config")
+def get_queue_config(domain, tenant, campaign, routing_domain):
+    return mta.make_queue_config(egress_pool="p")
+"""
+    assert findings_of(tmp_path, GOOD + wrong) == [
+        "init.py:10: error: get_queue_config names the pool 'p', which does not exist"
+    ]
+
+
+def test_several_mistakes_are_told_at_once_each_with_a_hint(tmp_path):
+    wrong = """
+@on("message_received")
+def message_received(msg):
+    mta.log_inof("x")
+    if msg.sender.domian == TABEL:
+        mta.reject("550", "no")
+
+TABLE = {}
+"""
+    assert findings_of(tmp_path, GOOD + wrong) == [
+        "init.py:12: error: mta has no 'log_inof'; did you mean 'log_info'?",
+        "init.py:13: error: Address has no 'domian'; did you mean 'domain'?",
+        "init.py:14: error: mta.reject: code: a whole number is expected, not '550'",
+    ]
+
+
+def test_a_script_that_is_nested_too_deeply_is_an_error_of_its_own(tmp_path):
+    (finding,) = findings_of(tmp_path, "x = " + "+".join(["1"] * 20_000) + "\n")
+
+    assert finding.startswith("init.py: error: cannot be compiled: ")
+
+
+def test_a_handler_without_the_name_of_an_event_is_an_error(tmp_path):
+    (finding,) = findings_of(tmp_path, "from mta import on\n\n@on\ndef init(): ...\n")
+
+    assert finding == 'init.py:3: error: on() takes the name of an event, as in @on("init")'
 
 
 @pytest.mark.parametrize("text", ["while True: pass", "import os", "1 in iter(int, 1)"])

@@ -208,6 +208,18 @@ def test_a_bad_value_at_load_names_the_line_of_the_script(tmp_path: Path) -> Non
         _load(tmp_path, "mta.configure(pth='x')\n")
 
 
+def test_what_the_dry_check_rejects_is_shown_with_its_line(tmp_path: Path) -> None:
+    error = PolicyFinding(str(tmp_path / "init.py"), 2, "error", "wrong")
+
+    with pytest.raises(PolicyLoadError) as caught:
+        LoadedScript(
+            tmp_path, "x = 1\ny = wrong(x) if 0 else 3\n", HOOKS, dry_check=lambda _epoch: [error]
+        )
+
+    (frame,) = caught.value.trace
+    assert (frame.line, frame.source) == (2, "y = wrong(x) if 0 else 3")
+
+
 def test_the_dry_check_can_reject_or_warn(tmp_path: Path) -> None:
     error = PolicyFinding("a.py", 3, "error", "no such pool")
     warning = PolicyFinding("a.py", 4, "warning", "odd")

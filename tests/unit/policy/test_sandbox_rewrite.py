@@ -440,7 +440,7 @@ REFUSED = {
     "try: pass\nexcept* ValueError: pass": "except* is not allowed in a policy script; use except",
     "from m import *": "import * is not allowed; name what you import",
     "from . import m": "relative imports are not supported; name the module in full",
-    "open('x')": "'open' is not available in a policy script",
+    "open('x')": "'open' is not available in a policy script; mta.fs.open reads files of the policy's folder",
     "x[1:] += y": "a slice can be assigned to with = only",
     "f'{1:>99999}'": "a format width or precision of more than 4 digits is not allowed",
     "class C:\n    def __del__(self): pass": "a script's class may not define __del__",

@@ -103,3 +103,8 @@ def test_a_broken_script_beside_is_retried_when_it_changes(tmp_path: Path) -> No
     (tmp_path / "tenants.py").write_text("X = 2\n")
 
     assert script.runtime.reload_if_changed() is not None
+
+
+def test_a_module_that_scripts_cannot_have_tells_what_to_use_instead(tmp_path: Path) -> None:
+    with pytest.raises(PolicyLoadError, match="no module 'requests' for .*; use mta.http$"):
+        LoadedScript(tmp_path, "import requests\n", HOOKS)

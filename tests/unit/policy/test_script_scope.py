@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from policy.script_scope import bound_names, functions_of, scope_of_module
+from policy.script_scope import bound_anywhere, bound_names, functions_of, scope_of_module
 
 TEXT = """
 import mta
@@ -56,3 +56,10 @@ def test_a_function_binds_its_arguments_and_what_it_assigns() -> None:
     assert scope.imports == {"mta": ("mta", "")}
     assert set(scope.values) == {"local", "a2"}
     assert {one.name for one in functions_of(outer.body)} == {"inner", "method"}
+
+
+def test_every_name_that_is_bound_anywhere_is_known() -> None:
+    bound = bound_anywhere(TREE)
+
+    assert bound >= {"a", "i", "inner", "method", "K", "mta", "names", "q", "v", "rest", "error"}
+    assert not bound & {"x", "f", "g", "E", "dns", "queues"}

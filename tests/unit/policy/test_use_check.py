@@ -61,6 +61,10 @@ def handler(event: str, arguments: str, body: str, word: str = "def") -> str:
         ("from helpers import queues\nqueues.setpu([])", "helpers.queues has no 'setpu'"),
         ("import mta.dns as d\nd.nothing", "mta.dns has no 'nothing'"),
         ("c = mta.http.build_client()\nc.close(1)", "client.close: 1 arguments are too many"),
+        (
+            "TABLE = {}\nTABEL['a']",
+            "there is no name 'TABEL' in this script; did you mean 'TABLE'?",
+        ),
     ],
 )
 def test_a_use_that_cannot_work_is_an_error_with_a_hint(
@@ -130,6 +134,10 @@ def test_an_answer_to_an_event_that_takes_none_is_a_warning(tmp_path: Path) -> N
         "try:\n    mta.newer()\nexcept AttributeError:\n    pass",
         "x = getattr(mta, 'newer', None) or mta.newer",
         "def f(mta):\n    mta.anything(1, 2, 3)",
+        "try:\n    absent\nexcept NameError:\n    pass",
+        "def f():\n    return later\nlater = len([__name__])",
+        "[a for a in range(3) if a]\nlambda b, *c, **d: (b, c, d)",
+        "match 3:\n    case {'a': a, **b}:\n        a, b\n    case [c, *d] as e:\n        c, d, e",
         "def f(reject):\n    reject()",
         "reject = print\nreject()",
         "for mta in []:\n    mta.anything",
@@ -154,7 +162,7 @@ def test_an_answer_to_an_event_that_takes_none_is_a_warning(tmp_path: Path) -> N
         handler("smtp_auth_plain", "a, b, c, d", "return {'authz': 'x'}"),
         handler("smtp_rewrite_response", "a, b, c, d", "return None, 'x'"),
         handler("smtp_rewrite_response", "a, b, c, d", "return [550, None]"),
-        handler("get_queue_config", "a, b, c, d", "return some(a)"),
+        handler("get_queue_config", "a, b, c, d", "return len(a)"),
         handler("smtp_rcpt_to", "a, b", "return None"),
         handler("no_such_event", "msg", "msg.anything"),
     ],

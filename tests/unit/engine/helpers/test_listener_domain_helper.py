@@ -105,7 +105,7 @@ def test_others_relay_by_the_networks_of_the_domain(world, meta):
         ("['a.example']\nrelay_to = 'yes'\n", '2: error: "a.example".relay_to: True or False'),
         ("['*x.example']\n", "1: error: not a domain: '*x.example'"),
         ("['a.example']\n['A.example']\n", "2: error: the domain 'A.example' stands here"),
-        ("[listener.nowhere.'a.example']\n", "1: error: listener: listen wants"),
+        ("[listener.nowhere.'a.example']\n", "1: error: listener: wants"),
         ("relay_to = true\n", "1: error: relay_to: a table is expected"),
         ("['a.example']\nrelay_from = ['10.0.0.1/8']\n", "2: error:"),
     ],
