@@ -36,6 +36,7 @@ from engine.base.memory_relief import MemoryRelief
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.source_health import SourceHealth
 from engine.control.suspensions import SuspensionRegistry
 from engine.declared import Declared
 from engine.deliver.tls_policy import BrokenTlsMemory
@@ -119,6 +120,7 @@ class Node:
         self.leases = MemoryLeases(self.clock.mono)
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
+        self.source_health = SourceHealth(self.suspensions, self.clock.mono)
         self.memory = MemoryGuard()
         self.relief = MemoryRelief(self.clock.mono)
         self.rng = random.Random()  # noqa: S311 - spreading load, not secrets
@@ -127,6 +129,7 @@ class Node:
         self.node_id = ""
         self.relaxed = False
         self.stopping = False
+        self._unrouted_hooks: set[str] = set()
         self.recovery: Recovery | None = None
         self.disk_guards: list[DiskGuard] = []
         self._tls = TlsContexts(self.clock.mono)
@@ -270,6 +273,7 @@ class Node:
             note_connected=self.dispatching.note_connected,
             give_way=self.dispatching.give_way,
             note_unbound=self.metrics.counter("bind_failures").labels().inc,
+            note_source_trouble=self.dispatching.note_source_trouble,
         )
         self.admission = Admission(self, self.promotion.insert)
         self.script_api.mail.connect(self.clock, Submission(self).submit)
@@ -345,6 +349,7 @@ class Node:
         """Queue the message that a log hook made, if the script wants it."""
         view = MessageView(message, None, self.clock)
         try:
+            unrouted = queue_name_of(message)
             wanted = await self.runtime.fire("should_enqueue_log_record", view, hook_name)
             message.queue_name = queue_name_of(message)
         except (HookFailedError, SmtpRefusal, ValueError) as error:
@@ -352,6 +357,17 @@ class Node:
             return
         if wanted is False or message.queue_name == "null":
             return
+        if message.queue_name == unrouted:
+            # It would go to those whose mail it is about.
+            if hook_name not in self._unrouted_hooks:
+                self._unrouted_hooks.add(hook_name)
+                log.error(
+                    "records of the log hook %s go nowhere: should_enqueue_log_record names no"
+                    ' queue for them by msg.set_meta("queue", ...)',
+                    hook_name,
+                )
+            return
+        self._unrouted_hooks.discard(hook_name)
         await self.store.commit([message], relaxed=True)
         self.promotion.insert(message)
 

@@ -162,7 +162,8 @@ HOOKS: tuple[Hook, ...] = (
     _note(
         "should_enqueue_log_record",
         "msg hook_name",
-        "Whether a record becomes a message of a log hook; the record is in log_record.",
+        "Whether a record becomes a message of a log hook; the record is in log_record. One that"
+        " does has to name a queue in the metadata: without, it goes nowhere.",
         (bool,),
         multiple=True,
     ),

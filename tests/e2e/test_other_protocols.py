@@ -162,3 +162,27 @@ def webhook(msg):
     # One for the delivery, and none for the delivery of the record itself.
     assert told == ["told of Delivery of b@y.test"]
     assert node.summary() == {"Reception": 1, "Delivery": 2}
+
+
+@pytest.mark.parametrize(
+    "answer", ["return True", "msg.set_meta('tenant', None)", "msg.set_meta('queue', 'null')"]
+)
+def test_a_record_never_goes_to_those_whose_mail_it_is_about(make_node, sink, answer):
+    handlers = f"""
+    @on("should_enqueue_log_record")
+    def should_enqueue_log_record(msg, hook_name):
+        print("asked about", msg.get_meta("log_record")["type"])
+        {answer}
+    """
+    node = make_node(handlers, init="mta.configure_log_hook(name='hook')")
+
+    with node.running():
+        node.send("first")
+        node.wait_log("asked about Delivery")
+        node.send("second")
+        node.wait_log("asked about Delivery", 2)
+
+    assert len(sink.taken) == 2
+    assert node.summary() == {"Reception": 2, "Delivery": 2}
+    unrouted = node.log_text().count("records of the log hook hook go nowhere")
+    assert unrouted == (0 if "null" in answer else 1)

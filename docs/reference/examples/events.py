@@ -184,7 +184,11 @@ def rewrite_delivery_status(response, domain, tenant, campaign, routing_domain):
 
 @on("should_enqueue_log_record")
 def should_enqueue_log_record(msg, hook_name):
-    return msg.get_meta("log_record")["type"] != "Reception"
+    if msg.get_meta("log_record")["type"] == "Reception":
+        return False
+    # A queue that get_queue_config gives to a sender of this script.
+    msg.set_meta("queue", f"{hook_name}.records")
+    return True
 
 
 @on("log_disposition")
