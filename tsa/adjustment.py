@@ -17,6 +17,7 @@ Standard: additive increase, multiplicative decrease.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from engine.model.shaping_action import Adjustment
@@ -24,7 +25,6 @@ from engine.model.shaping_option import RATE_OPTIONS, amount_of
 
 #: Lowerings per quiet interval at most.
 LOWERINGS_PER_QUIET = 10
-_SECONDS_PER_DAY = 86_400
 
 
 def value_of(name: str, amount: float) -> Any:
@@ -35,15 +35,14 @@ def value_of(name: str, amount: float) -> Any:
     """
     if name not in RATE_OPTIONS:
         return max(1, int(amount + 1e-9))
-    if amount >= 1 and abs(amount - round(amount)) < 1e-9:
-        return f"{round(amount)}/s"
     for period_s, unit in ((1, "s"), (60, "min"), (3600, "h")):
         count = amount * period_s
-        # At least ten in the period, so that rounding down changes little.
-        if count >= 10 or (period_s == 3600 and count >= 1):
+        is_whole = count > 0.5 and abs(count - round(count)) < 1e-9
+        # With ten in the period at least, rounding down changes little.
+        if is_whole or count >= 10:
             burst = f",max_burst={max(1, int(amount + 1e-9))}" if period_s > 1 else ""
             return f"{int(count + 1e-9)}/{unit}{burst}"
-    return f"1/{min(_SECONDS_PER_DAY, max(1, round(1 / amount)))}s"
+    return f"1/{ceil(1 / amount - 1e-9)}s"
 
 
 @dataclass(slots=True)

@@ -46,7 +46,7 @@ RENEWAL_S = 10.0
 SETTLED_MAX = 2000
 #: Keys of records remembered at most, beyond which the oldest are forgotten.
 KEYS_MAX = 1_000_000
-#: Windows kept at most; beyond it those that can count no more go, then the least recently used.
+#: Windows of each kind kept at most; beyond it the least recently used go.
 WINDOWS_MAX = 200_000
 
 #: What is due, by the whole second it is due at: first the seconds that end there, then the rises
@@ -163,7 +163,7 @@ class RuleEngine:
                 counted.add(window)
                 cause = partial(cause_of, record, domain, at)
                 if _is_settled(scoped, action):
-                    held = self._window(window, scoped, kind, scope, at)
+                    held = self._window(window, scoped, kind, scope)
                     second = held.add(at, key, is_match=is_match, cause=cause)
                     if second is not None:
                         heapq.heappush(self._due, (second + 1, _SECOND, float(second), window))
@@ -180,13 +180,12 @@ class RuleEngine:
         )
 
     def _window(
-        self, name: str, scoped: ScopedRule, kind: DecisionKind, scope: DecisionScope, at: float
+        self, name: str, scoped: ScopedRule, kind: DecisionKind, scope: DecisionScope
     ) -> SettledWindow:
         held = self._windows.get(name)
         if held is None:
-            held = SettledWindow(scoped.rule, kind, scope)
-            self._windows[name] = held
-            _bound(self._windows, at)
+            _make_room(self._windows)
+            held = self._windows[name] = SettledWindow(scoped.rule, kind, scope)
         else:
             self._windows.move_to_end(name)
         return held
@@ -207,9 +206,9 @@ class RuleEngine:
         if isinstance(trigger, Threshold):
             counted = self._thresholds.get(window)
             if counted is None:
+                _make_room(self._thresholds)
                 counted = ThresholdWindow(trigger.count, trigger.period_s)
                 self._thresholds[window] = counted
-                _bound(self._thresholds, at)
             else:
                 self._thresholds.move_to_end(window)
             verdict.marks.append(Mark(window, at, cause.record_key))
@@ -431,11 +430,7 @@ def _unless_renewed(value: AdjustedValue) -> float:
     return value.next_rise_at + 2 * value.rule.quiet_s + RENEWAL_S
 
 
-def _bound(windows: OrderedDict[str, Any], now: float) -> None:
-    """Forget windows that can count no more, when there are very many."""
-    if len(windows) <= WINDOWS_MAX:
-        return
-    for key in [key for key, window in windows.items() if window.is_stale(now)]:
-        del windows[key]
-    while len(windows) > WINDOWS_MAX:
+def _make_room(windows: OrderedDict[str, Any]) -> None:
+    """Forget the windows that were not used for longest, when there are very many."""
+    while len(windows) >= WINDOWS_MAX:
         windows.popitem(last=False)
