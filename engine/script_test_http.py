@@ -1,6 +1,7 @@
 """HTTP servers that are not there: canned answers for scripts under test.
 
-Place in flow: ``engine.script_testing`` puts it in the place of the connections of ``mta.http``.
+Place in flow: ``engine.script_testing`` puts it in the place of the connections of ``mta.http``,
+of what reads shaping files from URLs, and of what asks a Vault.
 
 Invariants:
     * Nothing is connected to. A request that no answer was given for fails as a host that is
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
 
+from engine.base.shaping_source import FetchError
+from engine.base.vault import VaultPlace
 from engine.script_modules.http_client import ClientOptions, HttpClients
 from engine.script_modules.open_connections import Opening
 
@@ -40,11 +43,11 @@ class SentRequest(NamedTuple):
 
 class _Content:
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self.body = body
 
     async def iter_any(self) -> AsyncIterator[bytes]:
         """Give the body at once."""
-        yield self._body
+        yield self.body
 
 
 @dataclass(slots=True)
@@ -119,11 +122,34 @@ class FakeHttp:
         del max_redirects  # nothing redirects here
         body = data() if isinstance(data, aiohttp.FormData) else data
         octets = body if isinstance(body, bytes) else b"" if body is None else b"(form)"
-        self.requests.append(SentRequest(method, url, headers, octets))
+        yield self._ask(method, url, headers, octets)
+
+    async def read_url(self, url: str, timeout_s: float) -> bytes:
+        """Return a shaping file, as ``engine.base.shaping_source`` reads one from a URL.
+
+        Raises:
+            FetchError: No answer is prepared, or it is none with a file.
+        """
+        del timeout_s  # answers come at once
+        try:
+            answer = self._ask("GET", url, {}, b"")
+        except aiohttp.ClientError:
+            raise FetchError("cannot be reached: no answer is prepared for it") from None
+        if not 200 <= answer.status < 300:
+            raise FetchError(f"answered with status {answer.status}")
+        return answer.content.body
+
+    async def ask_vault(self, place: VaultPlace) -> tuple[int, bytes]:
+        """Return status and body of a secret, as ``engine.base.vault`` asks for one."""
+        answer = self._ask("GET", place.url, {"X-Vault-Token": place.token}, b"")
+        return answer.status, answer.content.body
+
+    def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes) -> _Answer:
+        self.requests.append(SentRequest(method, url, headers, body))
         found = self._find(method, url)
         if isinstance(found, Exception):
             raise found
-        yield found
+        return found
 
     def _find(self, method: str, url: str) -> _Answer | Exception:
         exact = self._canned.get((method, url))

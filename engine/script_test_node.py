@@ -5,15 +5,18 @@ Place in flow: ``engine.script_testing`` drives it. Put together as ``engine.app
 Invariants:
     * Listener, session, admission, script modules and helpers are those of a node. Made up are
       time, the DNS (given zones only), HTTP (canned answers), the spool (memory) and the queues
-      (a list).
+      (a list). Other servers cannot be reached.
+    * Nothing runs between the calls of a test: ``settle`` does what a node does beside its mail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.base.clock import Clock
 from engine.base.dkim_signer import DkimSigner
@@ -21,9 +24,12 @@ from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
+from engine.control.shaping_overrides import ShapingOverrides
 from engine.dry_check import DryCheck
 from engine.helpers.script_helpers import HelperPorts, ScriptHelpers
+from engine.helpers.shaping_keeper import ShapingPorts
 from engine.hooks import HOOKS
+from engine.model.errors import DnsFailureError, RouteNotFoundError
 from engine.model.listener_options import ListenerOptions
 from engine.model.log_record import LogRecord, RecordKind
 from engine.model.message import Message
@@ -34,9 +40,11 @@ from engine.records.log_hook import parse_hook_records
 from engine.records.record_selection import make_selection
 from engine.records.recorder import Recorder
 from engine.route.dns_resolver import DnsResolver
+from engine.route.mx_plan import resolve_route
 from engine.script_api import ScriptApi
 from engine.script_modules.all_modules import ModuleNeeds, expose_modules
 from engine.script_modules.network_modules import NetworkModules, NetworkPorts
+from engine.script_modules.open_connections import OpenConnections, Opening
 from engine.script_modules.request_signing import RequestSigning
 from engine.script_test_http import FakeHttp, FakeHttpClients
 from engine.script_views import queue_name_of
@@ -47,6 +55,7 @@ from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
 from policy.testing import ManualTime
 
+_T = TypeVar("_T")
 HOSTNAME = "mx.example.com"
 
 
@@ -70,6 +79,17 @@ class _RecordList:
         return
 
 
+class _Reachable(OpenConnections):
+    """Opens files and canned HTTP; what is another server is not there."""
+
+    @contextlib.asynccontextmanager
+    async def use(self, opening: Opening[_T]) -> AsyncIterator[_T]:
+        if opening.kind not in ("http", "sqlite"):
+            raise ConnectionError("no server is there in a test")
+        async with super().use(opening) as connection:
+            yield connection
+
+
 class ScriptTestNode:
     """The parts of a node that scripts reach.
 
@@ -77,6 +97,7 @@ class ScriptTestNode:
         path: The policy script.
         now: The instant at which time stands.
         report: Told what happens to the policy.
+        http: What answers in the place of HTTP servers.
 
     Attributes:
         queued: Messages given to the queues, in order.
@@ -86,7 +107,11 @@ class ScriptTestNode:
     relaxed = False
 
     def __init__(
-        self, path: Path, now: datetime, report: Callable[[str, dict[str, Any]], None]
+        self,
+        path: Path,
+        now: datetime,
+        report: Callable[[str, dict[str, Any]], None],
+        http: FakeHttp,
     ) -> None:
         self.path = path
         self.time = ManualTime()
@@ -98,9 +123,10 @@ class ScriptTestNode:
         self.store: SpoolStore = MemoryStore(self.clock.wall_of)
         self.queued: list[Message] = []
         self.injected: list[Message] = []
-        self.http = FakeHttp()
-        self.zones: Sequence[str] | None = None
-        self.servfail: Sequence[str] = ()
+        self.http = http
+        self._zones: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        self._site_hosts: dict[str, tuple[str, ...]] = {}
+        self._fetches: list[Awaitable[Any]] = []
         self._resolver: tuple[Any, DnsResolver] | None = None
         self._records = _RecordList()
         self.recorder = Recorder(self.clock, "node-under-test", HOSTNAME)
@@ -142,12 +168,28 @@ class ScriptTestNode:
                 folders=lambda: (self.path.parent, *self.dry_check.declarations.data_folders),
                 call_function=self.runtime.call_function,
                 warn=self.api.warn,
+                connections=_Reachable(self.clock.mono, self._start),
+                ask_vault=self.http.ask_vault,
             )
         )
         self.network.expose(namespace)
         sources.load_from_vault = self.network.key_sources.load_from_vault
         self._expose_http(namespace)
-        ports = HelperPorts(self.clock.mono, self._start, self.resolver, sources.load)
+        shaping = ShapingPorts(
+            wall=self.clock.wall,
+            mono=self.clock.mono,
+            start=None,
+            resolver=self.resolver,
+            overrides=ShapingOverrides(),
+            mx_hosts=self._site_hosts.get,
+            rules_changed=lambda _shaping: None,
+            paths_changed=lambda: None,
+            count_load=lambda _result: None,
+            read_url=self.http.read_url,
+        )
+        ports = HelperPorts(
+            self.clock.mono, self._start_fetch, self.resolver, sources.load, shaping
+        )
         self.helpers = ScriptHelpers(self.api, self.runtime, limiter, ports)
         self.helpers.expose(namespace)
         self.dry_check = DryCheck(self.runtime, self.api)
@@ -165,14 +207,36 @@ class ScriptTestNode:
 
     def resolver(self) -> DnsResolver:
         """Return what answers questions: from zones of the test, or those that init declares."""
-        declared = self.dry_check.declarations.test_resolver
-        zones, servfail = declared or ((), ())
-        if self.zones is not None:
-            zones, servfail = tuple(self.zones), tuple(self.servfail)
-        if self._resolver is None or self._resolver[0] != (zones, servfail):
+        known = self._zones or self.dry_check.declarations.test_resolver or ((), ())
+        if self._resolver is None or self._resolver[0] != known:
+            zones, servfail = known
             made = DnsResolver(clock=self.clock.mono, zones=list(zones), servfail=list(servfail))
-            self._resolver = ((zones, servfail), made)
+            self._resolver = (known, made)
         return self._resolver[1]
+
+    def set_zones(self, zones: Iterable[str], servfail: Iterable[str]) -> None:
+        """Answer from these zones, whatever init declares."""
+        self._zones = (tuple(zones), tuple(servfail))
+
+    async def find_site(self, domain: str) -> str:
+        """Return the name of the site that takes mail for a domain; else the domain itself."""
+        try:
+            route = await resolve_route(self.resolver(), domain)
+        except (DnsFailureError, RouteNotFoundError):
+            return domain
+        self._site_hosts[route.site_name] = tuple(host.name for host in route.hosts)
+        return route.site_name
+
+    async def settle(self) -> None:
+        """Have what helpers keep beside the mail be what files, DNS and HTTP say now."""
+        await self.helpers.shaping.load_now()
+        fetches, self._fetches = self._fetches, []
+        await asyncio.gather(*fetches)
+
+    def _start_fetch(self, work: Coroutine[Any, Any, Any], name: str) -> Any:
+        task = self._start(work, name)
+        self._fetches.append(task)
+        return task
 
     async def _submit(self, message: Message, signers: list[DkimSigner], relaxed: bool) -> None:
         message.queue_name = queue_name_of(message)

@@ -20,14 +20,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from engine.hooks import HOOKS
 from engine.model.address import parse_address
 from engine.model.duration import parse_duration
 from engine.model.listener_options import format_listen, make_listener_options, parse_listen
@@ -36,13 +35,13 @@ from engine.receive.smtp_listener import SmtpListener
 from engine.script_declarations import Declarations
 from engine.script_refusals import SmtpRefusal
 from engine.script_test_client import Exchange, MemoryClient, Reception
+from engine.script_test_events import find_hook, make_up, name_arguments
 from engine.script_test_http import FakeHttp, SentRequest
 from engine.script_test_mail import Mail, Refusal, make_mail, refusal_of
 from engine.script_test_node import HOSTNAME, ScriptTestNode
 from engine.script_views import ConnectionView
 from policy.errors import HookFailedError, PolicyLoadError
 from policy.hook import Hook
-from policy.hook_registry import HookTable
 from policy.testing import ScriptError, VirtualLoop, write_scripts
 
 __all__ = [
@@ -58,22 +57,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-_HOOKS = HookTable(HOOKS)
 _LOG = logging.getLogger("cirrus.script")
-#: Arguments of events that a test may leave out.
-_DEFAULTS: Mapping[str, Any] = {
-    "attempt_counted": True,
-    "authz": "",
-    "campaign": None,
-    "command": None,
-    "data": {},
-    "delay": 0,
-    "domain": "example.org",
-    "extensions": (),
-    "reasons": (),
-    "routing_domain": None,
-    "tenant": None,
-}
 
 
 class LogLine(NamedTuple):
@@ -100,10 +84,12 @@ class ScriptHarness:
         now: The instant at which time stands: a datetime, or RFC 3339 text.
         zones: What the DNS knows, as texts of zone files; instead of what ``init`` declares.
         servfail: Domains whose name servers do not answer.
+        http: What answers its HTTP requests; one made before the script is loaded where loading
+            needs an answer already, as a shaping file from a URL or a key in a Vault does.
 
     Attributes:
         log: What the script wrote with ``mta.log_*`` and ``print``.
-        http: Answers to its HTTP requests; see ``FakeHttp``.
+        http: What answers its HTTP requests; see ``FakeHttp``.
 
     Raises:
         ScriptError: The script does not load.
@@ -116,14 +102,15 @@ class ScriptHarness:
         now: datetime | str = "2030-01-01T12:00:00Z",
         zones: Iterable[str] | None = None,
         servfail: Iterable[str] = (),
+        http: FakeHttp | None = None,
     ) -> None:
         self.path = Path(path).absolute()
         self.log: list[LogLine] = []
         self._failures: list[dict[str, Any]] = []
-        self._node = ScriptTestNode(self.path, _instant(now), self._take_report)
-        self.http = self._node.http
+        self.http = http or FakeHttp()
+        self._node = ScriptTestNode(self.path, _instant(now), self._take_report, self.http)
         if zones is not None or servfail:
-            self.set_dns(zones or (), servfail)
+            self._node.set_zones(zones or (), servfail)
         self._loop = VirtualLoop(self._node.time)
         try:
             self.reload()
@@ -165,6 +152,8 @@ class ScriptHarness:
             runtime.swap(runtime.load(self.path, dry_check=self._node.dry_check))
         except PolicyLoadError as error:
             raise ScriptError(error) from None
+        self._node.helpers.begin(runtime.epoch)
+        await self._node.settle()
 
     @property
     def warnings(self) -> list[str]:
@@ -191,12 +180,13 @@ class ScriptHarness:
             ScriptError: A handler failed.
             LookupError: There is no such event, or no handler of it in the script.
         """
-        hook = _find_hook(event)
+        hook = find_hook(event)
         runtime = self._node.runtime
         if not runtime.is_handled(event):
             raise LookupError(f"{self.path.name} has no handler of {event!r}")
+        given = name_arguments(hook, args, named)
         values = [
-            self._argument(event, name, given) for name, given in self._fill(hook, args, named)
+            self._argument(event, name, value) for name, value in self._arguments(hook, given)
         ]
         return self._outcome(runtime.fire(event, *values))
 
@@ -220,22 +210,16 @@ class ScriptHarness:
                         return self._outcome(self._node.runtime.call_function(found, *values))
         raise LookupError(f"{self.path.name} has no function {name!r}")
 
-    def _fill(
-        self, hook: Hook, args: Sequence[Any], named: Mapping[str, Any]
-    ) -> Iterator[tuple[str, Any]]:
-        """Return each argument of an event by name.
+    def _arguments(self, hook: Hook, given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Yield each argument of an event by name, made up where the test gives none.
 
         Raises:
-            TypeError: Too many, twice the same, unknown, or missing.
+            TypeError: One must be given.
         """
-        wanted = f"{hook.name}({', '.join(hook.arguments)})"
-        if len(args) > len(hook.arguments):
-            raise TypeError(f"{wanted} takes no {len(args)} arguments")
-        given = dict(zip(hook.arguments, args, strict=False))
-        for name, value in named.items():
-            if name not in hook.arguments or name in given:
-                raise TypeError(f"{wanted}: {name!r} is given twice, or no argument of it")
-            given[name] = value
+        site_name = ""
+        if hook.name == "get_egress_path":
+            domain = given.get("routing_domain", make_up(hook, "routing_domain"))
+            site_name = self._run(self._node.find_site(domain))
         for name in hook.arguments:
             if name in given:
                 yield name, given[name]
@@ -245,10 +229,10 @@ class ScriptHarness:
                 yield name, {}
             elif name == "listener":
                 yield name, format_listen(self._listen(None))
-            elif name in _DEFAULTS:
-                yield name, _DEFAULTS[name]
+            elif name == "site_name":
+                yield name, site_name
             else:
-                raise TypeError(f"{wanted}: {name!r} must be given")
+                yield name, make_up(hook, name)
 
     def _argument(self, event: str, name: str, value: Any) -> Any:
         if isinstance(value, Mail):
@@ -388,7 +372,11 @@ class ScriptHarness:
 
     def advance(self, duration: float | str) -> None:
         """Let time pass, such as ``"20m"``; what falls due meanwhile happens."""
-        self._run(asyncio.sleep(parse_duration(duration)))
+        self._run(self._pass(parse_duration(duration)))
+
+    async def _pass(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._node.settle()
 
     def move_to(self, instant: datetime | str) -> None:
         """Let time pass up to an instant, such as ``"2030-01-02T09:00:00Z"``."""
@@ -399,7 +387,8 @@ class ScriptHarness:
 
     def set_dns(self, zones: Iterable[str], servfail: Iterable[str] = ()) -> None:
         """Set what the DNS knows from now on, as texts of zone files."""
-        self._node.zones, self._node.servfail = list(zones), list(servfail)
+        self._node.set_zones(zones, servfail)
+        self._run(self._node.settle())
 
     # -- running ------------------------------------------------------------------------------
 
@@ -444,15 +433,6 @@ class ScriptHarness:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
-
-
-def _find_hook(event: str) -> Hook:
-    hook = _HOOKS.find(event)
-    if hook is None:
-        nearest = _HOOKS.nearest(event)
-        hint = f"; did you mean {nearest!r}?" if nearest else ""
-        raise LookupError(f"there is no event {event!r}{hint}")
-    return hook
 
 
 def _instant(value: datetime | str) -> datetime:

@@ -7,6 +7,7 @@ their scripts: ``engine.script_testing`` is made of it, and is what they import.
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,9 @@ from policy.errors import HookFailedError, PolicyLoadError
 from policy.hook import Hook
 from policy.runtime import DryCheck, PolicyRuntime
 from policy.script_api import ScriptNamespace
+
+#: How close to its time a loop takes a timer for due, seconds.
+_RESOLUTION_S = 1e-9
 
 
 class ManualTime:
@@ -65,6 +69,11 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(timeout if self.threads_at_work else 0)
         if not ready:
             self._time.advance(timeout)
+            # Late in a long test the clock's steps are coarser than the loop's idea of "now": it
+            # would wait for ever for the last of them.
+            step_s = math.ulp(self._time())
+            if step_s > _RESOLUTION_S / 2:
+                self._time.advance(step_s)
         return ready
 
 

@@ -36,6 +36,8 @@ REDIRECTS_MAX = 5
 FETCHES_MAX = 16
 #: Port: do work that takes time beside the event loop.
 Offload = Callable[[Callable[[], ShapingLayer]], Awaitable[ShapingLayer]]
+#: Port: return what a URL gives within a time, seconds; else a ``FetchError``.
+Fetch = Callable[[str, float], Awaitable[bytes]]
 
 
 def is_url(name: str) -> bool:
@@ -119,8 +121,9 @@ async def _in_thread(work: Callable[[], ShapingLayer]) -> ShapingLayer:
 class ShapingSources:
     """Reads the sources of one consumer, time and again."""
 
-    def __init__(self, offload: Offload = _in_thread) -> None:
-        self._offload = offload
+    def __init__(self, offload: Offload | None = None, read_url: Fetch | None = None) -> None:
+        self._offload = offload or _in_thread
+        self._fetch: Fetch = read_url or fetch
         self._known: dict[str, _Known] = {}
         self._failing: dict[str, str] = {}
 
@@ -180,7 +183,7 @@ class ShapingSources:
         self, url: str, options: LoadOptions, findings: FindingList
     ) -> ShapingLayer | None:
         try:
-            raw = await fetch(url, options.http_timeout_s)
+            raw = await self._fetch(url, options.http_timeout_s)
             layer = await self._layer(raw, url, is_remote=True)
         except FetchError as error:
             place, text = _place(url), str(error)

@@ -21,7 +21,7 @@ import json
 import logging
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -91,6 +91,10 @@ class _Known:
     asked_mono: float
 
 
+#: Port: return the status and the body of the answer to a question; raise what aiohttp raises.
+AskVault = Callable[[VaultPlace], Awaitable[tuple[int, bytes]]]
+
+
 class _UnreachableError(ConfigurationError):
     """Vault gave no answer, or one that says nothing of the secret."""
 
@@ -100,10 +104,12 @@ class VaultClient:
 
     Args:
         mono: Monotonic time in seconds.
+        ask: What asks a server; HTTP if not given.
     """
 
-    def __init__(self, mono: Callable[[], float]) -> None:
+    def __init__(self, mono: Callable[[], float], ask: AskVault | None = None) -> None:
         self._mono = mono
+        self._ask: AskVault = ask or _ask
         self._known: OrderedDict[tuple[str, bytes], _Known] = OrderedDict()
         self._asking: dict[tuple[str, bytes], asyncio.Lock] = {}
 
@@ -141,7 +147,7 @@ class VaultClient:
 
     async def _renew(self, place: VaultPlace, known: _Known | None) -> Mapping[str, Any]:
         try:
-            secrets = await _ask(place)
+            secrets = await self._read_from(place)
         except _UnreachableError as error:
             if known is None or self._mono() - known.read_mono > STALE_S:
                 raise
@@ -157,15 +163,23 @@ class VaultClient:
             self._known.popitem(last=False)
         return secrets
 
+    async def _read_from(self, place: VaultPlace) -> Mapping[str, Any]:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                status, body = await self._ask(place)
+        except TimeoutError:
+            raise _UnreachableError(f"{place}: no answer in {TIMEOUT_S:g} s") from None
+        except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
+            raise _UnreachableError(f"{place}: {type(error).__name__}") from None
+        return _judge(place, status, body)
 
-async def _ask(place: VaultPlace) -> Mapping[str, Any]:
-    try:
-        async with asyncio.timeout(TIMEOUT_S), aiohttp.ClientSession(trust_env=False) as session:
-            status, body = await _get(session, place)
-    except TimeoutError:
-        raise _UnreachableError(f"{place}: no answer in {TIMEOUT_S:g} s") from None
-    except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
-        raise _UnreachableError(f"{place}: {type(error).__name__}") from None
+
+async def _ask(place: VaultPlace) -> tuple[int, bytes]:
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        return await _get(session, place)
+
+
+def _judge(place: VaultPlace, status: int, body: bytes) -> Mapping[str, Any]:
     if status == 200:
         return _read_answer(place, body)
     if status == 403:

@@ -137,6 +137,10 @@ class ShapingHelper:
         """Keep the shaping of an epoch up to date, now that it has become the current one."""
         self._keeper.begin(epoch.native.parts.get(NAME))
 
+    async def load_now(self) -> None:
+        """Answer by what files, URLs and the DNS say now, where nothing runs beside the mail."""
+        await self._keeper.load_now()
+
     @property
     def failing(self) -> bool:
         """Return whether files have errors, so that the last good shaping answers."""

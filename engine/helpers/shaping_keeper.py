@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from engine.base.shaping_source import Fetch
 from engine.control.shaping_overrides import ShapingOverrides
 from engine.helpers.shaping_options import ShapingOptions
 from engine.model.egress import EgressPath, make_egress_path
@@ -41,24 +42,27 @@ class ShapingPorts:
     Attributes:
         wall: Seconds since the Unix epoch.
         mono: Monotonic time in seconds.
-        start: Runs a coroutine as a supervised task.
+        start: Runs a coroutine as a supervised task; None where nothing runs beside the mail, and
+            who made the helpers calls ``load_now`` when files, URLs or the DNS may have changed.
         resolver: The resolver of the node as it is now.
         overrides: The overlay of the automation.
         mx_hosts: Returns the MX hosts of a site; None where they are not known.
         rules_changed: Told the rules in force.
         paths_changed: Has ready queues ask for their paths anew.
         count_load: Counts loads: ``loaded`` or ``rejected``.
+        read_url: What reads URLs; HTTP if not given.
     """
 
     wall: Callable[[], float]
     mono: Callable[[], float]
-    start: Callable[[Coroutine[Any, Any, None], str], Any]
+    start: Callable[[Coroutine[Any, Any, None], str], Any] | None
     resolver: Callable[[], DnsResolver]
     overrides: ShapingOverrides
     mx_hosts: Callable[[str], Sequence[str] | None]
     rules_changed: Callable[[Shaping], None]
     paths_changed: Callable[[], None]
     count_load: Callable[[str], None]
+    read_url: Fetch | None = None
 
 
 class ShapingPart:
@@ -113,7 +117,7 @@ class ShapingKeeper:
         Args:
             ports: Of the node; None where scripts are only checked.
         """
-        self.loader = ShapingLoader(None)
+        self.loader = ShapingLoader(None, read_url=ports.read_url if ports is not None else None)
         self.failing: str | None = None
         self._ports = ports
         self._part: ShapingPart | None = None
@@ -142,7 +146,7 @@ class ShapingKeeper:
                 ports.rules_changed(Shaping())
             return
         self._wake.set()
-        if not self._is_running:
+        if not self._is_running and ports.start is not None:
             self._is_running = True
             ports.start(self._run(), "shaping")
 
@@ -167,6 +171,11 @@ class ShapingKeeper:
         hosts = self.mx_hosts(site_name)
         options = part.resolve(routing_domain, source, site_name, hosts, self.today())
         return make_egress_path(**options)
+
+    async def load_now(self) -> None:
+        """Load for the part in force and return when it answers by what is known now."""
+        if self._ports is not None and self._part is not None:
+            await self._load(self._ports, self._part)
 
     # -- while running --------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from engine.base.shaping_source import Offload, ShapingSources, shown_source
+from engine.base.shaping_source import Fetch, Offload, ShapingSources, shown_source
 from engine.model.errors import DnsFailureError, RouteNotFoundError
 from engine.model.shaping import Shaping
 from engine.model.shaping_finding import LoadOptions, ShapingFinding
@@ -63,6 +63,7 @@ class ShapingLoader:
         options: LoadOptions | None = None,
         *,
         offload: Offload | None = None,
+        read_url: Fetch | None = None,
     ) -> None:
         """Make a loader.
 
@@ -70,10 +71,11 @@ class ShapingLoader:
             resolver: Who knows MX hosts.
             options: How much each finding weighs.
             offload: How to parse beside the event loop; a thread if not given.
+            read_url: What reads URLs; HTTP if not given.
         """
         self.resolver = resolver
         self.options = options or LoadOptions()
-        self._sources = ShapingSources(offload) if offload is not None else ShapingSources()
+        self._sources = ShapingSources(offload, read_url)
         self._routes: dict[str, SiteRoute] = {}
 
     async def load(self, sources: Sequence[str | ShapingLayer]) -> ShapingLoad:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from engine.base.clock import Clock
 from engine.base.key_source import KeySourceReader
-from engine.base.vault import VaultClient
+from engine.base.vault import AskVault, VaultClient
 from engine.route.dns_resolver import DnsResolver
 from engine.script_modules.amqp_publisher import AmqpPublisher
 from engine.script_modules.http_client import HttpClients
@@ -55,6 +55,8 @@ class NetworkPorts:
         folders: Where scripts may keep data files: the policy's own folder first.
         call_function: Call a function of a script and return its answer.
         warn: Note a warning of the script under way.
+        connections: Of scripts; made if not given.
+        ask_vault: What asks a Vault; HTTP if not given.
     """
 
     mono: Callable[[], float] = _refuse
@@ -64,6 +66,8 @@ class NetworkPorts:
     folders: Callable[[], Sequence[Path]] = _refuse
     call_function: Callable[..., Awaitable[Any]] = _refuse
     warn: Callable[[str], None] = _say_nothing
+    connections: OpenConnections | None = None
+    ask_vault: AskVault | None = None
 
 
 class NetworkModules:
@@ -75,8 +79,10 @@ class NetworkModules:
 
     def __init__(self, ports: NetworkPorts | None = None) -> None:
         ports = ports or NetworkPorts()
-        self.connections = OpenConnections(ports.mono, ports.start)
-        self.key_sources = KeySourceReader(VaultClient(ports.mono), lambda: ports.folders()[0])
+        given = ports.connections
+        self.connections = given if given is not None else OpenConnections(ports.mono, ports.start)
+        vault = VaultClient(ports.mono, ports.ask_vault)
+        self.key_sources = KeySourceReader(vault, lambda: ports.folders()[0])
         self._lookup = NameLookup(ports.resolver)
         signing = RequestSigning(self.key_sources.load, ports.wall)
         self._http = HttpClients(self.connections, ports.resolver, ports.mono, signing.make)

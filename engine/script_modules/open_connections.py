@@ -40,16 +40,21 @@ class Opening(Generic[T]):
     """How a connection comes and goes.
 
     Attributes:
-        key: What makes two of them the same.
+        key: What makes two of them the same; its kind first.
         open: Returns a new one.
         close: Ends one.
         is_good: Tells whether one can still be used.
     """
 
-    key: Hashable
+    key: tuple[Hashable, ...]
     open: Callable[[], Awaitable[T]]
     close: Callable[[T], Awaitable[Any]]
     is_good: Callable[[T], bool] = lambda _connection: True
+
+    @property
+    def kind(self) -> str:
+        """Return what it is a connection to, such as ``redis``."""
+        return str(self.key[0])
 
 
 @dataclass(slots=True, eq=False)

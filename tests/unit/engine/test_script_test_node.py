@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from engine.script_test_http import FakeHttp
 from engine.script_test_node import ScriptTestNode
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-ZONE = "$ORIGIN example.org.\n@ 60 IN TXT hello\n"
+ZONE = "$ORIGIN example.org.\n@ 60 IN MX 10 b.mx\n@ 60 IN MX 10 a.mx\n@ 60 IN TXT hello\n"
 
 
 def make_node(tmp_path) -> ScriptTestNode:
-    return ScriptTestNode(tmp_path / "init.py", NOW, lambda _event, _facts: None)
+    return ScriptTestNode(tmp_path / "init.py", NOW, lambda _event, _facts: None, FakeHttp())
 
 
 def test_time_stands_at_the_given_instant(tmp_path):
@@ -28,8 +29,17 @@ def test_the_world_of_names_is_closed(tmp_path):
     node = make_node(tmp_path)
 
     assert node.resolver().is_closed_world
-    node.zones = [ZONE]
+    node.set_zones([ZONE], [])
     assert node.resolver() is node.resolver()
+
+
+async def test_a_site_is_named_by_the_dns_and_else_by_its_domain(tmp_path):
+    node = make_node(tmp_path)
+    node.set_zones([ZONE], ["broken.test"])
+
+    assert await node.find_site("example.org") == "(a|b).mx.example.org"
+    assert await node.find_site("nowhere.test") == "nowhere.test"
+    assert await node.find_site("broken.test") == "broken.test"
 
 
 def test_mail_is_taken(tmp_path):

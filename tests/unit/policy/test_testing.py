@@ -59,6 +59,20 @@ def test_a_loop_in_virtual_time_waits_for_nothing() -> None:
     assert time() - began == pytest.approx(3600)
 
 
+@pytest.mark.timeout(20)
+def test_a_year_passes_at_once() -> None:
+    time = ManualTime()
+    loop = VirtualLoop(time)
+    began = time()
+
+    try:
+        loop.run_until_complete(asyncio.sleep(365 * 86_400))
+    finally:
+        loop.close()
+
+    assert time() - began == pytest.approx(365 * 86_400)
+
+
 def test_time_stands_still_while_a_thread_works() -> None:
     time = ManualTime()
     loop = VirtualLoop(time)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from datetime import UTC, datetime
 
@@ -46,19 +47,18 @@ class World:
         self.loads: list[str] = []
         self.hosts: dict[str, tuple[str, ...]] = {}
         self.resolver = DnsResolver(clock=loop.time, zones=ZONES, servfail=["bad.test"])
-        self.keeper = ShapingKeeper(
-            ShapingPorts(
-                wall=lambda: self.wall_at + loop.time(),
-                mono=loop.time,
-                start=self.supervisor.start,
-                resolver=lambda: self.resolver,
-                overrides=self.overrides,
-                mx_hosts=self.hosts.get,
-                rules_changed=self.rules.append,
-                paths_changed=self._count,
-                count_load=self.loads.append,
-            )
+        self.ports = ShapingPorts(
+            wall=lambda: self.wall_at + loop.time(),
+            mono=loop.time,
+            start=self.supervisor.start,
+            resolver=lambda: self.resolver,
+            overrides=self.overrides,
+            mx_hosts=self.hosts.get,
+            rules_changed=self.rules.append,
+            paths_changed=self._count,
+            count_load=self.loads.append,
         )
+        self.keeper = ShapingKeeper(self.ports)
 
     def _count(self) -> None:
         self.refreshed += 1
@@ -91,6 +91,24 @@ async def world():
 async def settle(world, part):
     world.keeper.begin(part)
     await asyncio.sleep(1)
+
+
+async def test_where_nothing_runs_beside_the_mail_a_load_is_asked_for(world):
+    keeper = ShapingKeeper(dataclasses.replace(world.ports, start=None))
+    part = world.part()
+    keeper.begin(part)
+    await asyncio.sleep(120)
+    assert not part.is_complete
+
+    await keeper.load_now()
+
+    assert keeper.make_path(part, "two.example", "ip-1", SITE).connection_limit.limit == 5
+
+
+async def test_without_shaping_there_is_nothing_to_load(world):
+    world.keeper.begin(None)
+    await world.keeper.load_now()
+    assert world.loads == []
 
 
 async def test_a_section_counts_for_the_whole_site_of_its_domain(world):

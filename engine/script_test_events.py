@@ -1,0 +1,85 @@
+"""The arguments of an event as a test gives them: by position, by name, or not at all.
+
+Place in flow: ``engine.script_testing`` fires events with them; what has to be made by a node, such
+as a message, it makes itself.
+
+Invariants:
+    * What a handler would not get from a node is refused: too many arguments, unknown names, none
+      where nothing can be made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.hooks import HOOKS
+from policy.hook import Hook
+from policy.hook_registry import HookTable
+
+_HOOKS = HookTable(HOOKS)
+#: What a test may leave out of any event, and of single ones.
+_MADE_UP: Mapping[str, Any] = {
+    "attempt_counted": True,
+    "authz": "",
+    "campaign": None,
+    "command": None,
+    "data": {},
+    "delay": 0,
+    "domain": "example.org",
+    "extensions": (),
+    "reasons": (),
+    "routing_domain": None,
+    "tenant": None,
+}
+_MADE_UP_FOR: Mapping[tuple[str, str], Any] = {
+    ("get_egress_path", "routing_domain"): "example.org",
+    ("get_egress_path", "egress_source"): "unspecified",
+}
+
+
+def find_hook(event: str) -> Hook:
+    """Return an event by its name.
+
+    Raises:
+        LookupError: There is none.
+    """
+    hook = _HOOKS.find(event)
+    if hook is None:
+        nearest = _HOOKS.nearest(event)
+        hint = f"; did you mean {nearest!r}?" if nearest else ""
+        raise LookupError(f"there is no event {event!r}{hint}")
+    return hook
+
+
+def name_arguments(hook: Hook, args: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that a test gives, by name.
+
+    Raises:
+        TypeError: There are too many, one is given twice, or one is unknown.
+    """
+    if len(args) > len(hook.arguments):
+        raise TypeError(f"{_shape(hook)} takes no {len(args)} arguments")
+    given = dict(zip(hook.arguments, args, strict=False))
+    for name, value in named.items():
+        if name not in hook.arguments or name in given:
+            raise TypeError(f"{_shape(hook)}: {name!r} is given twice, or no argument of it")
+        given[name] = value
+    return given
+
+
+def make_up(hook: Hook, name: str) -> Any:
+    """Return what stands for an argument that a test does not care about.
+
+    Raises:
+        TypeError: Nothing can: the event is about it.
+    """
+    if (hook.name, name) in _MADE_UP_FOR:
+        return _MADE_UP_FOR[hook.name, name]
+    if name not in _MADE_UP:
+        raise TypeError(f"{_shape(hook)}: {name!r} must be given")
+    return _MADE_UP[name]
+
+
+def _shape(hook: Hook) -> str:
+    return f"{hook.name}({', '.join(hook.arguments)})"
