@@ -127,31 +127,37 @@ class HookRegistry:
             is_final: whether it answers always, so that no handler may come after it.
 
         Raises:
-            PolicyLoadError: a second handler where one is allowed, or one after the final one.
+            PolicyLoadError: a second handler where one is allowed, unless it is final, or one after
+                the final one.
         """
         hook = self._table.find(event)
         if hook is None:
             raise PolicyLoadError(*place, f"there is no event {event!r} in this program")
-        registered = self._registered(event, hook, place)
+        registered = self._registered(event, hook, place, is_final=is_final)
         registered.append(
             Handler(event, hook, function, *place, False, is_native=True, is_final=is_final)
         )
 
-    def _registered(self, event: str, hook: Hook, place: tuple[str, int]) -> list[Handler]:
-        """Return the handlers of an event, to which one more may be added."""
+    def _registered(
+        self, event: str, hook: Hook, place: tuple[str, int], *, is_final: bool = False
+    ) -> list[Handler]:
+        """Return the handlers of an event, to which one more may be added.
+
+        One that is final answers what the only handler of a script leaves open.
+        """
         registered = self._handlers.setdefault(event, [])
-        if registered and not hook.multiple:
-            first = registered[0]
-            raise PolicyLoadError(
-                *place,
-                f"{event!r} takes one handler, and one was registered at {first.file}:{first.line}",
-            )
         if registered and registered[-1].is_final:
             last = registered[-1]
             raise PolicyLoadError(
                 *place,
                 f"{event!r} is always answered by what {last.file}:{last.line} sets up: this"
                 " handler would never be asked; register it before",
+            )
+        if registered and not hook.multiple and not is_final:
+            first = registered[0]
+            raise PolicyLoadError(
+                *place,
+                f"{event!r} takes one handler, and one was registered at {first.file}:{first.line}",
             )
         return registered
 

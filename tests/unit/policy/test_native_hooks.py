@@ -71,6 +71,29 @@ def test_a_handler_after_a_final_one_is_an_error_at_its_own_line(tmp_path):
     assert "init.py:3" in caught.value.message
 
 
+@pytest.mark.parametrize(("own", "answer"), [("'script'", "script"), ("None", "native x")])
+def test_a_final_one_answers_what_the_only_handler_of_a_script_leaves_open(tmp_path, own, answer):
+    source = f"@on('one')\ndef f(name):\n    return {own}\nhelper.setup()\n"
+    script = load(
+        tmp_path,
+        source,
+        lambda epoch, place: epoch.native.on("one", "native {}".format, place, is_final=True),
+    )
+
+    assert script.runtime.fire_nowait("one", "x") == answer
+
+
+def test_the_only_handler_of_a_script_cannot_come_after_a_final_one(tmp_path):
+    source = "helper.setup()\n@on('one')\ndef f(name):\n    return 1\n"
+
+    with pytest.raises(PolicyLoadError, match="would never be asked; register it before"):
+        load(
+            tmp_path,
+            source,
+            lambda epoch, place: epoch.native.on("one", len, place, is_final=True),
+        )
+
+
 def test_a_script_that_catches_a_refused_registration_still_fails_to_load(tmp_path):
     source = "try:\n    helper.setup()\n    helper.setup()\nexcept Exception:\n    pass\n"
 
