@@ -36,6 +36,7 @@ from engine.base.memory_relief import MemoryRelief
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.source_health import SourceHealth
 from engine.control.suspensions import SuspensionRegistry
 from engine.declared import Declared
 from engine.deliver.tls_policy import BrokenTlsMemory
@@ -119,6 +120,7 @@ class Node:
         self.leases = MemoryLeases(self.clock.mono)
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
+        self.source_health = SourceHealth(self.suspensions, self.clock.mono)
         self.memory = MemoryGuard()
         self.relief = MemoryRelief(self.clock.mono)
         self.rng = random.Random()  # noqa: S311 - spreading load, not secrets
@@ -271,6 +273,7 @@ class Node:
             note_connected=self.dispatching.note_connected,
             give_way=self.dispatching.give_way,
             note_unbound=self.metrics.counter("bind_failures").labels().inc,
+            note_source_trouble=self.dispatching.note_source_trouble,
         )
         self.admission = Admission(self, self.promotion.insert)
         self.script_api.mail.connect(self.clock, Submission(self).submit)

@@ -24,13 +24,16 @@ from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.base.metrics import Metrics
 from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.source_health import SourceHealth
 from engine.control.suspensions import SuspensionRegistry
 from engine.deliver.dispatcher import SmtpDispatcher
+from engine.deliver.local_socket import ProxySourceError, ProxyTroubleError, SourceUnplumbedError
 from engine.deliver.maildir_dispatcher import MaildirDispatcher
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.deliver.script_dispatcher import ScriptDispatcher
 from engine.deliver.work import Services
 from engine.model.circumstances import Circumstances
+from engine.model.egress import EgressSource
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
 from engine.model.queue_config import MaildirProtocol, ScriptProtocol
@@ -59,6 +62,7 @@ class DispatchingNode(Protocol):
     leases: MemoryLeases
     suspensions: SuspensionRegistry
     bounces: AdminBounceRegistry
+    source_health: SourceHealth
     store: SpoolStore
     ready: ReadyRegistry
     promotion: Promotion
@@ -93,10 +97,10 @@ class Dispatching:
         """Return whether deliveries may start: their outcome can be noted."""
         return not self._node.stopping and self._node.store.trouble() is None
 
-    def is_suspended(self, name: str) -> bool:
-        """Return whether a ready queue is suspended."""
+    def is_suspended(self, name: str, source: str) -> bool:
+        """Return whether a ready queue, or its egress source, is suspended."""
         suspensions = self._node.suspensions
-        return not suspensions.is_empty and suspensions.find_ready(name) is not None
+        return not suspensions.is_empty and suspensions.find_way(name, source) is not None
 
     def examine(self, message: Message) -> bool:
         """Return whether a message may still go; one that may not was settled or held."""
@@ -184,6 +188,13 @@ class Dispatching:
             if service is not None:
                 self._connections.remove(f"{service}:{queue}")
 
+    def note_source_trouble(self, source: EgressSource, error: Exception) -> None:
+        """Note that a source cannot be used; it may be taken out for it."""
+        if isinstance(error, ProxyTroubleError):
+            self._node.source_health.note_proxy(source, str(error))
+        if isinstance(error, SourceUnplumbedError | ProxySourceError):
+            self._node.source_health.note_unplumbed(source, str(error))
+
     # -- while running ------------------------------------------------------------------------
 
     def end_stuck(self) -> None:
@@ -208,6 +219,12 @@ class Dispatching:
         for directive in self._node.suspensions.list_ready():
             queue = self._node.ready.find(directive.name)
             if queue is not None:
+                queue.empty_into(insert, reason)
+                queue.wake_all()
+        out = {directive.name for directive in self._node.suspensions.list_sources()}
+        reason = InsertReason.SOURCE_IS_UNHEALTHY_AND_SUSPENDED
+        for queue in self._node.ready if out else ():
+            if queue.source.name in out:
                 queue.empty_into(insert, reason)
                 queue.wake_all()
 

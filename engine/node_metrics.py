@@ -17,6 +17,7 @@ from engine.base.disk_guard import DiskGuard
 from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
 from engine.base.metrics import Labels, Metrics
+from engine.control.source_health import SourceHealth
 from engine.ready.ready_registry import ReadyRegistry
 from engine.route.dns_resolver import DnsCounts, DnsResolver
 from engine.schedule.scheduled_queue import ScheduledQueue
@@ -36,6 +37,7 @@ class NodeState(Protocol):
     supervisor: Supervisor
     queues: ScheduledRegistry
     ready: ReadyRegistry
+    source_health: SourceHealth
     disk_store: DiskStore
     disk_guards: list[DiskGuard]
     runtime: PolicyRuntime
@@ -79,6 +81,12 @@ class NodeMetrics:
         counter("regex_fallback_total").set_collect(
             lambda: [(("script",), node.runtime.regex_fallback_uses())]
         )
+        health = node.source_health
+        gauge("egress_source_health_suspended").set_collect(lambda: [(k, 1) for k in health.out()])
+        counter("egress_source_health_suspensions_total").set_collect(
+            lambda: list(health.suspensions.items())
+        )
+        counter("proxy_connection_failures").set_collect(lambda: [((), health.proxy_failures)])
         self._bind_dns()
 
     def _bind_dns(self) -> None:

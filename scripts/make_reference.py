@@ -65,6 +65,7 @@ KINDS = {
     "ip_address": "IP address",
     "key_source": "key source",
     "_key_source": "key source",
+    "proxy_server": "`host:port`",
     "_suspend_rule": "`{trigger, duration}`",
     "_pool_entry": "`{name, weight}`",
     "_shrink_entry": "`{interval, policy}`",
@@ -78,6 +79,28 @@ KINDS = {
     "lifetime": "duration above zero",
     "signing_key": "key source",
 }
+
+SOURCE_NOTES = """\
+A source leaves from this machine, or by a **proxy**; with a proxy never without it. Of the two
+kinds `ha_proxy_server` goes first. Its name is looked up at each connect, every address it has
+is tried within `connect_timeout`, and `source_address` is what it is reached from.
+
+* `socks5_proxy_server` with `socks5_proxy_source_address`: the proxy is asked by BIND for the
+  source, then to connect, on one connection; that takes a proxy that knows it, such as `cirrus
+  proxy`. Without a source address any SOCKS5 server will do. User and password are sent where
+  it asks for them.
+* `ha_proxy_server` with `ha_proxy_source_address`: a PROXY header, version 2, tells source and
+  destination. There is no answer: a source that the proxy does not have shows as a timeout.
+
+The families of source address and destination have to agree; other addresses of a host are left
+out.
+
+`suspend_when_unplumbed` takes a source out when its address is not on this machine, or not at
+its proxy; `suspend_when_proxy_unhealthy` when its proxy cannot be reached or used. The rule is
+`{"trigger": "Immediate", "duration": "5m"}` or `{"trigger": {"Threshold": "3/min"}, ...}`. Mail
+of the source goes to the others of its pool; if none is left it is held without burning
+attempts. What a destination does never counts. Records name the proxy in `source_address`.\
+"""
 
 
 def describe_kind(convert: Callable[..., Any]) -> str:
@@ -202,7 +225,6 @@ def make_path_page() -> str:
 
 def make_source_page() -> str:
     """Return the page of ``make_egress_source`` and ``make_egress_pool``."""
-    rules = ("suspend_when_unplumbed", "suspend_when_proxy_unhealthy")
     lines = ["# Egress sources and pools", "", NOTE, "", VALUES, ""]
     lines += [
         "## Source",
@@ -213,11 +235,9 @@ def make_source_page() -> str:
     lines += make_table(
         _fields(egress.SOURCE_OPTIONS),
         defaults_of(egress.EgressSource),
-        rules,
-        egress._PROXY_OPTIONS,
+        (),
     )
-    proxies = ", ".join(f"`{name}`" for name in egress._PROXY_OPTIONS)
-    lines += ["", f"Proxies are not yet available; these are refused: {proxies}.", ""]
+    lines += ["", SOURCE_NOTES, ""]
     lines += [
         "## Pool",
         "",

@@ -8,8 +8,13 @@ import socket
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.autojump import AutojumpLoop
+
+# How long an example takes says something about the machine, nothing about the product.
+settings.register_profile("cirrus", deadline=None)
+settings.load_profile("cirrus")
 
 
 def pytest_asyncio_loop_factories(config: Any, item: Any) -> dict[str, Any]:

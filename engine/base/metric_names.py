@@ -73,6 +73,11 @@ DELIVERY_METRICS = (
     _gauge("connection_count", "connections open now", "service"),
     _gauge("connection_count_by_provider", "outbound connections open now", "provider"),
     _counter("total_connection_count", "connections ever made", "service"),
+    _gauge("egress_source_health_suspended", "1 while a source is taken out", "source", "reason"),
+    _counter(
+        "egress_source_health_suspensions_total", "times a source was taken out", "source", "reason"
+    ),
+    _counter("proxy_connection_failures", "connections that an egress proxy did not make"),
     _counter("bind_failures", "source addresses that could not be bound"),
     _counter("dispatcher_watchdog_aborted_total", "dispatchers ended for no progress", "service"),
     _histogram("deliver_message_latency_rollup", "seconds of a delivery attempt", "service"),

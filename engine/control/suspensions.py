@@ -1,4 +1,4 @@
-"""Suspensions: what operators and decisions hold back, in scheduled and in ready queues.
+"""Suspensions: what is held back, in scheduled queues, in ready queues, and by whole sources.
 
 Place in flow: written by ``engine.admin``; ``engine.schedule`` and ``engine.ready`` ask per
 message, and never learn who spoke.
@@ -36,12 +36,13 @@ class SuspensionRegistry:
         self.on_change = self._notify.on_change
         self.scheduled = DirectiveSet(mono, self._notify)
         self._ready: dict[str, ReadyDirective] = {}
+        self._sources: dict[str, ReadyDirective] = {}
         self._ready_generation = 0
 
     @property
     def is_empty(self) -> bool:
         """Return whether nothing at all is suspended."""
-        return self.scheduled.is_empty and not self._ready
+        return self.scheduled.is_empty and not self._ready and not self._sources
 
     @property
     def generation(self) -> int:
@@ -76,15 +77,37 @@ class SuspensionRegistry:
             return None
         return found
 
+    def add_source(self, name: str, reason: str, author: str, duration_s: float) -> ReadyDirective:
+        """Return the new suspension of all ready queues of an egress source."""
+        made = ReadyDirective(str(uuid.uuid4()), name, reason, author, self._mono() + duration_s)
+        self._sources[name] = made
+        self._ready_changed()
+        return made
+
+    def find_source(self, name: str) -> ReadyDirective | None:
+        """Return the suspension of an egress source now."""
+        if not self._sources:
+            return None
+        found = self._sources.get(name)
+        if found is not None and found.expires_mono <= self._mono():
+            self._prune_ready()
+            return None
+        return found
+
+    def find_way(self, ready_queue: str, source: str) -> ReadyDirective | None:
+        """Return what holds a ready queue now: its own suspension, or that of its source."""
+        return self.find_ready(ready_queue) or self.find_source(source)
+
     def cancel(self, directive_id: str) -> bool:
         """Return whether a suspension of that id was there to be removed."""
         if self.scheduled.cancel(directive_id):
             return True
-        for name, found in self._ready.items():
-            if found.id == directive_id:
-                del self._ready[name]
-                self._ready_changed()
-                return found.expires_mono > self._mono()
+        for held in (self._ready, self._sources):
+            for name, found in held.items():
+                if found.id == directive_id:
+                    del held[name]
+                    self._ready_changed()
+                    return found.expires_mono > self._mono()
         return False
 
     def list_scheduled(self) -> tuple[Directive, ...]:
@@ -96,23 +119,32 @@ class SuspensionRegistry:
         self._prune_ready()
         return tuple(self._ready.values())
 
+    def list_sources(self) -> tuple[ReadyDirective, ...]:
+        """Return the suspensions of egress sources."""
+        self._prune_ready()
+        return tuple(self._sources.values())
+
     def list(self) -> tuple[Directive | ReadyDirective, ...]:
         """Return every suspension."""
-        return (*self.list_scheduled(), *self.list_ready())
+        return (*self.list_scheduled(), *self.list_ready(), *self.list_sources())
 
     @property
     def next_expiry_mono(self) -> float | None:
         """Return when the next suspension ends; None if there is none."""
-        ends = [found.expires_mono for found in self._ready.values()]
+        ends = [
+            found.expires_mono for held in (self._ready, self._sources) for found in held.values()
+        ]
         soonest = self.scheduled.next_expiry_mono
         return min(ends if soonest is None else [*ends, soonest], default=None)
 
     def _prune_ready(self) -> None:
         now = self._mono()
-        expired = [name for name, found in self._ready.items() if found.expires_mono <= now]
-        for name in expired:
-            del self._ready[name]
-        if expired:
+        is_changed = False
+        for held in (self._ready, self._sources):
+            for name in [name for name, found in held.items() if found.expires_mono <= now]:
+                del held[name]
+                is_changed = True
+        if is_changed:
             self._ready_changed()
 
     def _ready_changed(self) -> None:

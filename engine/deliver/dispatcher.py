@@ -22,8 +22,12 @@ import logging
 from collections import deque
 
 from engine.deliver.attempt import RecipientOutcome, TransactionResult
-from engine.deliver.connector import LocalResourceError, SourceUnplumbedError
 from engine.deliver.dot_stuffing import ready_content
+from engine.deliver.local_socket import (
+    LocalResourceError,
+    ProxyTroubleError,
+    SourceUnplumbedError,
+)
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.deliver.smtp_client import SmtpClient
 from engine.deliver.verdict import judge_reply
@@ -396,6 +400,7 @@ class SmtpDispatcher(OutgoingSession):
                 hostname=self._services.hostname,
                 mono=self._services.clock.mono,
                 broken_tls=self._services.broken_tls,
+                resolve=self._services.resolver().resolve_addresses,
             )
         except LocalResourceError as error:
             log.warning("%s: %s", self._work.name, error)
@@ -403,6 +408,8 @@ class SmtpDispatcher(OutgoingSession):
         except EngineError as error:
             if isinstance(error, SourceUnplumbedError):
                 self._services.note_unbound()
+            if isinstance(error, SourceUnplumbedError | ProxyTroubleError):
+                self._services.note_source_trouble(self._work.source, error)
             self._trouble.append(f"{candidate.host_name}/{candidate.address}: {error}")
         return None
 

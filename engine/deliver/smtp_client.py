@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 from engine.deliver.attempt import RecipientOutcome, TransactionResult
 from engine.deliver.connector import open_connection
+from engine.deliver.proxied_connection import ResolveHost
 from engine.deliver.recipient_tally import make_outcome
 from engine.deliver.smtp_transaction import SmtpTransaction
 from engine.deliver.smtp_wire import SmtpWire
@@ -44,6 +45,7 @@ from engine.model.errors import (
     PeerTimeoutError,
     TlsPolicyError,
 )
+from engine.model.log_record import SourceAddress
 from engine.model.reply import SmtpReply, make_reply
 from engine.route.mx_plan import Candidate
 
@@ -63,13 +65,18 @@ class SmtpClient:
         transactions: How many it has carried, the one under way included.
     """
 
-    def __init__(self, wire: SmtpWire, candidate: Candidate, path: EgressPath) -> None:
+    def __init__(
+        self,
+        wire: SmtpWire,
+        candidate: Candidate,
+        path: EgressPath,
+        source_address: SourceAddress | None = None,
+    ) -> None:
         self._wire = wire
         self._path = path
         self.peer_name = candidate.host_name
         self.peer_address = candidate.address
-        own = wire.transport.get_extra_info("sockname")
-        self.source_address = own[0] if own else ""
+        self.source_address = source_address
         self.tls: tuple[str, str, list[str]] | None = None
         self.is_verified = False
         self.extensions: dict[str, str] = {}
@@ -88,6 +95,7 @@ class SmtpClient:
         hostname: str,
         mono: Callable[[], float],
         broken_tls: BrokenTlsMemory,
+        resolve: ResolveHost,
     ) -> SmtpClient:
         """Return a session that is ready for mail: greeted, TLS as the path wants, authenticated.
 
@@ -96,10 +104,10 @@ class SmtpClient:
         """
         ehlo = path.ehlo_domain or source.ehlo_domain or hostname
         for plain_only in (False, True):
-            _, wire = await open_connection(
-                candidate, source, partial(SmtpWire, mono), path.connect_timeout_s
+            link = await open_connection(
+                candidate, source, partial(SmtpWire, mono), path.connect_timeout_s, resolve
             )
-            client = cls(wire, candidate, path)
+            client = cls(link.protocol, candidate, path, link.source_address)
             try:
                 await client._greet(ehlo)
                 await client._secure(ehlo, broken_tls, plain_only=plain_only)

@@ -91,5 +91,7 @@ class Services:
     note_attempt: Callable[[str, float], None] = lambda _service, _seconds: None
     note_connected: Callable[[str, str], None] = lambda _service, _queue: None
     note_unbound: Callable[[], None] = lambda: None
+    #: Port: note that a source cannot be used: its address or its proxy is to blame.
+    note_source_trouble: Callable[[EgressSource, Exception], None] = lambda _source, _error: None
     #: Port: let others have the loop, between the messages of a queue that is settled as a whole.
     give_way: Callable[[], Awaitable[None]] = _go_on

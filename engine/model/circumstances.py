@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.model.log_record import SourceAddress
+
 
 class Circumstances(msgspec.Struct, frozen=True, gc=False):
     """Where something happened to a message, and by which connection.
@@ -22,7 +24,7 @@ class Circumstances(msgspec.Struct, frozen=True, gc=False):
         provider_name: The provider of the destination.
         session_id: Correlates the records of one connection.
         peer: Name and address of the other end.
-        source_address: The local address used.
+        source_address: The address that the peer saw, and the proxy it went through.
         tls: Cipher, protocol version and the peer's subject names.
         reception_protocol: How it came in; the message's metadata by default.
         site: The ``site`` field where it is not the ready queue's name.
@@ -35,7 +37,7 @@ class Circumstances(msgspec.Struct, frozen=True, gc=False):
     provider_name: str | None = None
     session_id: str | None = None
     peer: tuple[str, str] | None = None
-    source_address: str | None = None
+    source_address: SourceAddress | None = None
     tls: tuple[str, str, list[str]] | None = None
     reception_protocol: str | None = None
     site: str | None = None

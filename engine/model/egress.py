@@ -27,6 +27,7 @@ from engine.model.egress_options import (
     TlsMode,
     WakeupStrategy,
 )
+from engine.model.egress_proxy import ProxyRoute, ProxyServer, proxy_route, proxy_server
 from engine.model.keyword_options import (
     Option,
     host_name,
@@ -100,9 +101,9 @@ SOURCE_OPTIONS: dict[str, Option] = {
     "ehlo_domain": Option(host_name),
     "source_address": Option(ip_address),
     "remote_port": Option(whole(1, 65535)),
-    "ha_proxy_server": Option(text),
+    "ha_proxy_server": Option(proxy_server),
     "ha_proxy_source_address": Option(ip_address),
-    "socks5_proxy_server": Option(text),
+    "socks5_proxy_server": Option(proxy_server),
     "socks5_proxy_source_address": Option(ip_address),
     "socks5_proxy_username": Option(text),
     "socks5_proxy_password": Option(key_source, is_secret=True),
@@ -110,7 +111,6 @@ SOURCE_OPTIONS: dict[str, Option] = {
     "suspend_when_proxy_unhealthy": Option(_suspend_rule),
     "ttl": Option(parse_duration, "ttl_s"),
 }
-_PROXY_OPTIONS = tuple(name for name in SOURCE_OPTIONS if name.startswith(("ha_", "socks5_")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +122,11 @@ class EgressSource:
         ehlo_domain: What it calls itself, unless the path says otherwise.
         source_address: Local address to bind; None lets the system pick.
         remote_port: Port to connect to, before all others.
+        ha_proxy_server, ha_proxy_source_address: A proxy that is told by a PROXY header from which
+            of its addresses to connect.
+        socks5_proxy_server, socks5_proxy_source_address: A SOCKS5 proxy, and which of its addresses
+            it is to connect from.
+        socks5_proxy_username, socks5_proxy_password: Who we are to it.
         suspend_when_unplumbed: What to do when its address is not on this machine.
         suspend_when_proxy_unhealthy: What to do when its proxy fails.
         ttl_s: How long the answer of the script is kept.
@@ -131,6 +136,12 @@ class EgressSource:
     ehlo_domain: str | None = None
     source_address: str | None = None
     remote_port: int | None = None
+    ha_proxy_server: ProxyServer | None = None
+    ha_proxy_source_address: str | None = None
+    socks5_proxy_server: ProxyServer | None = None
+    socks5_proxy_source_address: str | None = None
+    socks5_proxy_username: str | None = None
+    socks5_proxy_password: Any = None
     suspend_when_unplumbed: SuspendRule | None = None
     suspend_when_proxy_unhealthy: SuspendRule | None = None
     ttl_s: float = 60.0
@@ -138,7 +149,22 @@ class EgressSource:
     @staticmethod
     def unsupported(kw: Mapping[str, Any]) -> list[str]:
         """Return what was asked for that is known and not yet in force."""
-        return _not_in_force(kw, ("suspend_when_unplumbed", "suspend_when_proxy_unhealthy"))
+        return _not_in_force(kw, ())
+
+    @property
+    def proxy(self) -> ProxyRoute | None:
+        """Return the proxy that mail leaves by; None for this machine itself."""
+        if self.ha_proxy_server is None and self.socks5_proxy_server is None:
+            return None
+        return proxy_route(
+            {name: getattr(self, name) for name in SOURCE_OPTIONS if name.find("_proxy_") > 0}
+        )
+
+    @property
+    def outer_address(self) -> str | None:
+        """Return the address that destinations see; None where it is not chosen."""
+        proxy = self.proxy
+        return self.source_address if proxy is None else proxy.source_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,13 +357,13 @@ def make_egress_source(**kw: Any) -> EgressSource:
 
     Raises:
         TypeError: An option is unknown, or ``name`` is missing.
-        ValueError: A value does not fit, or a proxy is asked for.
+        ValueError: A value does not fit, or of the options of a proxy one is missing.
     """
     values = _named("make_egress_source", kw, SOURCE_OPTIONS)
-    for name in _PROXY_OPTIONS:
-        if name in values:
-            # Sending from another address than the one asked for would harm its reputation.
-            raise ValueError(f"make_egress_source: {name}: proxies are not yet available")
+    try:
+        proxy_route(values)
+    except ValueError as error:
+        raise ValueError(f"make_egress_source: {error}") from error
     return EgressSource(**values)
 
 

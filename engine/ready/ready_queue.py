@@ -60,8 +60,8 @@ class ReadyPorts(Protocol):
     def may_deliver(self) -> bool:
         """Return whether deliveries may start (the spool can note their outcome)."""
 
-    def is_suspended(self, name: str) -> bool:
-        """Return whether an operator or the TSA suspended the queue."""
+    def is_suspended(self, name: str, source: str) -> bool:
+        """Return whether the queue is suspended, or its egress source is."""
 
     def examine(self, message: Message) -> bool:
         """Return whether a message may still go; one that expired or was bounced is settled."""
@@ -172,7 +172,7 @@ class ReadyQueue:
     @property
     def is_suspended(self) -> bool:
         """Return whether nothing may leave the queue now."""
-        return self._ports.is_suspended(self.name)
+        return self._ports.is_suspended(self.name, self.source.name)
 
     def push(self, message: Message) -> None:
         """Take a message that may go now."""

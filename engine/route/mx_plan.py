@@ -233,7 +233,8 @@ def _port(host: RouteHost, path: EgressPath, source: EgressSource | None) -> int
 
 def _is_reachable(address: str, source: EgressSource | None) -> bool:
     """Return whether the source's address family can reach the address."""
-    if source is None or source.source_address is None:
+    outer = source.outer_address if source is not None else None
+    if outer is None:
         return True
-    own = ipaddress.ip_address(source.source_address)
+    own = ipaddress.ip_address(outer)
     return own.version == ipaddress.ip_address(address).version

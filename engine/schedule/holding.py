@@ -90,7 +90,8 @@ class Holding:
     def hold_for_sources(self, queue: ScheduledQueue, message: Message, plan: EgressPlan) -> None:
         """Hold a message because no source of its pool may carry it."""
         if plan.queues:
-            found = [self._suspensions.find_ready(ready.name) for ready in plan.queues.values()]
+            find = self._suspensions.find_way
+            found = [find(ready.name, name) for name, ready in plan.queues.items()]
             reasons = "; ".join(
                 f"{one.name}: {one.reason} (by {one.author})" for one in found if one
             )
@@ -150,7 +151,8 @@ class Holding:
         self._look_again(queue)
         plan: EgressPlan | None = queue.plan
         return plan is not None and all(
-            self._suspensions.find_ready(ready.name) is not None for ready in plan.queues.values()
+            self._suspensions.find_way(ready.name, name) is not None
+            for name, ready in plan.queues.items()
         )
 
     async def _let_go(self, queue: ScheduledQueue, held: list[Waiting]) -> None:

@@ -430,7 +430,7 @@ class Promotion:
             eligible = {
                 name
                 for name, ready in plan.queues.items()
-                if suspensions.find_ready(ready.name) is None
+                if suspensions.find_way(ready.name, name) is None
             }.__contains__
         again_s = float("inf")
         full = False

@@ -163,8 +163,8 @@ class QueueWorld:
     def may_deliver(self) -> bool:
         return not self.stopping and self.store.trouble() is None
 
-    def is_suspended(self, name: str) -> bool:
-        return not self.suspensions.is_empty and self.suspensions.find_ready(name) is not None
+    def is_suspended(self, name: str, source: str) -> bool:
+        return not self.suspensions.is_empty and self.suspensions.find_way(name, source) is not None
 
     def examine(self, message: Message) -> bool:
         directive = self.bounces.find(message.queue_name)

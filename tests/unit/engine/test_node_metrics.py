@@ -59,6 +59,11 @@ def node() -> Any:
         disk_store=SimpleNamespace(path="/spool", background_errors=1, trouble=lambda: "full"),
         disk_guards=[guard],
         runtime=SimpleNamespace(regex_fallback_uses=lambda: 4),
+        source_health=SimpleNamespace(
+            out=lambda: [("ip-1", "unplumbed")],
+            suspensions={("ip-1", "unplumbed"): 2},
+            proxy_failures=5,
+        ),
         declared=SimpleNamespace(
             log_sinks={"x": sink}, hooks={"h": (None, SimpleNamespace(backlogged=6), None)}
         ),
@@ -128,6 +133,9 @@ def series(node: Any, name: str) -> dict[str, str]:
         ("log_hook_backlog_count", {'{logger="hook-h"}': "6"}),
         ("lruttl_lookup_count", {'{cache_name="dns_resolver"}': "7"}),
         ("dns_mx_resolve_status_ok", {"": "1"}),
+        ("egress_source_health_suspended", {'{source="ip-1",reason="unplumbed"}': "1"}),
+        ("egress_source_health_suspensions_total", {'{source="ip-1",reason="unplumbed"}': "2"}),
+        ("proxy_connection_failures", {"": "5"}),
         ("memory_limit", {"": str(int((1 << 30) * 0.75))}),
     ],
 )

@@ -6,17 +6,22 @@ import socket
 
 import pytest
 
-from engine.deliver.connector import UNPLUMBED, LocalResourceError, open_connection
+from engine.deliver.connector import open_connection
+from engine.deliver.local_socket import UNPLUMBED, LocalResourceError
 from engine.model.egress import make_egress_source
 from engine.model.errors import ConnectFailedError, PeerTimeoutError
 from engine.route.mx_plan import Candidate
 from tests.fakes.scripted_peer import scripted_peer
 
 
+async def _nobody(host):
+    raise AssertionError(f"{host} was looked up")
+
+
 async def connect(address, port, *, local=None, timeout_s=5.0):
     source = make_egress_source(name="s", **({"source_address": local} if local else {}))
     return await open_connection(
-        Candidate("mx.test", address, port), source, asyncio.Protocol, timeout_s
+        Candidate("mx.test", address, port), source, asyncio.Protocol, timeout_s, _nobody
     )
 
 
@@ -35,7 +40,7 @@ async def failure_of(monkeypatch, number, **options):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_connects_from_the_address_of_the_source(host):
     async with scripted_peer(host=host) as peer:
-        transport, _ = await connect(host, peer.port, local=host)
+        transport, _, _ = await connect(host, peer.port, local=host)
         assert transport.get_extra_info("sockname")[0] == host
         link = transport.get_extra_info("socket")
         assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -44,10 +49,10 @@ async def test_connects_from_the_address_of_the_source(host):
 
 async def test_two_connections_of_a_source_may_share_a_port():
     async with scripted_peer() as one, scripted_peer() as two:
-        first, _ = await connect("127.0.0.1", one.port, local="127.0.0.3")
+        first, _, _ = await connect("127.0.0.1", one.port, local="127.0.0.3")
         link = first.get_extra_info("socket")
         assert link.getsockopt(socket.IPPROTO_IP, 24) == 1
-        second, _ = await connect("127.0.0.1", two.port, local="127.0.0.3")
+        second, _, _ = await connect("127.0.0.1", two.port, local="127.0.0.3")
         first.abort()
         second.abort()
 
@@ -157,7 +162,7 @@ async def test_a_host_that_answers_late_is_connected(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", late)
     async with scripted_peer() as peer:
-        transport, _ = await connect("127.0.0.1", peer.port)
+        transport, _, _ = await connect("127.0.0.1", peer.port)
         transport.abort()
 
 

@@ -29,6 +29,10 @@ BROKEN = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 BAD_HANDSHAKE = b"220 go ahead\r\n" + b"\x00" * 200
 
 
+async def _nobody(host):
+    raise AssertionError(f"{host} was looked up")
+
+
 @pytest.fixture
 def trusted(tmp_path, monkeypatch):
     """Trust the certificate of mx.test for the length of a test."""
@@ -53,6 +57,7 @@ async def session(peer, *, name="mx.test", memory=None, source=None, **path):
         hostname="client.test",
         mono=loop_clock(asyncio.get_running_loop()).mono,
         broken_tls=memory or Memory(),
+        resolve=_nobody,
     )
     try:
         yield client

@@ -72,7 +72,7 @@ def test_nothing_is_said_of_what_is_not_defined(tmp_path, hook):
         ("[source.a]\nname = 'b'\n", "2: error: source.a: unknown option 'name'"),
         (
             "[source.a]\nha_proxy_server = '10.0.0.1:5000'\n",
-            "2: error: source 'a': ha_proxy_server: proxies are not yet available",
+            "2: error: source 'a': ha_proxy_server: ha_proxy_source_address has to be given too",
         ),
         (
             "[source.a]\n[pool.p.a]\nweight = 0\n",

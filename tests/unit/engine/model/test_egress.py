@@ -121,7 +121,7 @@ def test_names_what_is_not_in_force():
 
     assert [text.split()[0] for text in asked] == ["openssl_cipher_list", "enable_mta_sts"]
     assert EgressPath.unsupported({"enable_mta_sts": False, "tls_prefer_openssl": False}) == []
-    assert EgressSource.unsupported({"suspend_when_unplumbed": {}})
+    assert EgressSource.unsupported({"suspend_when_unplumbed": {}}) == []
     assert EgressPool.unsupported({"name": "p"}) == []
 
 
@@ -151,7 +151,7 @@ def test_reads_a_source():
         {"source_address": "localhost"},
         {"remote_port": 0},
         {"ha_proxy_server": "10.0.0.1:80"},
-        {"socks5_proxy_server": "10.0.0.1:1080"},
+        {"socks5_proxy_server": "10.0.0.1"},
         {"suspend_when_unplumbed": "Immediate"},
         {"suspend_when_unplumbed": {"trigger": "Never", "duration": 1}},
     ],

@@ -57,7 +57,7 @@ class Node:
     def may_deliver(self):
         return self.delivering
 
-    def is_suspended(self, name):
+    def is_suspended(self, name, _source):
         return name in self.suspended
 
     def examine(self, message):

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.base.clock import Clock
 from engine.model.circumstances import Circumstances
-from engine.model.log_record import RecordKind, encode_record
+from engine.model.log_record import RecordKind, SourceAddress, encode_record
 from engine.model.message import FLAG_LOG_RECORD, Message, new_spool_id
 from engine.model.reply import make_reply
 from engine.records.record_selection import make_selection
@@ -73,7 +73,7 @@ def test_a_record_tells_what_the_message_and_the_stage_know():
             site_name="mx.y.example",
             egress_source="ip-1",
             peer=("mx.y.example", "127.0.0.9"),
-            source_address="127.0.0.1:4000",
+            source_address=SourceAddress("127.0.0.1:4000"),
         ),
         command=".",
         recipients=["a@y.example"],
