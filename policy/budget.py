@@ -7,6 +7,8 @@ Invariants:
     * Not shared between threads: an epoch is loaded by one thread and then called by one.
     * Once ``ending`` is set, no script code survives: handlers of exceptions raise it
       again, and the caller looks at it after the return.
+    * Once a budget is spent, every check raises: a block that discards what passes through it
+      gets one round, and the loop around it none, however they are nested.
     * The clock is the thread's own CPU time: a busy host does not fail good handlers.
     * Few checks read the clock while rounds are short; once something large was made, or
       rounds turned out long, each check does, so that no run of slow operations adds up.
@@ -61,6 +63,7 @@ class Budget:
 
     __slots__ = (
         "_is_dense",
+        "_is_over",
         "_read_ns",
         "_stops",
         "allocated_bytes",
@@ -85,6 +88,7 @@ class Budget:
         # Calls not awaited yet, where the call under way may wait at all.
         self.waits: Waits | None = None
         self._is_dense = False
+        self._is_over = False
         self._read_ns = 0
         # A check is one call into C, except each 16th. ``map`` survives an exception of
         # what it calls, so the ticker goes on after a spent budget.
@@ -105,6 +109,8 @@ class Budget:
             self.max_bytes,
         )
         self.depth += 1
+        if self._is_over:
+            self._check_seldom()
         self.budget_ns = budget_ns
         self._read_ns = now_ns = thread_time_ns()
         self.deadline_ns = now_ns + budget_ns
@@ -117,9 +123,8 @@ class Budget:
     def leave(self, saved: Saved) -> None:
         """End a call."""
         self.depth -= 1
-        if self._is_dense:
-            self._is_dense = False
-            self._stops[:-1] = [bool] * (TICKS_PER_CLOCK_READ - 1)
+        if self._is_dense or self._is_over:
+            self._check_seldom()
         (
             self.budget_ns,
             self.deadline_ns,
@@ -129,6 +134,22 @@ class Budget:
             self.waits,
             self.max_bytes,
         ) = saved
+        if isinstance(self.ending, BudgetSpentError):
+            self._end()
+
+    def _check_seldom(self) -> None:
+        self._is_dense = self._is_over = False
+        self._stops[:] = [bool] * TICKS_PER_CLOCK_READ
+        self._stops[-1] = self.check
+
+    def _end(self) -> None:
+        """Let nothing go on: not a round of a loop, not a call of a function of the script."""
+        self._is_over = True
+        self._stops[:] = [self._refuse] * TICKS_PER_CLOCK_READ
+
+    def _refuse(self) -> None:
+        spent = isinstance(self.ending, BudgetSpentError)
+        raise BudgetSpentError(str(self.ending) if spent else "ran on after it had ended")
 
     def check(self) -> None:
         """Read the clock.
@@ -154,7 +175,7 @@ class Budget:
         self.deadline_ns = now_ns + OUTSIDE_NS
 
     def _watch_closely(self) -> None:
-        if self.depth:
+        if self.depth and not self._is_over:
             self._is_dense = True
             self._stops[:] = [self.check] * TICKS_PER_CLOCK_READ
 
@@ -240,4 +261,5 @@ class Budget:
         error = BudgetSpentError(message)
         if self.ending is None:
             self.ending = error
+        self._end()
         raise error

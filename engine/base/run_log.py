@@ -13,6 +13,9 @@ import re
 import sys
 import time
 
+from policy.epoch import EPOCH_NAME
+
+log = logging.getLogger("cirrus.node")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]")
 
 
@@ -22,6 +25,19 @@ class _Formatter(logging.Formatter):
         head, newline, trace = text.partition("\nTraceback ")
         clean = _CONTROLS.sub(lambda m: m[0].encode("unicode_escape").decode(), head)
         return clean + newline + trace
+
+
+def _log_dropped(dropped: sys.UnraisableHookArgs) -> None:
+    """Log an exception that nobody could take; one of a script as a line, without the engine's.
+
+    A generator of a script that the collector closes may raise: its time may be over.
+    """
+    traceback = dropped.exc_traceback
+    if traceback is None or EPOCH_NAME not in traceback.tb_frame.f_globals:
+        sys.__unraisablehook__(dropped)
+        return
+    file, line = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+    log.warning("script: dropped at %s:%d: %s", file, line, dropped.exc_type.__name__)
 
 
 def configure_run_log(level: str = "info") -> None:
@@ -45,5 +61,6 @@ def configure_run_log(level: str = "info") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
+    sys.unraisablehook = _log_dropped
     for chatty in ("asyncio", "mail.log", "aiohttp.access"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))

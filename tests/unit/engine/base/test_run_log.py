@@ -9,10 +9,12 @@ import sys
 import pytest
 
 from engine.base.run_log import configure_run_log
+from policy.epoch import EPOCH_NAME
 
 
 @pytest.fixture
-def root():
+def root(monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     logger = logging.getLogger()
     before, level = logger.handlers[:], logger.level
     yield logger
@@ -69,3 +71,29 @@ def test_an_unknown_level_is_refused(root):
 def test_the_log_goes_to_standard_error(root):
     configure_run_log()
     assert root.handlers[0].stream is sys.stderr
+
+
+def test_what_a_forgotten_generator_of_a_script_raises_is_one_line(root, capsys):
+    configure_run_log("info")
+    source = "def forgotten():\n    try:\n        yield\n    finally:\n        1 / 0\n"
+    world = {EPOCH_NAME: None}
+    exec(compile(source, "/policy/init.py", "exec"), world)
+
+    generator = world["forgotten"]()
+    next(generator)
+    del generator
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("script: dropped at /policy/init.py:5: ZeroDivisionError")
+
+
+def test_what_is_dropped_of_the_program_itself_has_its_traceback(root, capsys):
+    configure_run_log("info")
+
+    class Broken:
+        def __del__(self):
+            raise ValueError("a defect")
+
+    Broken()
+
+    assert "Traceback" in capsys.readouterr().err
