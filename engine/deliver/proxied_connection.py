@@ -15,9 +15,7 @@ Standard: RFC 1928, RFC 1929; the PROXY protocol, version 2.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,10 +40,10 @@ from engine.model.egress import EgressSource
 from engine.model.egress_proxy import ProxyRoute
 from engine.model.errors import ConnectFailedError, EngineError
 from engine.model.log_record import SourceAddress
+from engine.model.proxy_header import format_proxy_header
 
 #: So long before the caller gives up silence is put down to the proxy, seconds.
 _MARGIN_S = 0.02
-_V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 #: Port: return the addresses of a host name, or of an address itself.
 ResolveHost = Callable[[str], Awaitable[Sequence[str]]]
@@ -139,7 +137,7 @@ async def _ask(
     """Have the proxy connect; return what the destination sees."""
     if proxy.protocol == "haproxy":
         assert proxy.source_address is not None
-        header = _v2_header(proxy.source_address, target)
+        header = _header(proxy.source_address, target)
         try:
             await asyncio.get_running_loop().sock_sendall(link, header)
         except OSError as error:
@@ -202,14 +200,12 @@ async def _read(link: socket.socket, count: int) -> bytes:
     return found
 
 
-def _v2_header(source_address: str, target: tuple[str, int]) -> bytes:
+def _header(source_address: str, target: tuple[str, int]) -> bytes:
     """Return what tells a proxy from which address to connect to where: port 0 is any port."""
-    own, host = ipaddress.ip_address(source_address), ipaddress.ip_address(target[0])
-    if own.version != host.version:
-        raise ProxyTroubleError(f"the source address {own} is of another family than {host}")
-    family = 0x11 if own.version == 4 else 0x21
-    body = own.packed + host.packed + struct.pack("!HH", 0, target[1])
-    return _V2_SIGNATURE + struct.pack("!BBH", 0x21, family, len(body)) + body
+    if family_of(source_address) != family_of(target[0]):
+        text = f"the source address {source_address} is of another family than {target[0]}"
+        raise ProxyTroubleError(text)
+    return format_proxy_header((source_address, 0), target)
 
 
 def _secret(source: Any) -> str:
