@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.call_check import check_calls
 from engine.hooks import NOT_YET_FIRED
-from engine.model.egress import EgressPath, EgressPool, EgressSource
+from engine.model.egress import UNSPECIFIED, EgressPath, EgressPool, EgressSource
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import format_listen
 from engine.model.queue_config import QueueConfig
@@ -125,8 +125,8 @@ class DryCheck:
     ) -> None:
         config = self._ask(epoch, "get_queue_config", tuple(name), QueueConfig, findings, severity)
         pool_name = config.egress_pool if config is not None else None
-        if pool_name is None:
-            self._check_path(epoch, name, "unspecified", findings, severity)
+        if pool_name in (None, UNSPECIFIED):
+            self._check_path(epoch, name, UNSPECIFIED, findings, severity)
             return
         # The script named the pool itself: not to know it is an error whatever the domain.
         pool = self._ask(epoch, "get_egress_pool", (pool_name,), EgressPool, findings, "error")
@@ -138,11 +138,12 @@ class DryCheck:
             return
         missing = []
         for entry in pool.entries:
-            source = self._ask(
-                epoch, "get_egress_source", (entry.name,), EgressSource, findings, "error"
-            )
-            if source is None and entry.name != "unspecified":
-                missing.append(repr(entry.name))
+            if entry.name != UNSPECIFIED:
+                source = self._ask(
+                    epoch, "get_egress_source", (entry.name,), EgressSource, findings, "error"
+                )
+                if source is None:
+                    missing.append(repr(entry.name))
             self._check_path(epoch, name, entry.name, findings, severity)
         if missing:
             text = f"the pool {pool_name!r} names the source {missing[0]}, which does not exist"

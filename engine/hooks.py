@@ -129,8 +129,18 @@ HOOKS: tuple[Hook, ...] = (
         "mta.make_queue_config(...) of a scheduled queue.",
         multiple=True,
     ),
-    _config("get_egress_pool", "name", "mta.make_egress_pool(...) of this name."),
-    _config("get_egress_source", "name", "mta.make_egress_source(...) of this name."),
+    _config(
+        "get_egress_pool",
+        "name",
+        "mta.make_egress_pool(...) of this name. Not asked for the pool `unspecified`: that of"
+        " queues without one, which always exists and has the source of that name.",
+    ),
+    _config(
+        "get_egress_source",
+        "name",
+        "mta.make_egress_source(...) of this name. Not asked for the source `unspecified`, which"
+        " always exists and leaves the address to the system.",
+    ),
     _config(
         "get_egress_path",
         "routing_domain egress_source site_name",

@@ -200,21 +200,22 @@ class ReadyRegistry:
         return value
 
     async def _pool(self, name: str) -> EgressPool:
+        if name == UNSPECIFIED:
+            # Of queues without a pool: it is there whatever the script knows.
+            return EgressPool(name=UNSPECIFIED, entries=(PoolEntry(name=UNSPECIFIED),))
         pool = await self._cached(self._pools, "get_egress_pool", name, EgressPool)
         if pool is not None:
             found: EgressPool = pool
             return found
-        if name == UNSPECIFIED:
-            return EgressPool(name=UNSPECIFIED, entries=(PoolEntry(name=UNSPECIFIED),))
         raise ConfigurationError(f"there is no egress pool {name!r}")
 
     async def _source(self, name: str) -> EgressSource:
+        if name == UNSPECIFIED:
+            return EgressSource(name=UNSPECIFIED)
         source = await self._cached(self._sources, "get_egress_source", name, EgressSource)
         if source is not None:
             found: EgressSource = source
             return found
-        if name == UNSPECIFIED:
-            return EgressSource(name=UNSPECIFIED)
         raise ConfigurationError(f"there is no egress source {name!r}")
 
     async def _queue(

@@ -97,6 +97,17 @@ def test_a_source_that_does_not_exist_rejects(loader):
         loader.load(POOL)
 
 
+def test_what_is_unspecified_needs_no_answer(loader):
+    loader.load(
+        POOL.replace('egress_pool="p"', 'egress_pool="unspecified"').replace(
+            'if name == "p" else None', "if name else name[7]"
+        )
+        + SOURCE
+    )
+
+    assert warnings(loader) == ""
+
+
 def test_an_answer_of_the_wrong_type_rejects(loader):
     with pytest.raises(PolicyLoadError, match="answers an object QueueConfig"):
         loader.load(

@@ -63,6 +63,16 @@ async def test_without_a_pool_mail_leaves_from_anywhere(tmp_path):
         ]
 
 
+async def test_what_is_unspecified_is_not_asked_for(tmp_path):
+    async with queue_world(tmp_path, telling()) as world:
+        plan = await plan_of(world, pool=None)
+        (queue,) = plan.queues.values()
+
+        assert plan.pool == queue.source.name == "unspecified"
+        assert queue.source.source_address is None
+        assert world.told == ["path"]
+
+
 async def test_domains_of_one_site_share_a_ready_queue(tmp_path):
     async with queue_world(tmp_path, policy()) as world:
         first, second = await plan_of(world), await plan_of(world, "alias.test")
