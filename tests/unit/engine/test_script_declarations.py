@@ -10,6 +10,7 @@ import pytest
 from engine.base.disk_guard import Floor
 from engine.model.cidr import CidrSet
 from engine.script_declarations import (
+    AutomationDeclaration,
     Declarations,
     HttpListenerDeclaration,
     LogHookDeclaration,
@@ -32,7 +33,11 @@ def hook():
     )
 
 
-@pytest.mark.parametrize("make", [spool, listener, hook])
+def automation():
+    return AutomationDeclaration(publish=("http://tsa.test:8008",), subscribe=("http://a.test",))
+
+
+@pytest.mark.parametrize("make", [spool, listener, hook, automation])
 def test_what_is_declared_twice_alike_is_equal(make):
     assert make() == make()
     assert make() is not make()
@@ -52,13 +57,18 @@ def test_what_is_declared_twice_alike_is_equal(make):
         (hook, {"back_pressure": 1}),
         (hook, {"headers": ("Subject",)}),
         (hook, {"per_record": {}}),
+        (automation, {"publish": ()}),
+        (automation, {"subscribe": ("http://b.test", "http://a.test")}),
+        (automation, {"skipped": frozenset()}),
+        (automation, {"pre_filter": False}),
+        (automation, {"publish_timeout_s": 1.0}),
     ],
 )
 def test_any_difference_is_seen(make, change):
     assert replace(make(), **change) != make()
 
 
-@pytest.mark.parametrize("make", [spool, listener, hook])
+@pytest.mark.parametrize("make", [spool, listener, hook, automation])
 def test_a_declaration_cannot_be_changed_behind_the_back_of_who_compares(make):
     made = make()
 
