@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from engine.model.charset import without_halves
 from engine.model.message import Message
 from policy.script_api import known_to_scripts
 
@@ -27,7 +28,7 @@ _QUEUE_KEYS = frozenset({"queue", "tenant", "campaign", "routing_domain"})
 
 
 def plain_copy(value: Any, depth: int = 0) -> Any:
-    """Return a deep copy made of plain JSON values only.
+    """Return a deep copy made of plain JSON values only; what is no Unicode becomes U+FFFD.
 
     Raises:
         TypeError: The value holds something that JSON does not know.
@@ -36,9 +37,7 @@ def plain_copy(value: Any, depth: int = 0) -> Any:
     if isinstance(value, _PLAIN):
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("numbers must be finite")
-        if isinstance(value, str) and len(value) > META_VALUE_MAX:
-            raise ValueError("the value is too large")
-        return value
+        return _plain_text(value) if isinstance(value, str) else value
     if depth >= META_DEPTH_MAX:
         raise ValueError("the value is nested too deeply")
     if isinstance(value, list | tuple):
@@ -46,8 +45,14 @@ def plain_copy(value: Any, depth: int = 0) -> Any:
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError("keys must be text")
-        return {key: plain_copy(item, depth + 1) for key, item in value.items()}
+        return {_plain_text(key): plain_copy(item, depth + 1) for key, item in value.items()}
     raise TypeError(f"wants plain values (text, numbers, lists, dicts), not {type(value).__name__}")
+
+
+def _plain_text(text: str) -> str:
+    if len(text) > META_VALUE_MAX:
+        raise ValueError("the value is too large")
+    return without_halves(text)
 
 
 class MetadataView:
@@ -70,7 +75,7 @@ class MetadataView:
             raise TypeError("the name of a metadata value is text")
         if name in _QUEUE_KEYS and value is not None and not isinstance(value, str):
             raise TypeError(f"{name} wants text")
-        self._message.meta[name] = plain_copy(value)
+        self._message.meta[_plain_text(name)] = plain_copy(value)
         self._touch()
 
 
@@ -92,4 +97,4 @@ class ConnectionView:
         """Set a value; messages received over the connection start with a copy of all values."""
         if not isinstance(name, str):
             raise TypeError("the name of a metadata value is text")
-        self._meta[name] = plain_copy(value)
+        self._meta[_plain_text(name)] = plain_copy(value)

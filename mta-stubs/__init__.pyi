@@ -209,7 +209,7 @@ class Message:
         'ESMTP'
         """
     def set_meta(self, name: str, value: Any) -> None:
-        """Set a metadata value, a plain one.
+        """Set a metadata value, a plain one; what is no Unicode becomes U+FFFD.
 
         The queue is named after tenant, campaign, routing_domain and queue.
 

@@ -22,12 +22,14 @@ class Scope:
         stored: Those that something other than an argument or an import binds.
         imports: Names bound by one import alone: module and name in it, empty for the module.
         values: Names bound by one plain assignment alone, and what is assigned.
+        coroutines: Names bound by one undecorated ``async def`` alone.
     """
 
     names: set[str] = field(default_factory=set)
     stored: set[str] = field(default_factory=set)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
     values: dict[str, ast.expr] = field(default_factory=dict)
+    coroutines: set[str] = field(default_factory=set)
 
 
 def bound_anywhere(tree: ast.Module) -> set[str]:
@@ -67,8 +69,7 @@ def scope_of_module(tree: ast.Module) -> Scope:
     for node in ast.walk(tree):
         if isinstance(node, ast.Global):
             for name in node.names:
-                scope.imports.pop(name, None)
-                scope.values.pop(name, None)
+                _forget(scope, name)
     return scope
 
 
@@ -93,6 +94,7 @@ def _forget(scope: Scope, name: str) -> None:
     scope.names.add(name)
     scope.imports.pop(name, None)
     scope.values.pop(name, None)
+    scope.coroutines.discard(name)
 
 
 def _scope(body: list[ast.stmt]) -> Scope:
@@ -123,6 +125,9 @@ def _scope(body: list[ast.stmt]) -> Scope:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 if stored[name] == 1 and name not in imported:
                     scope.values[name] = value
+            case ast.AsyncFunctionDef(name=name, decorator_list=[]):
+                if stored[name] == 1 and name not in imported:
+                    scope.coroutines.add(name)
     scope.stored = set(stored)
     scope.names = scope.stored | set(imported)
     for name, places in imported.items():

@@ -119,6 +119,8 @@ class _Check:
 
     def _learn(self, scope: Scope, known: dict[str, Known]) -> None:
         """Note what variables that are bound once hold."""
+        for name in scope.coroutines:
+            known[name] = Function(name, waits=True)
         for name, value in scope.values.items():
             known[name] = self._type_of(value, known)
 

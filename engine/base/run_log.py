@@ -62,5 +62,7 @@ def configure_run_log(level: str = "info") -> None:
     root.handlers[:] = [handler]
     root.setLevel(number)
     sys.unraisablehook = _log_dropped
+    # Such as: a coroutine of a script was never awaited.
+    logging.captureWarnings(True)
     for chatty in ("asyncio", "mail.log", "aiohttp.access"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))

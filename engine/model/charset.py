@@ -13,10 +13,12 @@ Standard: RFC 2045, 5.2 and RFC 6657 (defaults of text).
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
 UTF_8 = "utf-8"
+_HALF = re.compile("[\ud800-\udfff]")
 #: What 8-bit text without a label is tried as, in this order.
 GUESSES = (UTF_8, "windows-1252", "iso-8859-1")
 #: Codecs of the library that are no charsets, or slow on hostile input.
@@ -46,9 +48,15 @@ def decode_text(octets: bytes, charset: str | None) -> str:
     if codec is None or codec == "ascii":
         codec = UTF_8
     try:
-        return octets.decode(codec, "replace")
+        text = octets.decode(codec, "replace")
     except (LookupError, ValueError):
         return octets.decode(UTF_8, "replace")
+    return text if codec == UTF_8 else without_halves(text)
+
+
+def without_halves(text: str) -> str:
+    """Return text without halves of surrogate pairs: UTF-7 has them, and nothing can store them."""
+    return text if text.isascii() else _HALF.sub("\ufffd", text)
 
 
 def encode_text(text: str, charset: str | None) -> tuple[bytes, str]:

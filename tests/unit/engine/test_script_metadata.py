@@ -37,6 +37,14 @@ def test_what_names_the_queue_is_text(name):
     assert message.meta == {name: None}
 
 
+def test_what_no_storage_can_hold_is_replaced():
+    message, view = make()
+
+    view.set_meta("a\ud800", ["b\udcff", {"c\udc00": "\u00e9"}])
+
+    assert message.meta == {"a\ufffd": ["b\ufffd", {"c\ufffd": "\u00e9"}]}
+
+
 def test_a_connection_has_names_of_text():
     view = ConnectionView({})
     with pytest.raises(TypeError):

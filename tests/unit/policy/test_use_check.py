@@ -116,6 +116,18 @@ def test_a_call_that_is_not_awaited_never_begins(tmp_path: Path) -> None:
     assert found(tmp_path, text) == ["3: error: mta.dns.lookup_mx() without await: it never begins"]
 
 
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [("def", "g() waits: await it, in an `async def`"), ("async def", "g() without await: it")],
+)
+def test_an_own_function_that_waits_is_awaited_too(tmp_path: Path, word: str, message: str) -> None:
+    text = handler("message_received", "msg", "g(msg)", word)
+
+    (finding,) = found(tmp_path, text + "async def g(msg):\n    pass\n")
+
+    assert finding.startswith(f"3: error: {message}")
+
+
 def test_an_answer_to_an_event_that_takes_none_is_a_warning(tmp_path: Path) -> None:
     (finding,) = found(tmp_path, handler("smtp_rcpt_to", "r, conn", "return False"))
 
@@ -151,6 +163,9 @@ def test_an_answer_to_an_event_that_takes_none_is_a_warning(tmp_path: Path) -> N
         "def f(msg):\n    return msg.anything",
         "async def f():\n    waiting = mta.dns.lookup_mx('x')\n    return await waiting",
         "def f():\n    return mta.dns.lookup_mx('x')",
+        "async def g():\n    return 1\nasync def f():\n    await g()\n    return g()",
+        "@on\nasync def g():\n    return 1\nasync def f():\n    g()",
+        "async def g():\n    return 1\ndef h():\n    return g()",
         "answer = mta.http.build_client().get('x').headers({'a': 'b'})",
         "text = mta.version.anything",
         "x: mta.Message = None",

@@ -14,10 +14,14 @@ from policy.epoch import EPOCH_NAME
 
 @pytest.fixture
 def root(monkeypatch):
+    captured = []
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     logger = logging.getLogger()
+    monkeypatch.setattr(logging, "captureWarnings", captured.append)
     before, level = logger.handlers[:], logger.level
+    logger.captured = captured
     yield logger
+    del logger.captured
     logger.handlers[:] = before
     logger.setLevel(level)
 
@@ -97,3 +101,9 @@ def test_what_is_dropped_of_the_program_itself_has_its_traceback(root, capsys):
     Broken()
 
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_warnings_of_the_interpreter_are_lines_of_the_log(root):
+    configure_run_log("info")
+
+    assert root.captured == [True]

@@ -64,3 +64,8 @@ def test_a_declared_charset_is_kept_where_the_text_fits_it():
 )
 def test_the_first_charset_that_fits_is_the_guess(octets, include, exclude, found):
     assert guess_charset(octets, include, exclude) == found
+
+
+def test_half_of_a_surrogate_pair_becomes_the_replacement_character():
+    assert decode_text(b"+2AA-", "utf-7") == "\ufffd"
+    assert decode_text(b"+AOk-", "utf-7") == "\u00e9"

@@ -74,7 +74,9 @@ def test_what_is_written_is_read_again(name):
     if "=?" not in value:
         assert parse_mime_params(text) == params
         parsed = email.message_from_bytes(field + b"\r\n", policy=email.policy.default)
-        assert (parsed.get_filename() or "").strip() == value
+        # The library takes angle brackets around a whole value for quotes.
+        if not (value.startswith("<") and value.endswith(">")):
+            assert (parsed.get_filename() or "").strip() == value
 
 
 @pytest.mark.parametrize(
