@@ -36,6 +36,7 @@ def script(request: pytest.FixtureRequest) -> Iterator[LoadScript]:
     loaded: list[ScriptHarness] = []
 
     def load(path: Path | str, **options: Any) -> ScriptHarness:
+        __tracebackhide__ = True
         harness = ScriptHarness(request.config.rootpath / path, **options)
         loaded.append(harness)
         return harness

@@ -1,4 +1,4 @@
-"""The arguments of an event as a test gives them: by position, by name, or not at all.
+"""What events are given in tests, by position, by name or not at all; what they answer, as options.
 
 Place in flow: ``engine.script_testing`` fires events with them; what has to be made by a node, such
 as a message, it makes itself.
@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.hooks import HOOKS
+from engine.model import egress, listener_domain, queue_config
 from policy.hook import Hook
 from policy.hook_registry import HookTable
 
@@ -44,6 +45,7 @@ def find_hook(event: str) -> Hook:
     Raises:
         LookupError: There is none.
     """
+    __tracebackhide__ = True
     hook = _HOOKS.find(event)
     if hook is None:
         nearest = _HOOKS.nearest(event)
@@ -58,6 +60,7 @@ def name_arguments(hook: Hook, args: Sequence[Any], named: Mapping[str, Any]) ->
     Raises:
         TypeError: There are too many, one is given twice, or one is unknown.
     """
+    __tracebackhide__ = True
     if len(args) > len(hook.arguments):
         raise TypeError(f"{_shape(hook)} takes no {len(args)} arguments")
     given = dict(zip(hook.arguments, args, strict=False))
@@ -74,11 +77,36 @@ def make_up(hook: Hook, name: str) -> Any:
     Raises:
         TypeError: Nothing can: the event is about it.
     """
+    __tracebackhide__ = True
     if (hook.name, name) in _MADE_UP_FOR:
         return _MADE_UP_FOR[hook.name, name]
     if name not in _MADE_UP:
         raise TypeError(f"{_shape(hook)}: {name!r} must be given")
     return _MADE_UP[name]
+
+
+def options_of(answer: Any) -> dict[str, Any]:
+    """Return the options in force of a queue, pool, source, path or listener domain.
+
+    They have the names of the reference and plain values, as an operator sees them in the
+    administration: rates and limits are text, durations are seconds. What is not set is left out.
+
+    Args:
+        answer: Of an event that begins with ``get_``.
+
+    Raises:
+        TypeError: It is none of these: the script gave no answer, or refused.
+    """
+    __tracebackhide__ = True
+    if isinstance(answer, queue_config.QueueConfig):
+        return queue_config.to_json(answer)
+    if isinstance(answer, egress.EgressPath | egress.EgressPool | egress.EgressSource):
+        return egress.to_json(answer)
+    if isinstance(answer, listener_domain.ListenerDomain):
+        return listener_domain.to_json(answer)
+    if isinstance(answer, Mapping):
+        return dict(answer)
+    raise TypeError(f"the answer has no options: {answer!r}")
 
 
 def _shape(hook: Hook) -> str:

@@ -10,7 +10,10 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from engine.base.clock import Clock
 from engine.base.dkim_signer import DkimSigner
@@ -112,6 +115,20 @@ class Mail:
 
     def __repr__(self) -> str:
         return f"<mail from {self.sender or '<>'} to {', '.join(self.recipients)}>"
+
+
+def make_signing_key(algorithm: Literal["rsa", "ed25519"] = "rsa") -> str:
+    """Return a new private key for DKIM, as the text of a PEM file."""
+    key = (
+        rsa.generate_private_key(65537, 2048)
+        if algorithm == "rsa"
+        else ed25519.Ed25519PrivateKey.generate()
+    )
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
 
 
 def make_mail(

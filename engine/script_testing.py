@@ -35,14 +35,14 @@ from engine.receive.smtp_listener import SmtpListener
 from engine.script_declarations import Declarations
 from engine.script_refusals import SmtpRefusal
 from engine.script_test_client import Exchange, MemoryClient, Reception
-from engine.script_test_events import find_hook, make_up, name_arguments
+from engine.script_test_events import find_hook, make_up, name_arguments, options_of
 from engine.script_test_http import FakeHttp, SentRequest
-from engine.script_test_mail import Mail, Refusal, make_mail, refusal_of
+from engine.script_test_mail import Mail, Refusal, make_mail, make_signing_key, refusal_of
 from engine.script_test_node import HOSTNAME, ScriptTestNode
 from engine.script_views import ConnectionView
 from policy.errors import HookFailedError, PolicyLoadError
 from policy.hook import Hook
-from policy.testing import ScriptError, VirtualLoop, write_scripts
+from policy.testing import VirtualLoop, write_scripts
 
 __all__ = [
     "Exchange",
@@ -54,10 +54,29 @@ __all__ = [
     "ScriptError",
     "ScriptHarness",
     "SentRequest",
+    "make_signing_key",
+    "options_of",
 ]
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger("cirrus.script")
+
+
+class ScriptError(AssertionError):
+    """A script under test does not load, or a handler of it failed.
+
+    Attributes:
+        file: The script at fault.
+        line: The line, where one is known.
+        reason: What went wrong, without the place.
+    """
+
+    def __init__(self, error: PolicyLoadError | HookFailedError) -> None:
+        shown = "".join(f"\n  at {frame}" for frame in error.trace)
+        super().__init__(f"{error}{shown}")
+        self.file = error.file
+        self.line = error.line
+        self.reason = error.message
 
 
 class LogLine(NamedTuple):
@@ -104,6 +123,7 @@ class ScriptHarness:
         servfail: Iterable[str] = (),
         http: FakeHttp | None = None,
     ) -> None:
+        __tracebackhide__ = True
         self.path = Path(path).absolute()
         self.log: list[LogLine] = []
         self._failures: list[dict[str, Any]] = []
@@ -134,6 +154,7 @@ class ScriptHarness:
             others: What stands beside it, by file name.
             options: Those of the class.
         """
+        __tracebackhide__ = True
         return cls(write_scripts(folder, text, others or {}), **options)
 
     # -- loading ------------------------------------------------------------------------------
@@ -144,9 +165,11 @@ class ScriptHarness:
         Raises:
             ScriptError: It does not load; the one that is loaded stays.
         """
+        __tracebackhide__ = True
         self._run(self._load())
 
     async def _load(self) -> None:
+        __tracebackhide__ = True
         runtime = self._node.runtime
         try:
             runtime.swap(runtime.load(self.path, dry_check=self._node.dry_check))
@@ -180,6 +203,7 @@ class ScriptHarness:
             ScriptError: A handler failed.
             LookupError: There is no such event, or no handler of it in the script.
         """
+        __tracebackhide__ = True
         hook = find_hook(event)
         runtime = self._node.runtime
         if not runtime.is_handled(event):
@@ -201,6 +225,7 @@ class ScriptHarness:
             ScriptError: It failed.
             LookupError: The script has no such function, or no handler at all.
         """
+        __tracebackhide__ = True
         for handlers in self._node.runtime.epoch.handlers.values():
             for handler in handlers:
                 if handler.file == str(self.path) and not handler.is_native:
@@ -216,6 +241,7 @@ class ScriptHarness:
         Raises:
             TypeError: One must be given.
         """
+        __tracebackhide__ = True
         site_name = ""
         if hook.name == "get_egress_path":
             domain = given.get("routing_domain", make_up(hook, "routing_domain"))
@@ -246,6 +272,7 @@ class ScriptHarness:
         return value
 
     def _outcome(self, answer: Coroutine[Any, Any, Any]) -> Any:
+        __tracebackhide__ = True
         try:
             return self._run(answer)
         except SmtpRefusal as refusal:
@@ -320,6 +347,7 @@ class ScriptHarness:
             ScriptError: A handler failed.
             LookupError: There is no such listener.
         """
+        __tracebackhide__ = True
         sent = mail or self.mail(**options)
         node, before = self._node, len(self._node.queued)
         listen_at = self._listen(listen)
@@ -400,8 +428,13 @@ class ScriptHarness:
         else:
             work.close()
             raise TypeError("a script is tested by a plain `def test_...`, outside a running loop")
+        __tracebackhide__ = True
         with self._listening():
-            return self._loop.run_until_complete(work)
+            try:
+                return self._loop.run_until_complete(work)
+            except ScriptError as error:
+                # Of no use to who reads it is the way through the loop.
+                raise error.with_traceback(None) from None
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
-"""What tests of scripts need of any program: scripts loaded, time moved, errors as assertions.
+"""What tests of scripts need of any program: scripts loaded, time moved.
 
-Place in flow: used by tests only; it is part of the package so that operators can test
-their scripts: ``engine.script_testing`` is made of it, and is what they import.
+Place in flow: used by tests only. This is not what operators import: to test a script takes an
+engine, so their harness is ``engine.script_testing``, which is made of this.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from policy.errors import HookFailedError, PolicyLoadError
 from policy.hook import Hook
 from policy.runtime import DryCheck, PolicyRuntime
 from policy.script_api import ScriptNamespace
@@ -35,23 +34,6 @@ class ManualTime:
     def advance(self, seconds: float) -> None:
         """Move on."""
         self.now_mono += seconds
-
-
-class ScriptError(AssertionError):
-    """A script under test does not load, or a handler of it failed.
-
-    Attributes:
-        file: The script at fault.
-        line: The line, where one is known.
-        reason: What went wrong, without the place.
-    """
-
-    def __init__(self, error: PolicyLoadError | HookFailedError) -> None:
-        shown = "".join(f"\n  at {frame}" for frame in error.trace)
-        super().__init__(f"{error}{shown}")
-        self.file = error.file
-        self.line = error.line
-        self.reason = error.message
 
 
 class _JumpingSelector(selectors.DefaultSelector):

@@ -215,7 +215,8 @@ class ZoneBackend:
 
         Args:
             zones: Zone file texts; ``$ORIGIN`` says where each belongs.
-            servfail: Names whose look-up fails.
+            servfail: Names whose look-up fails; so does that of names below them, but for those in
+                the zones.
 
         Raises:
             ConfigurationError: A text is no zone file.
@@ -244,9 +245,9 @@ class ZoneBackend:
         """
         current, ttl_s = _folded(name), _ONE_DAY_S
         for _ in range(_MAX_CHAIN):
-            if current in self._servfail:
-                raise DnsFailureError(f"no answer for {current.to_text()} {rdtype}: SERVFAIL")
             found = self._find(current)
+            if current in self._servfail or (found is None and self._fails_above(current)):
+                raise DnsFailureError(f"no answer for {current.to_text()} {rdtype}: SERVFAIL")
             if found is None:
                 return DnsAnswer(AnswerKind.NO_NAME, current)
             if rdtype in found:
@@ -257,6 +258,9 @@ class ZoneBackend:
             aliases, own_ttl_s = found["CNAME"]
             current, ttl_s = _folded(aliases[0].target), min(ttl_s, own_ttl_s)
         raise DnsFailureError(f"the aliases of {name.to_text()} lead nowhere")
+
+    def _fails_above(self, name: dns.name.Name) -> bool:
+        return any(name.is_subdomain(above) for above in self._servfail)
 
     def _find(self, name: dns.name.Name) -> dict[str, tuple[tuple[Any, ...], float]] | None:
         """Return the records at a name, by a wildcard if need be; None if there is no such name."""

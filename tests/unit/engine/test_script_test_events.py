@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from engine.hooks import HOOKS
-from engine.script_test_events import find_hook, make_up, name_arguments
+from engine.model.egress import make_egress_path, make_egress_pool, make_egress_source
+from engine.model.listener_domain import make_listener_domain
+from engine.model.queue_config import make_queue_config
+from engine.script_test_events import find_hook, make_up, name_arguments, options_of
 
 
 def test_arguments_are_given_by_position_and_by_name():
@@ -72,3 +75,33 @@ def test_all_else_may_be_left_out(hook):
     for name in set(hook.arguments) & ESSENTIAL:
         with pytest.raises(TypeError):
             make_up(hook, name)
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (
+            make_queue_config(retry_interval="1m", max_message_rate="60/min"),
+            {"retry_interval": 60, "max_message_rate": "60/m"},
+        ),
+        (
+            make_egress_path(connection_limit=5, enable_tls="Required"),
+            {"connection_limit": "5", "enable_tls": "Required"},
+        ),
+        (
+            make_egress_pool(name="a", entries=[{"name": "ip-1", "weight": 2}]),
+            {"entries": [{"name": "ip-1", "weight": 2}]},
+        ),
+        (make_egress_source(name="ip-1", ehlo_domain="a.test"), {"ehlo_domain": "a.test"}),
+        (make_listener_domain(relay_to=True), {"relay_to": True}),
+        ({"max_message_size": 9}, {"max_message_size": 9}),
+    ],
+    ids=["queue", "path", "pool", "source", "domain", "listener"],
+)
+def test_an_answer_has_options_by_the_names_of_the_reference(answer, shown):
+    assert shown.items() <= options_of(answer).items()
+
+
+def test_no_answer_has_no_options():
+    with pytest.raises(TypeError, match="no options: None"):
+        options_of(None)

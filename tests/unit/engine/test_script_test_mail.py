@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from engine.base.clock import Clock
 from engine.model.reply import make_reply
 from engine.script_refusals import CloseMode, SmtpRefusal
-from engine.script_test_mail import Refusal, make_mail, refusal_of
+from engine.script_test_mail import Refusal, make_mail, make_signing_key, refusal_of
 from policy.testing import ManualTime
 
 TIME = ManualTime()
@@ -64,3 +66,15 @@ def test_a_refusal_has_code_text_and_what_becomes_of_the_connection():
     refusal = SmtpRefusal(make_reply(550, "5.1.1 nobody"), CloseMode.FORCE)
 
     assert refusal_of(refusal) == Refusal(550, "5.1.1 nobody", "ForceDisconnect")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kind"),
+    [("rsa", rsa.RSAPrivateKey), ("ed25519", ed25519.Ed25519PrivateKey)],
+)
+def test_a_key_for_signing_is_new_each_time(algorithm, kind):
+    texts = {make_signing_key(algorithm) for _ in range(2)}
+
+    assert len(texts) == 2
+    for text in texts:
+        assert isinstance(serialization.load_pem_private_key(text.encode(), None), kind)

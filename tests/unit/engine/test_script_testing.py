@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.script_testing import LogLine, Refusal, ScriptError, ScriptHarness
+from policy.errors import HookFailedError, ScriptFrame
 
 HEAD = "import mta\nfrom mta import on\n"
 INIT = """\
@@ -86,6 +87,19 @@ def test_an_edit_holds_after_a_reload_and_a_broken_one_leaves_the_old(load):
         harness.reload()
 
     assert harness.fire("rewrite_delivery_status", "450 4.2.1 busy") == 452
+
+
+def test_an_error_of_a_script_is_an_assertion_with_its_lines():
+    frame = ScriptFrame("init.py", 7, "f", "look_up(x)")
+    error = HookFailedError(
+        "probe", file="tenants.py", line=2, message="KeyError: 'x'", trace=(frame,)
+    )
+
+    shown = ScriptError(error)
+
+    assert isinstance(shown, AssertionError)
+    assert str(shown) == "probe: tenants.py:2: KeyError: 'x'\n  at init.py:7 in f: look_up(x)"
+    assert (shown.file, shown.line, shown.reason) == ("tenants.py", 2, "KeyError: 'x'")
 
 
 # -- firing

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from policy.errors import HookFailedError, PolicyLoadError, ScriptFrame
+from policy.errors import PolicyLoadError
 from policy.hook import Hook
-from policy.testing import LoadedScript, ManualTime, ScriptError, VirtualLoop, write_scripts
+from policy.testing import LoadedScript, ManualTime, VirtualLoop, write_scripts
 
 HOOKS = (Hook("probe", result=(str,)),)
 SOURCE = "from mta import on\n@on('probe')\ndef f(): return 'one'\n"
@@ -92,19 +92,6 @@ def test_time_stands_still_while_a_thread_works() -> None:
         loop.close()
 
     assert time() == began
-
-
-def test_an_error_of_a_script_is_an_assertion_with_its_lines() -> None:
-    frame = ScriptFrame("init.py", 7, "f", "look_up(x)")
-    error = HookFailedError(
-        "probe", file="tenants.py", line=2, message="KeyError: 'x'", trace=(frame,)
-    )
-
-    shown = ScriptError(error)
-
-    assert isinstance(shown, AssertionError)
-    assert str(shown) == "probe: tenants.py:2: KeyError: 'x'\n  at init.py:7 in f: look_up(x)"
-    assert (shown.file, shown.line, shown.reason) == ("tenants.py", 2, "KeyError: 'x'")
 
 
 def test_scripts_are_written_with_what_stands_beside_them(tmp_path: Path) -> None:

@@ -93,6 +93,15 @@ async def test_declared_failures_fail(zones):
         await ask(zones, "broken.test", "MX")
 
 
+async def test_what_is_below_a_declared_failure_fails_unless_a_zone_has_it():
+    zones = ZoneBackend(["$ORIGIN mx.broken.test.\n@ 60 IN A 192.0.2.1\n"], ["broken.test"])
+
+    with pytest.raises(DnsFailureError, match="SERVFAIL"):
+        await ask(zones, "deep.in.broken.test", "A")
+    assert (await ask(zones, "mx.broken.test", "A")).kind is AnswerKind.FOUND
+    assert (await ask(zones, "notbroken.test", "A")).kind is AnswerKind.NO_NAME
+
+
 async def test_each_zone_of_a_text_may_have_its_soa():
     zones = ZoneBackend(
         [
