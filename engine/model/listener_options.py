@@ -21,7 +21,7 @@ from engine.model.duration import parse_duration
 #: Options of the socket, which no layer can change.
 _FIXED = frozenset({"listen", "max_connections"})
 #: Options of capabilities that this node does not have yet: off is what they are, on is a warning.
-_NOT_YET = ("allow_xclient", "deferred_queue", "require_proxy_protocol", "data_buffer_size")
+_NOT_YET = ("deferred_queue", "data_buffer_size")
 LINE_ENDINGS = ("Deny", "Allow", "Fix")
 BATCH_HANDLING = ("BifurcateAlways", "BatchByDomain")
 
@@ -50,6 +50,8 @@ class ListenerOptions:
     tls_required_client_ca: Any = None
     tls_from_first_byte: bool = False
     deferred_spool: bool = False
+    require_proxy_protocol: bool = False
+    allow_xclient: bool = False
     trace_headers: TraceHeaders = TraceHeaders()
     client_timeout_s: float = 60.0
     data_processing_timeout_s: float = 300.0
@@ -171,13 +173,6 @@ def _text(value: object) -> str:
     return value
 
 
-def _required_proxy(value: object) -> bool:
-    # Whoever asks for it relies on the addresses it brings: without it the rules would lie.
-    if _switch(value):
-        raise ValueError("the PROXY protocol is not yet available")
-    return False
-
-
 def _host_name(value: object) -> str:
     name = _text(value)
     if not all(char.isascii() and (char.isalnum() or char in "-._[]:") for char in name):
@@ -267,6 +262,8 @@ _READERS: dict[str, tuple[str, Any]] = {
     "tls_required_client_ca": ("tls_required_client_ca", _key_source),
     "tls_from_first_byte": ("tls_from_first_byte", _switch),
     "deferred_spool": ("deferred_spool", _switch),
+    "require_proxy_protocol": ("require_proxy_protocol", _switch),
+    "allow_xclient": ("allow_xclient", _switch),
     "trace_headers": ("trace_headers", read_trace_headers),
     "client_timeout": ("client_timeout_s", parse_duration),
     "data_processing_timeout": ("data_processing_timeout_s", parse_duration),
@@ -281,8 +278,6 @@ _READERS: dict[str, tuple[str, Any]] = {
     "via": ("via", _layers),
 }
 _NOT_YET_READERS: dict[str, tuple[str, Any]] = {
-    "allow_xclient": ("allow_xclient", _switch),
     "deferred_queue": ("deferred_queue", _switch),
-    "require_proxy_protocol": ("require_proxy_protocol", _required_proxy),
     "data_buffer_size": ("data_buffer_size", _number),
 }

@@ -40,6 +40,7 @@ from engine.receive.smtp_session_auth import (
     obey_starttls,
     start_tls,
 )
+from engine.receive.smtp_session_client import ATTRIBUTES, obey_xclient, take_proxy_header
 from engine.receive.smtp_session_transaction import (
     DEFECT,
     obey_bdat,
@@ -100,6 +101,10 @@ class SmtpSession(SmtpStream):
         self.tls: tuple[str, str, list[str]] | None = None
         self.identity: str | None = None
         self.peer_ip = self.own_ip = self.own_address = ""
+        #: Whether the header that says who the client is has not come yet.
+        self.is_nameless = False
+        self.peer: tuple[str, int] = ("", 0)
+        self.own: tuple[str, int] = ("", 0)
         self.messages = 0
         self.began_mono = 0.0
         self.domains: dict[str, Any] = {}
@@ -114,7 +119,8 @@ class SmtpSession(SmtpStream):
 
     def on_silence(self) -> None:
         """Tell a client that let its time pass."""
-        self.send_last(make_reply(421, f"4.3.2 {self.options.hostname} idle too long").encode())
+        text = f"4.3.2 {self.options.hostname} idle too long"
+        self.send_last(b"" if self.is_nameless else make_reply(421, text).encode())
 
     def forget_domains(self) -> None:
         """Ask the script about each domain again: the client is somebody else now."""
@@ -165,36 +171,60 @@ class SmtpSession(SmtpStream):
     async def _begin(self) -> None:
         peer = self.transport.get_extra_info("peername") or ("", 0)
         own = self.transport.get_extra_info("sockname") or ("", 0)
-        self.peer_ip, self.own_ip, self.own_address = peer[0], own[0], _join(own)
+        self._know_addresses(peer[:2], own[:2])
         self.session_id = str(uuid.uuid4())
-        self.meta.update(
-            reception_protocol="ESMTP",
-            received_via=self.own_address,
-            received_from=_join(peer),
-            hostname=self.options.hostname,
-        )
+        self.meta.update(reception_protocol="ESMTP", hostname=self.options.hostname)
         self.client_timeout_s = self.options.client_timeout_s
         self.arm_deadline(self.client_timeout_s)
         self.start_timer(self.client_timeout_s)
         runtime = self.ports.runtime
+        if self.options.for_connection(self.peer_ip, self.own_ip).require_proxy_protocol:
+            self.is_nameless = True
+            await take_proxy_header(self)
+            self.is_nameless = False
         self.rewrites = runtime.is_handled("smtp_rewrite_response")
         await self._choose_options()
         if self.is_ending:
             return
         if self.options.tls_from_first_byte:
             await start_tls(self, find_context(self), await self._take_client_hello())
+        await self._greet()
+
+    async def _greet(self) -> None:
         reason = self.closed_for_mail()
         if reason is not None:
             self.listener.denied()
             await self.answer(make_reply(421, f"4.3.2 {self.options.hostname} {reason}"))
             self.is_ending = True
             return
-        if runtime.is_handled("smtp_connection_accepted"):
+        if self.ports.runtime.is_handled("smtp_connection_accepted"):
             refusal = await self.ask("smtp_connection_accepted", self.connection)
             if refusal is not None:
                 self.is_ending = True
                 return
         await self.answer(SmtpReply(220, None, f"{self.options.hostname} {self.options.banner}"))
+
+    def _know_addresses(self, peer: tuple[str, int], own: tuple[str, int]) -> None:
+        self.peer, self.own = peer, own
+        self.peer_ip, self.own_ip, self.own_address = peer[0], own[0], _join(own)
+        self.meta.update(received_via=self.own_address, received_from=_join(peer))
+
+    def set_addresses(self, peer: tuple[str, int], own: tuple[str, int]) -> None:
+        """Take other addresses than those of the socket, which stay in the metadata."""
+        self.meta.setdefault("orig_received_from", self.meta["received_from"])
+        self.meta.setdefault("orig_received_via", self.meta["received_via"])
+        self._know_addresses(peer, own)
+
+    async def greet_anew(self) -> None:
+        """Begin as with a new client, whose addresses were just taken."""
+        self.reset()
+        self.forget_domains()
+        self.client_name, self.extended, self.identity = "", False, None
+        self.meta.pop("ehlo_domain", None)
+        self.options = self.listener.options
+        await self._choose_options()
+        if not self.is_ending:
+            await self._greet()
 
     async def _take_client_hello(self) -> bytes:
         """Return the first TLS record: some loops read it before TLS can be switched on."""
@@ -417,6 +447,8 @@ class SmtpSession(SmtpStream):
             lines.append("STARTTLS")
         elif self.ports.runtime.is_handled("smtp_auth_plain"):
             lines.append("AUTH PLAIN LOGIN")
+        if self.options.allow_xclient:
+            lines.append(f"XCLIENT {' '.join(ATTRIBUTES)}")
         return lines
 
     async def smtp_RSET(self, argument: str, line: str) -> None:  # noqa: N802 - aiosmtpd's naming
@@ -460,4 +492,5 @@ _COMMANDS: dict[str, Command] = {
     "QUIT": SmtpSession.smtp_QUIT,
     "AUTH": obey_auth,
     "STARTTLS": obey_starttls,
+    "XCLIENT": obey_xclient,
 }

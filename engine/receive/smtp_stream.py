@@ -150,6 +150,10 @@ class SmtpStream(SMTP):
         self._scanned = 0
         return block
 
+    def peek_input(self) -> bytes:
+        """Return everything received so far, and leave it there."""
+        return bytes(self._in)
+
     def take_octets(self, most: int) -> bytes:
         """Return at most so many of the octets received."""
         block = bytes(self._in[:most])

@@ -80,7 +80,7 @@ def test_an_unknown_option_is_refused_with_a_hint(given, message):
         ("hostname", ""),
         ("hostname", "a\nb"),
         ("hostname", "a b"),
-        ("require_proxy_protocol", True),
+        ("require_proxy_protocol", "yes"),
         ("allow_xclient", "yes"),
         ("trace_headers", {"header_name": "X-A:b"}),
         ("trace_headers", {"include_meta_names": "abc"}),
@@ -148,13 +148,12 @@ def test_a_key_may_be_given_as_text():
 
 def test_what_is_known_but_not_yet_in_force_is_named_in_every_layer():
     given = {
-        "allow_xclient": True,
-        "require_proxy_protocol": False,
+        "data_buffer_size": 4096,
         "peer": {"127.0.0.1": {"deferred_queue": True}},
     }
     assert make_listener_options(given, hostname="x").hostname == "x"
 
     assert unsupported(given) == [
-        "allow_xclient is known but not yet in force",
+        "data_buffer_size is known but not yet in force",
         "deferred_queue is known but not yet in force",
     ]
