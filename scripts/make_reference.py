@@ -202,7 +202,7 @@ def make_listener_page() -> str:
     later = ", ".join(f"`{name}`" for name in sorted(listener_options._NOT_YET))
     lines += [
         "",
-        f"Known but not yet in force: {later}; asking for the PROXY protocol is an error.",
+        f"Known but not yet in force: {later}.",
         "",
     ]
     return "\n".join(lines)
