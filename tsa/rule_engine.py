@@ -38,8 +38,9 @@ from tsa.seen_record import Cause, SeenRecord, cause_of
 from tsa.settled_window import SettledWindow, WindowState
 from tsa.trigger_window import ThresholdWindow
 
-#: How long after its end a second is settled, seconds: records of it are expected until then.
-SETTLE_S = 3.0
+#: How long after its end a second is settled, seconds: records of it are expected until then. Nodes
+#: send theirs within a tenth of that; and a provider that asks to slow down is answered in two.
+SETTLE_S = 0.5
 #: What an adjusted value outlives its next rise by, beside two quiet intervals, seconds.
 RENEWAL_S = 10.0
 #: Seconds and rises that are worked off between two turns for everybody else.
