@@ -76,6 +76,8 @@ class ScriptApi:
         self._signers = SignerRegistry()
         #: ``engine.app`` fills its port.
         self.mail = ScriptMail()
+        #: Port: what listeners call themselves that name nothing.
+        self.own_name: Callable[[], str] = socket.gethostname
 
     # -- declaring ----------------------------------------------------------------------------
 
@@ -137,7 +139,7 @@ class ScriptApi:
     def start_esmtp_listener(self, **options: Any) -> None:
         """Declare an SMTP listener; the options are those of the reference page."""
         declarations = self._open("start_esmtp_listener")
-        listener = make_listener_options(options, hostname=socket.gethostname())
+        listener = make_listener_options(options, hostname=self.own_name())
         for note in unsupported(options):
             self.warn(f"start_esmtp_listener: {note}")
         for name in ("tls_certificate", "tls_private_key", "tls_required_client_ca"):
@@ -173,7 +175,7 @@ class ScriptApi:
                 self._look_for_file(name, source)
         declarations.http_listeners[address] = HttpListenerDeclaration(
             address,
-            hostname or socket.gethostname(),
+            hostname or self.own_name(),
             _named("trusted_hosts", CidrSet.parse, trusted_hosts),
             request_body_limit,
             use_tls,

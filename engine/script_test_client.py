@@ -61,7 +61,11 @@ class Reception(NamedTuple):
     @property
     def mail(self) -> Mail:
         """Return the only message that was taken."""
-        assert len(self.mails) == 1, f"{len(self.mails)} messages were taken: {self.exchanges}"
+        __tracebackhide__ = True
+        if len(self.mails) != 1:
+            refusal = self.refusal
+            why = f", for {refusal.code} {refusal.text}" if refusal is not None else ""
+            raise AssertionError(f"{len(self.mails)} messages were taken{why}")
         return self.mails[0]
 
     @property

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from engine.base.dkim_signer import DkimSigner
 from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
 from engine.base.metric_names import ENGINE_METRICS
-from engine.base.metrics import Metrics
+from engine.base.metrics import Histogram, Metrics
 from engine.control.shaping_overrides import ShapingOverrides
 from engine.dry_check import DryCheck
 from engine.helpers.script_helpers import HelperPorts, ScriptHelpers
@@ -140,11 +140,27 @@ class ScriptTestNode:
         """Return the log records made so far."""
         return self._records.records
 
+    def count_of(self, name: str, labels: Mapping[str, str]) -> float:
+        """Return the sum of the series of a script's counter that have these labels.
+
+        Raises:
+            LookupError: There is no such counter.
+        """
+        family = self.metrics.counter(f"script_{name}")
+        names = family.declaration.labels
+        return sum(
+            child
+            for values, child in family.samples()
+            if labels.items() <= dict(zip(names, values, strict=True)).items()
+            and not isinstance(child, Histogram)
+        )
+
     def _build_policy(self, report: Callable[[str, dict[str, Any]], None]) -> None:
         limiter = MemoryLimiter(self.clock.mono)
         self.api = ScriptApi(limiter.take_nowait)
         self.api.check_local_logs = check_local_logs
         self.api.check_hook_records = parse_hook_records
+        self.api.own_name = lambda: HOSTNAME
         namespace = ScriptNamespace()
         self.api.expose(namespace, version="test")
         self.runtime = PolicyRuntime(HOOKS, namespace, mono=self.clock.mono, report=report)

@@ -18,12 +18,10 @@ line and the script's own lines. Wrong use of this module is a ``TypeError``, ``
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -37,6 +35,7 @@ from engine.script_refusals import SmtpRefusal
 from engine.script_test_client import Exchange, MemoryClient, Reception
 from engine.script_test_events import find_hook, make_up, name_arguments, options_of
 from engine.script_test_http import FakeHttp, SentRequest
+from engine.script_test_log import LogLine, listening
 from engine.script_test_mail import Mail, Refusal, make_mail, make_signing_key, refusal_of
 from engine.script_test_node import HOSTNAME, ScriptTestNode
 from engine.script_views import ConnectionView
@@ -59,7 +58,6 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-_LOG = logging.getLogger("cirrus.script")
 
 
 class ScriptError(AssertionError):
@@ -77,22 +75,6 @@ class ScriptError(AssertionError):
         self.file = error.file
         self.line = error.line
         self.reason = error.message
-
-
-class LogLine(NamedTuple):
-    """A line that the script wrote: level such as ``warning``, and text."""
-
-    level: str
-    text: str
-
-
-class _LogCatcher(logging.Handler):
-    def __init__(self, take: Callable[[LogLine], None]) -> None:
-        super().__init__()
-        self._take = take
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._take(LogLine(record.levelname.lower(), record.getMessage()))
 
 
 class ScriptHarness:
@@ -322,7 +304,7 @@ class ScriptHarness:
 
     def receive(
         self,
-        mail: Mail | None = None,
+        mail: Mail | str | None = None,
         *,
         client: str = "127.0.0.1",
         ehlo: str = "client.example.com",
@@ -336,7 +318,7 @@ class ScriptHarness:
         are those of a node.
 
         Args:
-            mail: The message; or give the arguments of ``mail``.
+            mail: The message, or its body; or give the arguments of ``mail``.
             client: IP address of the client.
             ehlo: What it calls itself.
             listen: Address of the listener, where ``init`` declares several.
@@ -348,7 +330,11 @@ class ScriptHarness:
             LookupError: There is no such listener.
         """
         __tracebackhide__ = True
-        sent = mail or self.mail(**options)
+        if isinstance(mail, str):
+            options["text"] = mail
+        elif mail is not None and options:
+            raise TypeError(f"the message is made already; {', '.join(options)} come too late")
+        sent = mail if isinstance(mail, Mail) else self.mail(**options)
         node, before = self._node, len(self._node.queued)
         listen_at = self._listen(listen)
         known = self.declared.listeners.get(listen_at)
@@ -391,6 +377,14 @@ class ScriptHarness:
         """Return the log records made by ``receive``, as they are written to the log."""
         return [msgspec.to_builtins(record) for record in self._node.records]
 
+    def counted(self, name: str, **labels: str) -> float:
+        """Return what a counter of ``mta.make_counter`` says, in all series with these labels.
+
+        Raises:
+            LookupError: The script has made no counter of this name.
+        """
+        return self._node.count_of(name, labels)
+
     # -- the world ----------------------------------------------------------------------------
 
     @property
@@ -429,24 +423,12 @@ class ScriptHarness:
             work.close()
             raise TypeError("a script is tested by a plain `def test_...`, outside a running loop")
         __tracebackhide__ = True
-        with self._listening():
+        with listening(self.log.append):
             try:
                 return self._loop.run_until_complete(work)
             except ScriptError as error:
                 # Of no use to who reads it is the way through the loop.
                 raise error.with_traceback(None) from None
-
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Keep what the script writes meanwhile, whatever its level."""
-        catcher, level = _LogCatcher(self.log.append), _LOG.level
-        _LOG.addHandler(catcher)
-        _LOG.setLevel(logging.DEBUG)
-        try:
-            yield
-        finally:
-            _LOG.setLevel(level)
-            _LOG.removeHandler(catcher)
 
     def _take_report(self, event: str, facts: dict[str, Any]) -> None:
         if event == "script_print":

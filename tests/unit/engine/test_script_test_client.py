@@ -52,6 +52,13 @@ def test_commands_come_one_by_one(harness):
     ]
 
 
+def test_a_message_that_was_not_taken_is_told_with_the_reason(harness):
+    reception = harness.receive(recipient="nobody@y.test")
+
+    with pytest.raises(AssertionError, match="^0 messages were taken, for 550 5.1.1 nobody$"):
+        _ = reception.mail
+
+
 def test_the_recipients_that_are_taken_get_the_message(harness):
     reception = harness.receive(recipient=["nobody@y.test", "b@y.test"])
 

@@ -250,6 +250,25 @@ def test_lines_of_the_log_are_kept_whatever_their_level(load):
     ]
 
 
+def test_what_the_script_counts_can_be_read(load):
+    harness = load(
+        "counter = mta.make_counter('mail', labels=['kind', 'size'])\n"
+        "@on('message_received')\ndef f(msg):\n"
+        "    counter.inc(kind='a', size=1)\n    counter.inc(3, kind='a', size=2)\n"
+        "    counter.inc(5, kind='b', size=1)\n"
+    )
+    assert harness.counted("mail") == 0
+
+    harness.fire("message_received")
+
+    assert harness.counted("mail") == 9
+    assert harness.counted("mail", kind="a") == 4
+    assert harness.counted("mail", kind="a", size="2") == 3
+    assert harness.counted("mail", kind="c") == 0
+    with pytest.raises(LookupError, match="script_letters"):
+        harness.counted("letters")
+
+
 def test_time_stands_still_until_it_is_moved(load):
     harness = load(now="2030-01-31T09:00:00Z")
 
@@ -292,7 +311,7 @@ def test_waiting_takes_no_time(load):
 
 ASK = (
     "@on('rewrite_delivery_status')\nasync def f(response, domain, *rest):\n"
-    "    return len(await mta.dns.lookup_txt(domain))\n"
+    "    return 450 + len(await mta.dns.lookup_txt(domain))\n"
 )
 ZONE = "$ORIGIN example.org.\n@ 60 IN TXT one\n@ 60 IN TXT two\n"
 
@@ -300,7 +319,7 @@ ZONE = "$ORIGIN example.org.\n@ 60 IN TXT one\n@ 60 IN TXT two\n"
 def test_the_dns_knows_the_zones_of_the_test_and_nothing_else(load):
     harness = load(ASK, zones=[ZONE], servfail=["bad.test"])
 
-    assert harness.fire("rewrite_delivery_status", "450 no", "example.org") == 2
+    assert harness.fire("rewrite_delivery_status", "450 no", "example.org") == 452
     with pytest.raises(ScriptError, match="example.net does not exist"):
         harness.fire("rewrite_delivery_status", "450 no", "example.net")
     with pytest.raises(ScriptError, match="init.py:5"):
@@ -314,9 +333,9 @@ def test_the_dns_may_change_and_zones_of_init_count_where_the_test_gives_none(lo
     )
     harness.reload()
 
-    assert harness.fire("rewrite_delivery_status", "450 no", "example.org") == 2
+    assert harness.fire("rewrite_delivery_status", "450 no", "example.org") == 452
     harness.set_dns([ZONE.replace("@ 60 IN TXT two\n", "")])
-    assert harness.fire("rewrite_delivery_status", "450 no", "example.org") == 1
+    assert harness.fire("rewrite_delivery_status", "450 no", "example.org") == 451
 
 
 def test_a_request_gets_the_answer_of_the_test(load):
@@ -362,6 +381,23 @@ def test_a_message_goes_through_reception_to_its_queue(load):
     assert reception.queue_names == ["spring:shop@example.net"]
     assert reception.mail.header("Received").startswith("from client.example.com (127.0.0.1)")
     assert [record["type"] for record in harness.records] == ["Reception"]
+
+
+def test_a_message_may_be_made_before_or_meanwhile(load):
+    harness = load()
+    made = harness.mail("one", recipient="b@example.net")
+
+    assert harness.receive(made).mail.body == "one\n"
+    assert harness.receive("two", recipient="b@example.net").mail.body == "two\n"
+    with pytest.raises(TypeError, match="made already; recipient, text come too late"):
+        harness.receive(made, recipient="c@example.net", text="three")
+
+
+def test_names_of_this_machine_do_not_show(load):
+    reception = load().receive()
+
+    assert reception.exchanges[0].text == "mx.example.com Cirrus"
+    assert " by mx.example.com " in reception.mail.header("Received")
 
 
 def test_relay_rules_are_those_of_the_listener(load):
