@@ -33,9 +33,11 @@ class ProxyError(Exception):
     Attributes:
         temporary: Whether the same may work later.
         reply: What the client is told; None where no reply can be understood.
+        is_for_operator: Whether it speaks of something that is set up wrongly, here or there.
     """
 
     temporary = True
+    is_for_operator = True
     reply: ReplyCode | None = ReplyCode.GENERAL_FAILURE
 
 
@@ -86,6 +88,8 @@ class ConnectFailedError(ProxyError):
         reply: Why, for the client.
     """
 
+    is_for_operator = False
+
     def __init__(self, text: str, reply: ReplyCode) -> None:
         super().__init__(text)
         self.reply = reply
@@ -93,6 +97,13 @@ class ConnectFailedError(ProxyError):
 
 class StalledError(ProxyError):
     """The client did not say what was its turn to say in time."""
+
+    reply = None
+    is_for_operator = False
+
+
+class HandshakeFailedError(ProxyError):
+    """TLS could not be agreed on with the client."""
 
     reply = None
 

@@ -1,4 +1,4 @@
-"""A listening socket and the sessions that hang on it.
+"""A listening socket and the clients that hang on it.
 
 Place in flow: ``proxy.app`` starts one per declaration; it runs a ``proxy.session`` per client.
 
@@ -13,24 +13,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 from collections import Counter as Tally
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.base.metrics import Metrics
 from engine.base.os_reason import os_reason
+from engine.base.tls_files import ServerTls
+from engine.model.errors import EngineError
+from engine.model.listener_options import format_listen
 from engine.model.proxy_header import Endpoint
 from proxy.access import Who
-from proxy.client_stream import SocketStream
-from proxy.errors import ConfigurationError, ProxyError
+from proxy.authentication import Authentication, Ends
+from proxy.balancer import read_proxy_header
+from proxy.client_stream import ClientStream, SocketStream
+from proxy.errors import ConfigurationError, HandshakeFailedError, ProxyError, StalledError
+from proxy.listener_counts import ListenerCounts
 from proxy.outbound import keep_alive
 from proxy.pipe_pool import PipePool
+from proxy.resolution import Resolution
+from proxy.seldom_log import SeldomLog
 from proxy.session import Session
 from proxy.settings import SocksOptions
 from proxy.socks5 import Credentials
+from proxy.tls_stream import open_tls_stream
 
 log = logging.getLogger("cirrus.proxy")
 
@@ -41,24 +52,43 @@ _BATCH = 64
 PAUSE_S = 0.5
 #: Seconds between looks at idle connections and counts of octets.
 SWEEP_S = 5.0
+_COPYING = PipePool(0)
 
 
 class ListenerPorts(Protocol):
     """What listeners need from the daemon."""
 
     clock: Clock
-    supervisor: Supervisor
+    sessions: Supervisor
     metrics: Metrics
     pipes: PipePool
+    authentication: Authentication
+    resolution: Resolution
+    seldom: SeldomLog
 
-    def can_judge(self, options: SocksOptions) -> bool:
-        """Return whether there is anything to hold a password against."""
 
-    async def authenticate(self, credentials: Credentials, session: Session) -> Who | None:
-        """Return who shows these credentials, None when they are wrong."""
+@dataclass(slots=True, eq=False)
+class Client:
+    """One accepted connection.
 
-    async def resolve(self, name: str) -> list[str]:
-        """Return the IP addresses of a host, the best first."""
+    Attributes:
+        sock: The connection.
+        ends: Who is at its ends, by the header of a balancer if there is one.
+        options: By what it is served.
+        since_at: When it came, seconds since the epoch.
+        session: Present once it may speak.
+        octets: What has passed up to the last look, each way.
+        moved_mono: When something last had.
+    """
+
+    sock: socket.socket
+    ends: Ends
+    options: SocksOptions
+    since_at: float
+    session: Session | None = None
+    octets: tuple[int, int] = (0, 0)
+    moved_mono: float = 0.0
+    task: asyncio.Task[Any] | None = field(default=None, repr=False)
 
 
 class ProxyListener:
@@ -66,41 +96,32 @@ class ProxyListener:
 
     Attributes:
         options: By what new clients are served.
-        sessions: Those that are open.
+        address: Where it listens.
+        clients: Those that are connected.
+        counts: What it counts.
     """
 
     def __init__(self, options: SocksOptions, ports: ListenerPorts) -> None:
         self.options = options
-        self.sessions: set[Session] = set()
-        self.address = options.listen
+        self.address: Endpoint = options.listen
+        self.clients: set[Client] = set()
+        self.counts = ListenerCounts(ports.metrics, format_listen(options.listen))
         self._ports = ports
         self._socket: socket.socket | None = None
         self._is_accepting = False
-        self._copying = PipePool(0)
-        self._by_client: Tally[str] = Tally()
-        host, port = options.listen
-        self.label = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        metrics = ports.metrics
-        self._accepted = metrics.counter("proxy_connections_accepted_total").labels(self.label)
-        self._completed = metrics.counter("proxy_connections_completed_total").labels(self.label)
-        self._failed = metrics.counter("proxy_connections_failed_total").labels(self.label)
-        self._accept_errors = metrics.counter("proxy_accept_errors_total").labels(self.label)
-        metrics.gauge("proxy_active_connections").labels(self.label).set_function(
-            lambda: len(self.sessions)
-        )
-
-    @property
-    def can_judge(self) -> bool:
-        """Return whether there is anything to hold a password against."""
-        return self._ports.can_judge(self.options)
+        self._by_host: Tally[str] = Tally()
+        self._tls: ServerTls | None = None
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self.counts.watch(lambda: len(self.clients))
 
     async def start(self) -> None:
         """Open the socket.
 
         Raises:
-            ConfigurationError: The address cannot be had.
+            ConfigurationError: The address or the certificate cannot be had.
         """
         host, port = self.options.listen
+        self._tls = self._make_tls(self.options)
         try:
             infos = await asyncio.get_running_loop().getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -111,14 +132,52 @@ class ProxyListener:
             raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from error
         self.address = self._socket.getsockname()[:2]
         self._go_on()
-        log.info("the proxy listens on %s:%s", *self.address)
+        self._sweep_later()
+        log.info("the proxy listens on %s", format_listen(self.address))
+
+    def change(self, options: SocksOptions) -> None:
+        """Serve new clients by other options; the address stays.
+
+        Raises:
+            ConfigurationError: The certificate cannot be had; nothing was changed.
+        """
+        if _tls_part(options) != _tls_part(self.options):
+            self._tls = self._make_tls(options)
+        self.options = options
+
+    def _make_tls(self, options: SocksOptions) -> ServerTls | None:
+        if not options.use_tls:
+            return None
+        try:
+            return ServerTls(
+                options.hostname,
+                certificate=options.tls_certificate,
+                private_key=options.tls_private_key,
+                client_ca=options.tls_required_client_ca,
+                mono=self._ports.clock.mono,
+            )
+        except EngineError as error:
+            place = format_listen(options.listen)
+            raise ConfigurationError(f"cannot speak TLS on {place}: {error}") from error
 
     def stop_accepting(self) -> None:
-        """Close the socket; sessions go on."""
+        """Close the socket; clients go on."""
         self._pause()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def end_dialogues(self) -> None:
+        """Leave the clients that have no connection to a destination yet."""
+        for client in self.clients:
+            if (client.session is None or client.session.relay is None) and client.task:
+                client.task.cancel()
+
+    def stop(self) -> None:
+        """Close the socket, and stop looking after clients."""
+        self.stop_accepting()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
 
     # -- accepting
 
@@ -133,15 +192,20 @@ class ProxyListener:
             asyncio.get_running_loop().remove_reader(self._socket)
 
     def _accept(self) -> None:
-        assert self._socket is not None
         for _ in range(_BATCH):
+            if self._socket is None:
+                return
             try:
                 sock, peer = self._socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                self._accept_errors.inc()
-                log.error("%s: no client can be accepted: %s", self.label, os_reason(error))
+                # Linux hands over errors that a connection met while it waited (accept(2)).
+                if error.errno in _OF_THE_CLIENT:
+                    continue
+                self.counts.accept_errors.inc()
+                text = f"no client can be accepted: {os_reason(error)}"
+                self._ports.seldom.warn("accept", format_listen(self.address), text)
                 self._pause()
                 asyncio.get_running_loop().call_later(PAUSE_S, self._go_on)
                 return
@@ -149,58 +213,194 @@ class ProxyListener:
             self._admit(sock, (peer[0].partition("%")[0], peer[1]))
 
     def _admit(self, sock: socket.socket, peer: Endpoint) -> None:
-        options = self.options
-        if not options.access.may_enter(peer[0]):
-            self._deny(sock, "network")
-        elif len(self.sessions) >= options.max_connections:
-            self._deny(sock, "limit")
-        else:
-            self._accepted.inc()
-            keep_alive(sock, options.keep_alive)
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            pipes = self._ports.pipes if options.use_splice else self._copying
-            local = sock.getsockname()[:2]
-            session = Session(SocketStream(sock, pipes), peer, local, self)
-            self.sessions.add(session)
-            self._ports.supervisor.start(self._serve(session), "session")
+        options, ports = self.options, self._ports
+        is_balancer = peer[0] in options.proxy_protocol_from
+        reason = None if is_balancer else self._judge(options, peer[0])
+        if reason is None and len(self.clients) >= options.max_connections:
+            reason = "limit"
+        if reason is not None:
+            self._deny(peer[0], reason)
+            sock.close()
+            return
+        self.counts.accepted.inc()
+        keep_alive(sock, options.keep_alive)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ends = Ends(peer, sock.getsockname()[:2])
+        client = Client(sock, ends, options, ports.clock.wall(), moved_mono=ports.clock.mono())
+        self.clients.add(client)
+        client.task = ports.sessions.start(self._serve(client, is_balancer=is_balancer), "client")
 
-    def _deny(self, sock: socket.socket, reason: str) -> None:
-        sock.close()
-        self._ports.metrics.counter("proxy_connections_denied_total").labels(
-            self.label, reason
-        ).inc()
+    def _judge(self, options: SocksOptions, host: str) -> str | None:
+        """Return why a client is turned away, None if it is not."""
+        if not options.access.may_enter(host):
+            return "network"
+        limit = options.max_connections_per_client
+        return "client_limit" if limit is not None and self._by_host[host] >= limit else None
 
-    async def _serve(self, session: Session) -> None:
+    def _deny(self, host: str, reason: str) -> None:
+        self.counts.denied(reason).inc()
+        self._ports.seldom.warn(reason, host, _DENIALS[reason])
+
+    # -- a client's way
+
+    async def _serve(self, client: Client, *, is_balancer: bool) -> None:
         try:
-            await session.run()
-            self._completed.inc()
+            await self._serve_counted(client, is_balancer=is_balancer)
         except ProxyError as error:
-            (self._failed if error.reply is None else self._completed).inc()
-            log.debug("%s: %s: %s", self.label, session.peer[0], error)
+            self._note_end(client, error)
         except OSError as error:
-            self._failed.inc()
-            log.debug("%s: %s: %s", self.label, session.peer[0], os_reason(error))
+            self.counts.failed.inc()
+            log.debug("%s: %s", client.ends.peer[0], os_reason(error))
+        except asyncio.CancelledError:
+            self.counts.failed.inc()
+            raise
+        else:
+            self.counts.completed.inc()
         finally:
-            self.sessions.discard(session)
+            client.sock.close()
+            self._count_octets(client)
+            self.clients.discard(client)
+
+    async def _serve_counted(self, client: Client, *, is_balancer: bool) -> None:
+        """Serve a client as one of its address.
+
+        Raises:
+            ProxyError: It ended early.
+            OSError: A side broke off.
+        """
+        if is_balancer:
+            await self._hear_balancer(client)
+            reason = self._judge(client.options, client.ends.peer[0])
+            if reason is not None:
+                self._deny(client.ends.peer[0], reason)
+                raise StalledError("turned away")
+        host = client.ends.peer[0]
+        self._by_host[host] += 1
+        try:
+            stream = await self._open_stream(client)
+            client.session = Session(stream, client.ends, client.options, self)
+            await client.session.run()
+        finally:
+            self._by_host[host] -= 1
+            if not self._by_host[host]:
+                del self._by_host[host]
+
+    async def _hear_balancer(self, client: Client) -> None:
+        try:
+            async with asyncio.timeout(client.options.timeout_s):
+                header = await read_proxy_header(client.sock)
+        except TimeoutError as error:
+            raise StalledError("no header of a balancer in time") from error
+        if header.source is not None and header.destination is not None:
+            client.ends = Ends(header.source, header.destination)
+
+    async def _open_stream(self, client: Client) -> ClientStream:
+        options = client.options
+        if self._tls is None:
+            return SocketStream(client.sock, self._ports.pipes if options.use_splice else _COPYING)
+        try:
+            context = self._tls.context()
+            return await open_tls_stream(client.sock, context, timeout_s=options.timeout_s)
+        except OSError as error:
+            self.counts.tls_failures.inc()
+            raise HandshakeFailedError(f"no TLS: {error or type(error).__name__}") from error
+
+    def _note_end(self, client: Client, error: ProxyError) -> None:
+        """Count and tell how a session ended that did not end by itself."""
+        host, reason = client.ends.peer[0], type(error).__name__.removesuffix("Error")
+        if error.reply is None:
+            self.counts.failed.inc()
+        else:
+            # The client knows what happened: that is an orderly end.
+            self.counts.completed.inc()
+        self.counts.refused(reason).inc()
+        if error.is_for_operator:
+            whom = client.session.describe() if client.session else ""
+            self._ports.seldom.warn(reason, host, f"{whom}{error}")
+        else:
+            log.debug("%s: %s", host, error)
 
     # -- what sessions ask
 
-    async def authenticate(self, credentials: Credentials, session: Session) -> Who | None:
+    def can_judge(self, options: SocksOptions) -> bool:
+        """Return whether there is anything to hold a password against."""
+        return self._ports.authentication.can_judge(options)
+
+    async def authenticate(
+        self, options: SocksOptions, credentials: Credentials, ends: Ends
+    ) -> Who | None:
         """Return who shows these credentials, None when they are wrong."""
-        return await self._ports.authenticate(credentials, session)
+        return await self._ports.authentication.judge(options, credentials, ends)
 
     async def resolve(self, name: str) -> list[str]:
         """Return the IP addresses of a host, the best first."""
-        return await self._ports.resolve(name)
+        return await self._ports.resolution.addresses(name)
 
     def connecting(self, host: str) -> None:
         """Count an attempt to connect to a destination."""
-        family = self._ports.metrics.counter("proxy_outbound_connections_total")
-        family.labels(self.label, host).inc()
+        self.counts.connecting(host)
+
+    # -- time
+
+    def _sweep_later(self) -> None:
+        self._sweep_timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """Count octets, and break off what has been silent for too long."""
+        now_mono = self._ports.clock.mono()
+        for client in self.clients:
+            relay = client.session.relay if client.session is not None else None
+            if relay is None or self._count_octets(client):
+                client.moved_mono = now_mono
+            elif now_mono - client.moved_mono >= client.options.idle_timeout_s:
+                relay.abort(TimeoutError(errno.ETIMEDOUT, "nothing passed for too long"))
+        self._sweep_later()
+
+    def _count_octets(self, client: Client) -> bool:
+        """Count what has passed since the last look; return whether anything did."""
+        relay = client.session.relay if client.session is not None else None
+        if relay is None:
+            return False
+        before, client.octets = client.octets, (relay.sent, relay.received)
+        if client.octets == before:
+            return False
+        self.counts.sent.inc(client.octets[0] - before[0])
+        self.counts.received.inc(client.octets[1] - before[1])
+        return True
 
 
-def _listen(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+_DENIALS = {
+    "network": "may not connect: it is in no network that clients are allowed from",
+    "limit": "turned away: there are as many clients as there may be",
+    "client_limit": "turned away: it has as many connections as one address may have",
+}
+_OF_THE_CLIENT = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.EPROTO,
+        errno.ENETDOWN,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.ECONNRESET,
+    }
+)
+
+
+def _tls_part(options: SocksOptions) -> tuple[Any, ...]:
+    return (
+        options.use_tls,
+        options.hostname,
+        options.tls_certificate,
+        options.tls_private_key,
+        options.tls_required_client_ca,
+    )
+
+
+def _listen(info: tuple[Any, ...]) -> socket.socket:
     family, kind, protocol, _, address = info
     sock = socket.socket(family, kind, protocol)
     try:

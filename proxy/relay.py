@@ -1,7 +1,7 @@
 """Octets both ways between two sockets, until both sides have said everything.
 
 Place in flow: ``proxy.session`` runs one after the reply to CONNECT. Where TLS is spoken
-``proxy.stream_relay`` takes its place.
+``proxy.tls_stream`` takes its place.
 
 Invariants:
     * At most one pipe, or ``COPY_MAX`` octets, are held per direction: who does not read is not
@@ -18,6 +18,7 @@ import contextlib
 import os
 import socket
 import struct
+from collections.abc import Iterable
 
 from proxy.pipe_pool import Pipe, PipePool
 
@@ -28,6 +29,13 @@ COPY_MAX = 64 * 1024
 _ROUNDS = 4
 _RESET = struct.pack("ii", 1, 0)
 _FLAGS = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
+
+
+def break_off(sockets: Iterable[socket.socket]) -> None:
+    """Have the far ends of connections see, when they are closed, that not all was said."""
+    for sock in sockets:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 class SocketRelay:
@@ -73,9 +81,10 @@ class SocketRelay:
             self._down.start(b"")
             await self._done
         except BaseException:
-            self._reset()
+            break_off(self._sockets)
             raise
         finally:
+            self._done.cancel()
             self._up.stop()
             self._down.stop()
             for sock in self._sockets:
@@ -90,11 +99,6 @@ class SocketRelay:
         """Note that a direction has ended."""
         if self._up.is_done and self._down.is_done and not self._done.done():
             self._done.set_result(None)
-
-    def _reset(self) -> None:
-        for sock in self._sockets:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 class _Direction:

@@ -18,17 +18,20 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from engine.model.listener_options import format_listen
 from engine.model.proxy_header import Endpoint
 from proxy.access import Who
+from proxy.authentication import Ends
 from proxy.client_stream import ClientStream, Relay
 from proxy.errors import (
     AccessDeniedError,
     AuthenticationFailedError,
+    ConnectFailedError,
     ProxyError,
     ReplyCode,
+    SourceUnavailableError,
     StalledError,
     UnsupportedAddressError,
     UnsupportedCommandError,
@@ -47,18 +50,18 @@ from proxy.socks5 import (
 )
 
 _M = TypeVar("_M", Greeting, Credentials, Request)
+_SHOWN = ("destination", "relay", "source", "who")
 
 
 class SessionPorts(Protocol):
     """What a session asks of its listener."""
 
-    options: SocksOptions
-
-    @property
-    def can_judge(self) -> bool:
+    def can_judge(self, options: SocksOptions) -> bool:
         """Return whether there is anything to hold a password against."""
 
-    async def authenticate(self, credentials: Credentials, session: Session) -> Who | None:
+    async def authenticate(
+        self, options: SocksOptions, credentials: Credentials, ends: Ends
+    ) -> Who | None:
         """Return who shows these credentials, None when they are wrong."""
 
     async def resolve(self, name: str) -> list[str]:
@@ -72,36 +75,47 @@ class SessionPorts(Protocol):
         """Count an attempt to connect to a destination."""
 
 
-@dataclass(slots=True, eq=False)
 class Session:
-    """One connection of a client.
+    """One client's dialogue and the connection it leads to.
 
     Attributes:
-        stream: Where the client is heard.
-        peer: Address and port of the client.
-        local: Where it connected to.
-        ports: The listener's side.
         who: The client as rules see it.
-        source: The address it asked to leave from.
+        source: The address it asked to leave from, or was given.
         destination: Where it is connected to, or was to be.
         relay: Present once it is connected.
+
+    Args:
+        stream: Where the client is heard.
+        ends: Who is at its ends.
+        options: By what it is served.
+        ports: The listener's side.
     """
 
-    stream: ClientStream
-    peer: Endpoint
-    local: Endpoint
-    ports: SessionPorts
-    who: Who = field(init=False)
-    source: str | None = None
-    destination: Endpoint | None = None
-    relay: Relay | None = None
-    _dialogue: Socks5Dialogue = field(init=False, repr=False)
-    _options: SocksOptions = field(init=False, repr=False)
+    __slots__ = ("_dialogue", "_ends", "_options", "_ports", "_stream", *_SHOWN)
 
-    def __post_init__(self) -> None:
-        self.who = Who(self.peer[0])
+    def __init__(
+        self, stream: ClientStream, ends: Ends, options: SocksOptions, ports: SessionPorts
+    ) -> None:
+        self.who = Who(ends.peer[0])
+        self.source: str | None = None
+        self.destination: Endpoint | None = None
+        self.relay: Relay | None = None
+        self._stream = stream
+        self._ends = ends
+        self._options = options
+        self._ports = ports
         self._dialogue = Socks5Dialogue()
-        self._options = self.ports.options
+
+    def describe(self) -> str:
+        """Return who wants what, as far as it is known, to be put before a reason."""
+        words = []
+        if self.who.identities:
+            words.append(f"user {', '.join(sorted(self.who.identities))}")
+        if self.source is not None:
+            words.append(f"from {self.source}")
+        if self.destination is not None:
+            words.append(f"to {format_listen(self.destination)}")
+        return f"{' '.join(words)}: " if words else ""
 
     async def run(self) -> None:
         """Serve the client to its end.
@@ -113,10 +127,10 @@ class Session:
         try:
             await self._authenticate()
             server = await self._reach_destination()
-            self.relay = self.stream.make_relay(server)
+            self.relay = self._stream.make_relay(server)
             await self.relay.run(self._dialogue.take_rest())
         finally:
-            self.stream.close()
+            self._stream.close()
 
     async def _authenticate(self) -> None:
         """Agree on a method and find out who the client is.
@@ -124,20 +138,20 @@ class Session:
         Raises:
             ProxyError: It is nobody who may go on.
         """
-        ports, dialogue = self.ports, self._dialogue
-        required = self._options.require_auth
+        ports, dialogue, options = self._ports, self._dialogue, self._options
+        can_judge, required = ports.can_judge(options), options.require_auth
         greeting = await self._next(Greeting)
         method = pick_method(
             greeting.methods,
-            can_judge=ports.can_judge,
-            is_required=ports.can_judge if required is None else required,
+            can_judge=can_judge,
+            is_required=can_judge if required is None else required,
         )
         await self._send(dialogue.choose_method(method))
         if method is None:
             raise AuthenticationFailedError("no method that will do was offered")
         if method is Method.PASSWORD:
             credentials = await self._next(Credentials)
-            who = await ports.authenticate(credentials, self)
+            who = await ports.authenticate(options, credentials, self._ends)
             await self._send(dialogue.answer_credentials(is_good=who is not None))
             if who is None:
                 raise AuthenticationFailedError("wrong user name or password")
@@ -164,8 +178,7 @@ class Session:
             await self._refuse(error)
             raise
         finally:
-            if bound is not None:
-                bound.close()
+            _close(bound)
         try:
             keep_alive(server, self._options.keep_alive)
             reply = (ReplyCode.SUCCEEDED, *server.getsockname()[:2])
@@ -176,51 +189,81 @@ class Session:
         return server
 
     def _bind(self, request: Request) -> socket.socket:
-        if request.is_name:
-            raise UnsupportedAddressError("a source is an IP address")
-        if not self._options.access.may_leave_from(self.who, request.host):
-            raise AccessDeniedError(f"may not leave from {request.host}")
-        bound = bind_source(request.host)
-        self.source = request.host
-        return bound
-
-    async def _connect(self, request: Request, bound: socket.socket | None) -> socket.socket:
-        """Return a connection to what was asked for; ``bound`` is it, or is closed."""
-        try:
-            if request.command != Command.CONNECT:
-                raise UnsupportedCommandError(f"command {request.command}")
-            self.destination = (request.host, request.port)
-            host = self._pick(await self._addresses(request), request.port)
-            if bound is None and self.source is not None:
-                bound = bind_source(self.source)
-        except BaseException:
-            if bound is not None:
-                bound.close()
-            raise
-        self.destination = (host, request.port)
-        self.ports.connecting(host)
-        return await connect(host, request.port, bound=bound, timeout_s=self._options.timeout_s)
-
-    def _pick(self, hosts: Iterable[str], port: int) -> str:
-        """Return the first address that may be reached, and note the source it is reached from.
+        """Return a socket that leaves from the source that is asked for.
 
         Raises:
-            AccessDeniedError: There is none.
+            ProxyError: It cannot be had, or not by this client.
+        """
+        if request.is_name:
+            raise UnsupportedAddressError("a source is an IP address")
+        self.source = request.host
+        if not self._options.access.may_leave_from(self.who, request.host):
+            raise AccessDeniedError("no rule allows this source")
+        return bind_source(request.host)
+
+    async def _connect(self, request: Request, bound: socket.socket | None) -> socket.socket:
+        """Return a connection to what was asked for; ``bound`` is it, or is closed.
+
+        Raises:
+            ProxyError: There is none.
+        """
+        try:
+            if request.command != Command.CONNECT:
+                raise UnsupportedCommandError(f"command {request.command} where CONNECT is due")
+            self.destination = (request.host, request.port)
+            ways = self._ways(await self._addresses(request), request.port)
+        except BaseException:
+            _close(bound)
+            raise
+        deadline = asyncio.get_running_loop().time() + self._options.timeout_s
+        for last, (host, source) in enumerate(ways, 1 - len(ways)):
+            try:
+                return await self._try(host, source, bound, deadline)
+            except (ConnectFailedError, SourceUnavailableError):
+                bound = None
+                if last == 0:
+                    raise
+        raise AssertionError("there is always a way")
+
+    async def _try(
+        self, host: str, source: str | None, bound: socket.socket | None, deadline: float
+    ) -> socket.socket:
+        """Return a connection to one address; ``bound`` is it, or is closed.
+
+        Raises:
+            ProxyError: There is none.
+        """
+        assert self.destination is not None
+        port = self.destination[1]
+        self.source, self.destination = source, (host, port)
+        if bound is None and source is not None:
+            bound = bind_source(source)
+        self._ports.connecting(host)
+        left_s = max(0.0, deadline - asyncio.get_running_loop().time())
+        return await connect(host, port, bound=bound, timeout_s=left_s)
+
+    def _ways(self, hosts: Iterable[str], port: int) -> list[tuple[str, str | None]]:
+        """Return the addresses that may be reached, each with the source it is reached from.
+
+        Raises:
+            AccessDeniedError: There are none.
         """
         access = self._options.access
+        ways = []
         for host in hosts:
             source = self.source or access.default_source(self.who, host)
             if access.may_reach(self.who, source, host, port):
-                self.source = source
-                return host
-        raise AccessDeniedError("may not go there")
+                ways.append((host, source))
+        if not ways:
+            raise AccessDeniedError("no rule allows this destination")
+        return ways
 
     async def _addresses(self, request: Request) -> list[str]:
         if not request.is_name:
             return [request.host]
         if not self._options.resolve_names:
             raise UnsupportedAddressError("host names are not resolved here")
-        return await self.ports.resolve(request.host)
+        return await self._ports.resolve(request.host)
 
     async def _refuse(self, error: ProxyError) -> None:
         """Tell the client why it gets no connection, if there are words for it."""
@@ -228,7 +271,7 @@ class Session:
             return
         with contextlib.suppress(OSError, ProxyError):
             await self._send(self._dialogue.answer_request(error.reply))
-            await self.stream.finish()
+            await self._stream.finish()
 
     # -- one step each
 
@@ -244,7 +287,7 @@ class Session:
             try:
                 async with asyncio.timeout(self._options.timeout_s):
                     while message is None:
-                        data = await self.stream.receive()
+                        data = await self._stream.receive()
                         if not data:
                             raise StalledError("the client left in the middle of the dialogue")
                         dialogue.feed(data)
@@ -257,6 +300,11 @@ class Session:
     async def _send(self, data: bytes) -> None:
         try:
             async with asyncio.timeout(self._options.timeout_s):
-                await self.stream.send(data)
+                await self._stream.send(data)
         except TimeoutError as error:
             raise StalledError("the client does not read the reply") from error
+
+
+def _close(sock: socket.socket | None) -> None:
+    if sock is not None:
+        sock.close()

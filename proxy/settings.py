@@ -96,15 +96,29 @@ class HttpOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneAnswers:
+    """Names answered from given zones only.
+
+    Attributes:
+        zones: Texts of zone files.
+        servfail: Names whose look-up fails.
+    """
+
+    zones: tuple[str, ...]
+    servfail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ProxySettings:
     """How the daemon runs.
 
     Attributes:
         listeners: Where clients connect to.
         http: Where operators look.
-        drain_s: How long connections may go on when it is asked to stop, seconds.
+        name_servers: Asked instead of those of the system, where names are resolved.
     """
 
     listeners: tuple[SocksOptions, ...] = ()
     http: tuple[HttpOptions, ...] = ()
-    drain_s: float = 30.0
+    name_servers: tuple[str, ...] | None = None
+    test_resolver: ZoneAnswers | None = None

@@ -74,6 +74,12 @@ class Peer:
         async with asyncio.timeout(PATIENCE_S):
             return await self.reader.read()
 
+    async def see_end(self) -> bytes:
+        """Return everything up to the end, which may be a break."""
+        with contextlib.suppress(ConnectionResetError):
+            return await self.read_rest()
+        return b""
+
     async def ask(self, data: bytes) -> tuple[int, str, int]:
         """Send a request; return code, address and port of the reply."""
         await self.send(data)
@@ -147,13 +153,13 @@ async def destination(host: str = "127.0.0.1") -> AsyncIterator[Destination]:
 async def running_proxy(**options: Any) -> AsyncIterator[Proxy]:
     """Run a proxy with one listener, which may reach this host if nothing else is said."""
     listener = SocksOptions(**{"listen": ("127.0.0.1", 0), "access": HERE, **options})
-    proxy = Proxy(ProxySettings((listener,), drain_s=0.0))
+    proxy = Proxy(ProxySettings((listener,)), drain_s=0.0)
     await proxy.start()
     try:
         yield proxy
     finally:
         await proxy.stop()
-    assert proxy.supervisor.defects == 0
+    assert proxy.supervisor.defects == proxy.sessions.defects == 0
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.base.metric_names import ENGINE_METRICS
 from proxy.metric_names import PROXY_METRICS
+from tests.architecture.shape import ROOT
 
 KNOWN = {
     "proxy_active_connections",
@@ -33,3 +34,11 @@ def test_the_names_that_dashboards_know_are_there_with_their_labels():
     destinations = TABLE["proxy_outbound_connections_total"]
     assert destinations.labels == ("listener", "destination")
     assert all(TABLE[name].labels == ("listener",) for name in KNOWN - {destinations.name})
+
+
+def test_every_metric_is_fed():
+    code = "\n".join(
+        path.read_text() for path in (ROOT / "proxy").glob("*.py") if path.name != "metric_names.py"
+    )
+
+    assert [name for name in TABLE if f'"{name}"' not in code] == []

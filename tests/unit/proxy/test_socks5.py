@@ -257,7 +257,7 @@ def play(pieces, method):
     return False
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=64), max_size=12), st.sampled_from(Method))
 def test_random_octets_make_no_other_error(pieces, method):
     assert play(pieces, method) in (True, False)
@@ -266,7 +266,7 @@ def test_random_octets_make_no_other_error(pieces, method):
 def test_damaged_dialogues_make_no_other_error():
     chance = random.Random(7)
     ended = {True: 0, False: 0}
-    for _ in range(20_000):
+    for _ in range(5_000):
         method = chance.choice(list(Method))
         parts = [GREETING, CREDENTIALS] if method is Method.PASSWORD else [GREETING]
         data = bytearray(
@@ -284,5 +284,5 @@ def test_damaged_dialogues_make_no_other_error():
         cut = chance.randrange(len(data) + 1)
         ended[play([bytes(data[:cut]), bytes(data[cut:])], method)] += 1
 
-    assert ended[True] > 1000
-    assert ended[False] > 1000
+    assert ended[True] > 200
+    assert ended[False] > 200
