@@ -192,7 +192,8 @@ class DryCheck:
             if type(answer) is Pending:
                 answer = answer.finish_nowait()
         except HookFailedError as error:
-            kind: Any = severity
+            # Whatever it was asked: no answer of the wrong type is right for another name.
+            kind: Any = "error" if error.is_misanswer else severity
             return None, [PolicyFinding(error.file, error.line, kind, f"{hook}: {error.message}")]
         except SmtpRefusal as refusal:
             text = f"{hook} refuses with {refusal.reply.one_line()}"

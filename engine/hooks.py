@@ -6,6 +6,21 @@ The names, arguments and failure rules are the contract's; the text of ``doc`` i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from engine.answer_check import (
+    check_code,
+    check_extensions,
+    check_identities,
+    check_kind,
+    check_listener_parameters,
+    check_rewritten,
+    check_split,
+)
+from engine.model.egress import EgressPath, EgressPool, EgressSource
+from engine.model.listener_domain import ListenerDomain
+from engine.model.queue_config import QueueConfig
 from policy.hook import Hook, OnFailure
 
 #: How long a handler may wait for the network at reception, and elsewhere, seconds.
@@ -18,7 +33,13 @@ INIT_CPU_S = 5.0
 NOT_YET_FIRED = frozenset({"get_acl_definition", "rebind_message", "xfer_message_received"})
 
 
-def _receive(name: str, arguments: str, doc: str, result: tuple[type, ...] | None = None) -> Hook:
+def _receive(
+    name: str,
+    arguments: str,
+    doc: str,
+    result: tuple[type, ...] | None = None,
+    check: Callable[[Any], None] | None = None,
+) -> Hook:
     return Hook(
         name=name,
         arguments=tuple(arguments.split()),
@@ -26,10 +47,13 @@ def _receive(name: str, arguments: str, doc: str, result: tuple[type, ...] | Non
         on_failure=OnFailure.REFUSE,
         wait_budget_s=RECEPTION_WAIT_S,
         doc=doc,
+        check=check,
     )
 
 
-def _config(name: str, arguments: str, doc: str, *, multiple: bool = False) -> Hook:
+def _config(
+    name: str, arguments: str, doc: str, kind: type = object, *, multiple: bool = False
+) -> Hook:
     return Hook(
         name=name,
         arguments=tuple(arguments.split()),
@@ -38,6 +62,7 @@ def _config(name: str, arguments: str, doc: str, *, multiple: bool = False) -> H
         on_failure=OnFailure.KEEP_LAST,
         wait_budget_s=WAIT_S,
         doc=doc,
+        check=check_kind(kind),
     )
 
 
@@ -48,6 +73,7 @@ def _note(
     result: tuple[type, ...] | None = None,
     *,
     multiple: bool = False,
+    check: Callable[[Any], None] | None = None,
 ) -> Hook:
     return Hook(
         name=name,
@@ -57,6 +83,7 @@ def _note(
         on_failure=OnFailure.IGNORE,
         wait_budget_s=WAIT_S,
         doc=doc,
+        check=check,
     )
 
 
@@ -75,6 +102,7 @@ HOOKS: tuple[Hook, ...] = (
         "listener conn",
         "Options of the listener for this connection, as a dict; before smtp_connection_accepted.",
         (dict,),
+        check_listener_parameters,
     ),
     _receive("smtp_connection_accepted", "conn", "A client connected; a refusal closes."),
     _receive(
@@ -82,12 +110,14 @@ HOOKS: tuple[Hook, ...] = (
         "domain conn extensions",
         "EHLO or HELO. A list of strings replaces what is advertised.",
         (list, tuple),
+        check_extensions,
     ),
     _receive(
         "smtp_auth_plain",
         "authz authc password conn",
         "AUTH PLAIN or LOGIN over TLS: True, False, or a dict with identities and groups.",
         (bool, dict),
+        check_identities,
     ),
     _receive("smtp_mail_from", "sender conn", "MAIL FROM, after its syntax was checked."),
     _receive("smtp_rcpt_to", "recipient conn", "RCPT TO, after the relay decision and limits."),
@@ -101,32 +131,42 @@ HOOKS: tuple[Hook, ...] = (
         "msg conn",
         "A list of lists of recipients, one message each; instead of batch_handling.",
         (list, tuple),
+        check_split,
     ),
     _note(
         "smtp_rewrite_response",
         "status response command conn",
         "Each reply before it is sent: None, or a pair of a new status and text (None keeps).",
         (tuple, list),
+        check=check_rewritten,
     ),
     _receive(
         "get_listener_domain",
         "domain listener conn",
         "What may be relayed to or from a domain: mta.make_listener_domain(...), or None.",
         (object,),
+        check_kind(ListenerDomain),
     ),
     _receive(
         "message_received",
         "msg",
         "Each message before it is stored, however it came in. Edits are stored with it.",
     ),
-    _receive("http_auth_basic", "user password", "HTTP Basic credentials.", (bool, dict)),
-    _receive("http_auth_bearer", "token", "An HTTP bearer token.", (bool, dict)),
+    _receive(
+        "http_auth_basic",
+        "user password",
+        "HTTP Basic credentials.",
+        (bool, dict),
+        check_identities,
+    ),
+    _receive("http_auth_bearer", "token", "An HTTP bearer token.", (bool, dict), check_identities),
     _config("get_acl_definition", "resource", "Access rules of a resource.", multiple=True),
     _receive("xfer_message_received", "msg", "A message moved here from another node."),
     _config(
         "get_queue_config",
         "domain tenant campaign routing_domain",
         "mta.make_queue_config(...) of a scheduled queue.",
+        QueueConfig,
         multiple=True,
     ),
     _config(
@@ -134,17 +174,20 @@ HOOKS: tuple[Hook, ...] = (
         "name",
         "mta.make_egress_pool(...) of this name. Not asked for the pool `unspecified`: that of"
         " queues without one, which always exists and has the source of that name.",
+        EgressPool,
     ),
     _config(
         "get_egress_source",
         "name",
         "mta.make_egress_source(...) of this name. Not asked for the source `unspecified`, which"
         " always exists and leaves the address to the system.",
+        EgressSource,
     ),
     _config(
         "get_egress_path",
         "routing_domain egress_source site_name",
         "mta.make_egress_path(...) from one source to one site.",
+        EgressPath,
     ),
     Hook(
         name="throttle_insert_ready_queue",
@@ -168,6 +211,7 @@ HOOKS: tuple[Hook, ...] = (
         "response domain tenant campaign routing_domain",
         "A new code for a peer's reply that is not 250, or None.",
         (int,),
+        check=check_code,
     ),
     _note(
         "should_enqueue_log_record",

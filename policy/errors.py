@@ -60,6 +60,7 @@ class HookFailedError(PolicyError):
         message: str,
         overrun: bool = False,
         trace: tuple[ScriptFrame, ...] = (),
+        is_misanswer: bool = False,
     ) -> None:
         super().__init__(hook, file, line, message)
         self.hook = hook
@@ -68,6 +69,8 @@ class HookFailedError(PolicyError):
         self.message = message
         self.overrun = overrun
         self.trace = trace
+        #: Whether the handler ended well, with an answer that no event takes.
+        self.is_misanswer = is_misanswer
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"

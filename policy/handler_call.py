@@ -94,7 +94,7 @@ class HandlerCall:
             self._breaker,
             self._cpu_ns,
         )
-        exact = frozenset(self._answers or ())
+        exact = frozenset(() if self.handler.hook.check else self._answers or ())
         enter, leave, check_answer, fail = (
             budget.enter,
             budget.leave,
@@ -147,12 +147,23 @@ class HandlerCall:
         allowed = self._answers
         if iscoroutine(answer):
             answer.close()
-            raise self._failure(None, "the handler returned a coroutine; await it instead")
-        if allowed is None or isinstance(answer, allowed):
-            return answer
-        names = " or ".join(kind.__name__ for kind in allowed)
-        got = type(answer).__name__[:100]
-        raise self._failure(None, f"the handler must return {names} or None, and returned {got}")
+            raise self._misanswer("the handler returned a coroutine; await it instead")
+        if allowed is not None and not isinstance(answer, allowed):
+            names = " or ".join(kind.__name__ for kind in allowed)
+            got = type(answer).__name__[:100]
+            raise self._misanswer(f"the handler must return {names} or None, and returned {got}")
+        check = self.handler.hook.check
+        if check is not None:
+            try:
+                check(answer)
+            except (TypeError, ValueError) as error:
+                raise self._misanswer(f"the answer does not fit: {error}") from None
+        return answer
+
+    def _misanswer(self, message: str) -> HookFailedError:
+        failure = self._failure(None, message)
+        failure.is_misanswer = True
+        return failure
 
     # --- failures
 

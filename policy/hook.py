@@ -6,8 +6,10 @@ against what scripts register, ``runtime`` fires them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 
 class OnFailure(Enum):
@@ -34,6 +36,8 @@ class Hook:
         wait_budget_s: seconds an ``async def`` handler may take in all.
         doc: the reference text of the hook.
         prefix: whether ``name`` stands for all of ``name_<anything>``.
+        check: looks at an answer that has the right type; raises TypeError or ValueError with what
+            is wrong, where it does not fit.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Hook:
     wait_budget_s: float = 10.0
     doc: str = ""
     prefix: bool = False
+    check: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

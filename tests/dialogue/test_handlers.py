@@ -320,7 +320,14 @@ async def test_the_split_handler_decides_the_batches(start_node):
 
 @pytest.mark.parametrize(
     ("answer", "code"),
-    [("[]", 550), ("[[]]", 550), ("[['not an address']]", 451), ("int(7)", 451), ("[7]", 451)],
+    [
+        ("[]", 550),
+        ("[[]]", 550),
+        ("[['not an address']]", 451),
+        ("int(7)", 451),
+        ("[7]", 451),
+        ("[['a@b.test'], 3]", 451),
+    ],
 )
 async def test_a_split_that_makes_no_sense_takes_nothing(start_node, answer, code):
     node = await start_node(handler("smtp_split_transaction", f"return {answer}"))

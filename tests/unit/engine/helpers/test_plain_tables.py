@@ -16,10 +16,10 @@ def world(tmp_path):
 def value(world, expression, files=None, top=""):
     """Return what an expression of a script amounts to, made while it loads."""
     world.load(
-        f"{top}VALUE = {expression}\n@on('smtp_ehlo')\ndef f(d, c, e):\n    return [VALUE]\n",
+        f"{top}VALUE = {expression}\n@on('get_acl_definition')\ndef f(resource):\n    return [VALUE]\n",
         files,
     )
-    return world.fire("smtp_ehlo", "c", None, [])[0]
+    return world.fire("get_acl_definition", "x")[0]
 
 
 @pytest.mark.parametrize(
@@ -113,18 +113,18 @@ def test_a_file_that_was_loaded_is_watched(world, tmp_path):
     (tmp_path / "a.toml").write_text("x = 2\n")
     world.runtime.reload_if_changed()
 
-    assert world.fire("smtp_ehlo", "c", None, []) == [{"x": 2}]
+    assert world.fire("get_acl_definition", "x") == [{"x": 2}]
 
 
 def test_a_handler_loads_no_files(world):
     world.load(
-        "@on('smtp_ehlo')\ndef f(d, c, e):\n"
+        "@on('get_acl_definition')\ndef f(resource):\n"
         "    return [policy_utils.load_json_or_toml_file('a.toml')]\n",
         {"a.toml": "x = 1\n"},
     )
 
     with pytest.raises(HookFailedError, match="top of the script"):
-        world.fire("smtp_ehlo", "c", None, [])
+        world.fire("get_acl_definition", "x")
 
 
 def test_what_was_merged_is_a_copy(world):
