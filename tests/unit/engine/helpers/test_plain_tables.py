@@ -16,7 +16,8 @@ def world(tmp_path):
 def value(world, expression, files=None, top=""):
     """Return what an expression of a script amounts to, made while it loads."""
     world.load(
-        f"{top}VALUE = {expression}\n@on('get_acl_definition')\ndef f(resource):\n    return [VALUE]\n",
+        f"{top}VALUE = {expression}\n"
+        "@on('get_acl_definition')\ndef f(resource):\n    return [VALUE]\n",
         files,
     )
     return world.fire("get_acl_definition", "x")[0]
