@@ -24,10 +24,10 @@ from mta import on
 def nothing(token):
     return None
 
-@on("get_egress_pool")
-def lookup(name):
+@on("get_acl_definition")
+def lookup(resource):
     table = {"pool-a": 1, "pool-b": 2}
-    return table.get(name)
+    return table.get(resource)
 
 @on("rewrite_delivery_status")
 def loop(response, domain, tenant, campaign, routing_domain):
@@ -57,7 +57,7 @@ def run(*, calls: int, repeat: int) -> list[HookFigure]:
         cases = {
             "no handler": lambda: fire("smtp_ehlo", None, None, None),
             "a handler that returns None": lambda: fire("http_auth_bearer", ""),
-            "a handler with a table lookup": lambda: fire("get_egress_pool", "pool-a"),
+            "a handler with a table lookup": lambda: fire("get_acl_definition", "pool-a"),
             "a handler with a loop of ten": lambda: fire(
                 "rewrite_delivery_status", None, "", "", "", ""
             ),

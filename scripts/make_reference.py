@@ -70,7 +70,6 @@ KINDS = {
     "_pool_entry": "`{name, weight}`",
     "_shrink_entry": "`{interval, policy}`",
     "_meta": "table of values",
-    "_sender": "function of the script",
     "parse_mx_entry": "hosts, `host:port`, or `{name, addr}`",
     "_layers": "table from networks to options",
     "read_trace_headers": "table",
@@ -117,6 +116,8 @@ def describe_kind(convert: Callable[..., Any]) -> str:
             return ", ".join(f"`{member.value}`" for member in inner["kind"])
         case "_one_of":
             return ", ".join(f"`{choice}`" for choice in inner["choices"])
+        case "function_of":
+            return "function of the script"
         case "list_of":
             return f"list of {describe_kind(inner['convert'])}"
         case "table_of":

@@ -21,7 +21,8 @@ from typing import Any, Protocol
 from engine.helpers.helper_setup import HelperSetup, begin_setup
 from engine.helpers.json_post import Posted, host_of, parse_url
 from engine.model.duration import parse_duration
-from engine.model.keyword_options import closest
+from engine.model.keyword_options import closest, function_of
+from engine.model.option_error import OptionError
 from engine.model.queue_config import OPTIONS, QueueConfig, make_queue_config
 from engine.script_api import ScriptApi
 from engine.script_modules.plain_value import copy_plain
@@ -285,7 +286,7 @@ class LogHookHelper:
             hook: Takes the message, or None, and the record as a dict.
         """
         call = begin_setup("helpers.log_hooks.new_disposition_hook")
-        function = _checked_function("hook", hook)
+        function = _checked_function("hook", hook, 2)
         if not isinstance(name, str) or not name:
             raise ValueError("name: text is expected")
         parts = call.epoch.native.parts
@@ -303,10 +304,13 @@ class LogHookHelper:
             namespace.expose(function.__name__, function, module=f"helpers.{NAME}")
 
 
-def _checked_function(name: str, value: Any) -> Callable[..., Any]:
+def _checked_function(name: str, value: Any, arguments: int = 1) -> Callable[..., Any]:
     if EPOCH_NAME not in getattr(value, "__globals__", {}):
         raise TypeError(f"{name}: a function of the script is expected, not {value!r:.80}")
-    return value  # type: ignore[no-any-return]
+    try:
+        return function_of(arguments)(value)
+    except OptionError as error:
+        raise TypeError(f"{name}: {error}") from None
 
 
 def _plain(options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ Invariants:
 from __future__ import annotations
 
 import difflib
+import inspect
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
@@ -105,6 +106,22 @@ def text(value: Any) -> str:
     if not value.isprintable():
         raise ValueError(f"text without control characters is expected, not {value!r}")
     return value
+
+
+def function_of(count: int) -> Callable[[Any], Callable[..., Any]]:
+    """Return a reader of functions that can be called with this many arguments."""
+
+    def convert(value: Any) -> Callable[..., Any]:
+        if not callable(value):
+            raise OptionError(f"a function is expected, not {value!r:.80}")
+        try:
+            inspect.signature(value).bind(*[None] * count)
+        except (TypeError, ValueError) as error:
+            wanted = "one argument" if count == 1 else f"{count} arguments"
+            raise OptionError(f"a function that takes {wanted} is expected: {error}") from None
+        return value  # type: ignore[no-any-return]
+
+    return convert
 
 
 def flag(value: Any) -> bool:

@@ -23,6 +23,7 @@ from engine.model.keyword_options import (
     choice,
     closest,
     flag,
+    function_of,
     ip_address,
     list_of,
     read_options,
@@ -254,12 +255,6 @@ class NullProtocol:
 Protocol = SmtpProtocol | MaildirProtocol | ScriptProtocol | NullProtocol
 
 
-def _sender(value: Any) -> Callable[..., Any]:
-    if not callable(value):
-        raise OptionError(f"a function is expected, not {value!r}")
-    return value  # type: ignore[no-any-return]
-
-
 _PROTOCOLS: dict[str, tuple[Callable[..., Protocol], dict[str, Option], str]] = {
     "smtp": (
         SmtpProtocol,
@@ -278,7 +273,7 @@ _PROTOCOLS: dict[str, tuple[Callable[..., Protocol], dict[str, Option], str]] = 
     "script": (
         ScriptProtocol,
         {
-            "sender": Option(_sender),
+            "sender": Option(function_of(1)),
             "batch_size": Option(whole(1, 100_000)),
             "min_batch_size": Option(whole(1, 100_000)),
             "max_batch_latency": Option(parse_duration, "max_batch_latency_s"),

@@ -24,8 +24,10 @@ from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, parse_floo
 from engine.base.metrics import Metrics
 from engine.model.duration import parse_duration
 from engine.model.errors import ConfigurationError
+from engine.model.keyword_options import function_of
 from engine.model.log_record import LogRecord, RecordKind
 from engine.model.message import Message
+from engine.model.option_error import OptionError
 from engine.records.record_selection import RecordSelection, make_selection
 from engine.records.record_template import ANY_KIND, Render, make_render
 from engine.records.segment_writer import SegmentOptions, SegmentTarget, SegmentWriter
@@ -82,8 +84,11 @@ def parse_local_log_options(**options: Any) -> LocalLogOptions:
         make_segment_options(parsed)
     except (msgspec.ValidationError, ValueError) as error:
         raise ConfigurationError(f"configure_local_logs: {error}") from error
-    if parsed.filter_event is not None and not callable(parsed.filter_event):
-        raise ConfigurationError("configure_local_logs: filter_event is a function of the script")
+    if parsed.filter_event is not None:
+        try:
+            function_of(1)(parsed.filter_event)
+        except OptionError as error:
+            raise ConfigurationError(f"configure_local_logs: filter_event: {error}") from None
     for kind, entry in parsed.per_record.items():
         if "/" in entry.suffix or "\x00" in entry.suffix:
             raise ConfigurationError(f"per_record.{kind}.suffix cannot hold {entry.suffix!r}")

@@ -18,10 +18,13 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from engine.base.key_source import checked_secret, load_secret_nowait, waits
 from engine.model.errors import ConfigurationError
+from engine.model.keyword_options import function_of
+from engine.model.option_error import OptionError
 from policy.script_api import ScriptNamespace
 
 MODULE = "mta.secrets"
@@ -92,6 +95,7 @@ class KeySources:
             if "function" in keys and keys <= {"function", "args"}:
                 if not callable(source["function"]):
                     raise ConfigurationError("key source: function wants a function of the script")
+                _check_arguments(source["function"], source.get("args", ()))
                 return None
             if "event_name" in keys:
                 raise ConfigurationError(
@@ -100,6 +104,15 @@ class KeySources:
         if waits(source):
             return None
         return load_secret_nowait(source, self._folder(), self._environ)
+
+
+def _check_arguments(function: Any, arguments: Any) -> None:
+    """Say at load that a function of a script cannot be called as its key source says."""
+    if isinstance(function, FunctionType) and isinstance(arguments, list | tuple):
+        try:
+            function_of(len(arguments))(function)
+        except OptionError as error:
+            raise ConfigurationError(f"key source: function: {error}") from None
 
 
 def expose_secrets(namespace: ScriptNamespace, sources: KeySources) -> None:

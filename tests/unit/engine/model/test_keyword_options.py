@@ -5,7 +5,7 @@ from enum import Enum
 import pytest
 
 from engine.model import keyword_options as options
-from engine.model.keyword_options import Option, read_options, show_options
+from engine.model.keyword_options import Option, function_of, read_options, show_options
 
 
 class Colour(Enum):
@@ -98,3 +98,21 @@ def test_a_flag_is_true_or_false_only():
     assert options.flag(False) is False
     with pytest.raises(ValueError):
         options.flag(0)
+
+
+@pytest.mark.parametrize("value", [len, lambda a: a, lambda a, b=1: a, lambda *a: a])
+def test_a_function_that_takes_as_many_arguments_is_read(value):
+    assert function_of(1)(value) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (3, "a function is expected, not 3"),
+        (lambda: 1, "takes one argument is expected: too many"),
+        (lambda a, b: 1, "takes one argument is expected: missing a required argument: 'b'"),
+    ],
+)
+def test_a_function_that_does_not_is_refused(value, message):
+    with pytest.raises(ValueError, match=message):
+        function_of(1)(value)

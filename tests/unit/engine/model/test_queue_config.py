@@ -121,6 +121,7 @@ def test_reads_each_protocol():
         ({"maildir": {}}, "path is missing"),
         ({"script": {}}, "sender is missing"),
         ({"script": {"sender": "name"}}, "function"),
+        ({"script": {"sender": lambda: ""}}, "takes one argument is expected"),
         ({"script": {"sender": len, "min_batch_size": 2}}, "min_batch_size"),
         ({"smtp": {}, "null": {}}, "protocol"),
         ({"smtp": []}, "protocol"),

@@ -131,6 +131,7 @@ async def test_a_script_loads_any_source(host, source, secret):
         ("{'function': broken}", "no key today"),
         ("{'function': len}", "not a function of a policy script"),
         ("{'function': key, 'args': 'abc'}", "args wants a list"),
+        ("{'function': nothing, 'args': [1]}", "takes one argument is expected"),
     ],
 )
 async def test_a_function_that_gives_none_is_an_error(host, source, reason):
