@@ -9,10 +9,13 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from engine.base.clock import Clock
 from engine.base.metrics import Metrics
 from policy.errors import ScriptFrame
 
 log = logging.getLogger("cirrus.node")
+#: How often failures at one line of a script are told, seconds.
+FAILURE_PAUSE_S = 1.0
 
 
 class PolicyReport:
@@ -21,11 +24,20 @@ class PolicyReport:
     Args:
         metrics: The node's metrics.
         on_loaded: Called after a new epoch was loaded.
+        mono: Monotonic time in seconds.
     """
 
-    def __init__(self, metrics: Metrics, on_loaded: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        on_loaded: Callable[[], None],
+        mono: Callable[[], float] | None = None,
+    ) -> None:
         self._metrics = metrics
         self._on_loaded = on_loaded
+        self._mono = mono or Clock().mono
+        #: When each place may be told of next, and how many failures there were left out.
+        self._places: dict[tuple[str, str], tuple[float, int]] = {}
         #: What was last told of each event: the same lines are not shown again and again.
         self._told: dict[str, tuple[ScriptFrame, ...]] = {}
         #: Events with a handler that is not run.
@@ -55,8 +67,8 @@ class PolicyReport:
                 _show_lines(facts.get("trace", ()))
             case "handler_failed":
                 self._metrics.counter("policy_handler_errors_total").labels(hook).inc()
-                log.error("handler of %s failed: %s: %s", hook, place, text)
-                self._show_once(hook, facts.get("trace", ()))
+                if self._tell_failure(hook, place, text):
+                    self._show_once(hook, facts.get("trace", ()))
             case "handler_overrun":
                 # The failure itself was told just before.
                 self._metrics.counter("policy_handler_overruns_total").labels(hook).inc()
@@ -71,9 +83,22 @@ class PolicyReport:
             case _:
                 log.info("script: %s", text)
 
+    def _tell_failure(self, hook: str, place: str, text: str) -> bool:
+        """Log a failure, once a second for each line of a script; return whether it was."""
+        now = self._mono()
+        due_mono, left_out = self._places.get((hook, place), (now, 0))
+        if now < due_mono:
+            self._places[hook, place] = due_mono, left_out + 1
+            return False
+        self._places[hook, place] = now + FAILURE_PAUSE_S, 0
+        more = f" ({left_out} more at this line)" if left_out else ""
+        log.error("handler of %s failed: %s: %s%s", hook, place, text, more)
+        return True
+
     def _begin_anew(self) -> None:
         """Forget what handlers of the old epoch did: the new ones have done nothing yet."""
         self._told.clear()
+        self._places.clear()
         while self._open:
             self._metrics.gauge("policy_breaker_open").labels(self._open.pop()).set(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import pytest
@@ -45,6 +46,35 @@ def test_a_failing_handler_is_counted_by_its_event(metrics, caplog):
     assert "handler of smtp_ehlo failed: policy.py:7: no such name" in caplog.text
 
 
+def test_failures_at_one_line_are_told_once_a_second_and_counted(metrics, caplog):
+    now = [100.0]
+    report = PolicyReport(metrics, lambda: None, lambda: now[0])
+    failure = {"hook": "smtp_ehlo", **PLACE}
+
+    for _ in range(1000):
+        report("handler_failed", failure)
+    report("handler_failed", {**failure, "line": 8})
+    now[0] += 1.5
+    report("handler_failed", failure)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "handler of smtp_ehlo failed: policy.py:7: no such name",
+        "handler of smtp_ehlo failed: policy.py:8: no such name",
+        "handler of smtp_ehlo failed: policy.py:7: no such name (999 more at this line)",
+    ]
+    assert metrics.counter("policy_handler_errors_total").labels("smtp_ehlo").value == 1002
+
+
+def test_a_new_policy_is_told_of_at_once(metrics, caplog):
+    report = PolicyReport(metrics, lambda: None, lambda: 100.0)
+
+    report("handler_failed", {"hook": "smtp_ehlo", **PLACE})
+    report("policy_loaded", {"serial": 2, "content_hash": "0" * 16})
+    report("handler_failed", {"hook": "smtp_ehlo", **PLACE})
+
+    assert caplog.text.count("handler of smtp_ehlo failed") == 2
+
+
 def test_a_breaker_shows_while_it_is_open(metrics):
     report = PolicyReport(metrics, lambda: None)
     gauge = metrics.gauge("policy_breaker_open").labels("init")
@@ -76,7 +106,8 @@ def test_an_overrun_is_one_error_and_one_overrun(metrics, caplog):
 
 
 def test_the_lines_of_the_script_follow_and_are_not_repeated_for_the_same_failure(metrics, caplog):
-    report = PolicyReport(metrics, lambda: None)
+    minutes = itertools.count(0.0, 60.0)
+    report = PolicyReport(metrics, lambda: None, lambda: next(minutes))
     trace = (
         ScriptFrame("policy.py", 9, "smtp_ehlo", "check(domain)"),
         ScriptFrame("policy.py", 7, "check", "return TABLE[domain]"),
