@@ -25,7 +25,7 @@ from engine.model.shaping_finding import (
     Severity,
     ShapingFinding,
 )
-from engine.model.shaping_provider import domain_for_providers
+from engine.model.shaping_provider import MatchKind, domain_for_providers
 from engine.model.shaping_rule import scope_rule
 from engine.model.shaping_section import Setting, Settings, ShapingLayer, ShapingSection
 from engine.model.shaping_warmup import Warmups, WarmupScope, WarmupSection, lay_section
@@ -69,6 +69,7 @@ def merge_layers(
     merge = _Merge(routes, options)
     for layer in layers:
         merge.lay(layer)
+    merge.scope_providers()
     merge.check()
     warmups = Warmups(merge.warmups)
     merge.check_warmups(warmups)
@@ -113,6 +114,19 @@ class _Merge:
             self.warmups[warmup.scope] = lay_section(self.warmups.get(warmup.scope), warmup)
             if layer.is_remote:
                 self._remote_warmups.add(warmup.scope)
+
+    def scope_providers(self) -> None:
+        """Have rules of providers that are known by their hosts act on the site that replied.
+
+        A ready queue carries mail of all domains of a site, and has the path of the one that opened
+        it: what is set for another of them would have no effect.
+        """
+        for bucket in self.providers.values():
+            if any(term.kind is not MatchKind.DOMAIN_SUFFIX for term in bucket.match):
+                bucket.rules[:] = [
+                    scope_rule(one.rule, is_rollup=True, provider=one.provider)
+                    for one in bucket.rules
+                ]
 
     def _relay(self, layer: ShapingLayer, finding: ShapingFinding) -> None:
         if layer.is_remote and finding.severity == "error":

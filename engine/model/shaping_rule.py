@@ -87,8 +87,8 @@ class ScopedRule:
 
     Attributes:
         rule: The rule.
-        is_rollup: Whether it acts on the whole site: rules of ``default`` and of sites do, those of
-            providers and of single domains act on the domain.
+        is_rollup: Whether it acts on the whole site: rules of ``default`` and of sites do, and those
+            of providers that are known by their hosts; others act on the domain.
         digest: The identity of the rule in this scope.
         provider: The provider whose section it stands in, if it does.
     """
@@ -101,7 +101,7 @@ class ScopedRule:
 
 def scope_rule(rule: ShapingRule, *, is_rollup: bool, provider: str | None = None) -> ScopedRule:
     """Return a rule in its scope."""
-    value = rule.to_value() | {"is_rollup": is_rollup}
+    value = rule.to_value() | {"is_rollup": is_rollup, "provider": provider}
     # Switching a rule off and on again must not forget what it counted.
     del value["enabled"]
     text = json.dumps(value, sort_keys=True, default=str)

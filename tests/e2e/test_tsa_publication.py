@@ -110,12 +110,12 @@ def test_the_overlay_rolls_up_what_a_rule_for_sites_sets(tsa):
     assert '["big.example".sources."ip-1"]' in text
 
 
-def test_the_overlay_keeps_to_the_domain_what_a_rule_for_a_provider_sets(tsa):
+def test_the_overlay_gives_the_site_what_a_rule_for_a_provider_by_its_hosts_sets(tsa):
     say(tsa, "too fast")
 
     text = tsa.http("/get_config_v1/shaping.toml")[1].decode()
 
-    assert '["big.example"]\nmx_rollup = false\n' in text
+    assert '["big.example"]\nmx_rollup = true\n' in text
 
 
 def test_suspensions_and_bounces_have_documents_of_their_own(tsa):

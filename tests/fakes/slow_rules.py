@@ -47,7 +47,8 @@ def scope_of(rule: Rule, action: Any, record: Record) -> tuple[Any, ...] | None:
         kind = "bounce" if name.startswith("Bounce") else "suspend"
         return (kind, domain, tenant, campaign if name.endswith("Campaign") else None)
     option = action[name]["name"]
-    if rule["section"] == "default" and name != "SetDomainConfig":
+    # The provider of this world is known by its hosts: its rules act on the site, too.
+    if name != "SetDomainConfig":
         return ("override", "site", record["site"], record["source"], option)
     return ("override", "domain", domain, record["source"], option)
 

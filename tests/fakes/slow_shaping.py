@@ -150,7 +150,9 @@ def rules(files, routes, domain, site, mx_hosts) -> list[tuple[Any, bool]]:
     groups = [(default_sections(files), True)]
     for name in providers(files):
         if belongs(files, name, domain, mx_hosts):
-            groups.append((provider_sections(files, name), False))
+            parts = provider_sections(files, name)
+            terms = [term for part in parts for term in part.get("match", [])]
+            groups.append((parts, any("DomainSuffix" not in term for term in terms)))
     groups.append((site_sections(files, routes, site), True))
     groups.append((domain_sections(files, domain), False))
     return [

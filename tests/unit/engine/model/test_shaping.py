@@ -169,7 +169,7 @@ def test_rules_come_from_the_widest_section_to_the_nearest_and_know_their_scope(
 
     assert patterns(shaping.rules_for("a.test", SITE, HOSTS)) == [
         ("default", True),
-        ("provider", False),
+        ("provider", True),
         ("site", True),
         ("domain", False),
     ]

@@ -72,7 +72,15 @@ def test_sources_merge_each_for_itself_and_rules_and_terms_add_up():
         ("idle_timeout",): 5,
     }
     assert [one.rule.patterns[0].text for one in big.rules] == ["one", "two"]
-    assert [one.is_rollup for one in big.rules] == [False, False]
+    assert [one.is_rollup for one in big.rules] == [True, True]
+
+
+def test_rules_of_a_provider_known_by_its_domains_act_on_the_domain():
+    shaping, _ = merge(
+        '[provider.big]\nmatch = [{DomainSuffix = ".a.test"}]\n'
+        '[[provider.big.automation]]\nregex = "x"\naction = "Suspend"\nduration = 1\n'
+    )
+    assert [one.is_rollup for one in shaping.providers["big"].rules] == [False]
 
 
 def test_replace_base_drops_what_came_before_and_nothing_that_comes_after():
