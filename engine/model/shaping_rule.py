@@ -87,8 +87,8 @@ class ScopedRule:
 
     Attributes:
         rule: The rule.
-        is_rollup: Whether it acts on the whole site: rules of ``default`` and of sites do, and those
-            of providers that are known by their hosts; others act on the domain.
+        is_rollup: Whether it acts on the whole site: rules of ``default`` and of sites do, and
+            those of providers that are known by their hosts; others act on the domain.
         digest: The identity of the rule in this scope.
         provider: The provider whose section it stands in, if it does.
     """
