@@ -15,6 +15,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from engine.model.cidr import CidrSet
@@ -145,8 +146,7 @@ class AccessRules:
             host: The destination's IP address.
             port: Its port.
         """
-        address = _parse(host)
-        is_special = str(address) in _SPECIAL_SET
+        address, is_special = _look_at(host)
         return any(
             rule.is_for(who)
             and rule.allows_source(source)
@@ -160,7 +160,7 @@ class AccessRules:
         It is the first single address, of the destination's family, of the rules that are for the
         client; where one of these rules allows any source, the system chooses.
         """
-        version = _parse(host).version
+        version = _look_at(host)[0].version
         found = None
         for rule in self.rules:
             if not rule.is_for(who):
@@ -179,12 +179,19 @@ def _first_address(networks: Iterable[str], version: int) -> str | None:
     return None
 
 
-def _parse(host: str) -> _Address:
+@lru_cache(maxsize=4096)
+def _look_at(host: str) -> tuple[_Address, bool]:
+    """Return an address, and whether it is special; nodes connect to the same hosts all the time.
+
+    Raises:
+        ValueError: It is none.
+    """
     address = ipaddress.ip_address(host)
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    return mapped or address, host in _SPECIAL_SET
 
 
+@lru_cache(maxsize=4096)
 def _is_special_network(network: _Network) -> bool:
     return any(_is_within(network, ipaddress.ip_network(text)) for text in SPECIAL)
 

@@ -41,7 +41,7 @@ class Relay(Protocol):
         """Move octets until both sides have ended.
 
         Args:
-            first: What the client said already.
+            first: What a dialogue left of what the client said.
 
         Raises:
             OSError: A side broke off, or ``abort`` was called.
@@ -61,8 +61,15 @@ class ClientStream(Protocol):
             OSError: The connection broke.
         """
 
+    def send_nowait(self, data: bytes) -> bytes:
+        """Send octets; return those for which there was no room.
+
+        Raises:
+            OSError: The connection broke.
+        """
+
     async def send(self, data: bytes) -> None:
-        """Send octets.
+        """Send octets, however long it takes.
 
         Raises:
             OSError: The connection broke.
@@ -86,12 +93,16 @@ class SocketStream:
         pipes: Where its relay takes pipes from.
     """
 
-    __slots__ = ("_loop", "_pipes", "sock")
+    __slots__ = ("_held", "_is_watched", "_loop", "_pipes", "_waiter", "sock")
 
     def __init__(self, sock: socket.socket, pipes: PipePool) -> None:
         self.sock = sock
         self._pipes = pipes
         self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        # What came while nobody waited for it; it is watched for as long as there is nothing.
+        self._held: bytes | OSError | None = None
+        self._is_watched = False
 
     async def receive(self) -> bytes:
         """Return what came; nothing at the end.
@@ -99,10 +110,53 @@ class SocketStream:
         Raises:
             OSError: The connection broke.
         """
-        return await self._loop.sock_recv(self.sock, FEED_MAX)
+        if self._held is None:
+            self._watch()
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        held, self._held = self._held, None
+        if isinstance(held, OSError):
+            raise held
+        return held or b""
+
+    def _watch(self) -> None:
+        if not self._is_watched:
+            self._is_watched = True
+            # A number: a selector puts a socket it does not know yet into words first.
+            self._loop.add_reader(self.sock.fileno(), self._on_readable)
+
+    def _unwatch(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            self._loop.remove_reader(self.sock.fileno())
+
+    def _on_readable(self) -> None:
+        if self._held is not None:
+            # More than was asked for: it may wait in the kernel.
+            self._unwatch()
+            return
+        try:
+            self._held = self.sock.recv(FEED_MAX)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._held = error
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def send_nowait(self, data: bytes) -> bytes:
+        """Send octets; return those for which there was no room.
+
+        Raises:
+            OSError: The connection broke.
+        """
+        try:
+            return data[self.sock.send(data) :]
+        except (BlockingIOError, InterruptedError):
+            return data
 
     async def send(self, data: bytes) -> None:
-        """Send octets.
+        """Send octets, however long it takes.
 
         Raises:
             OSError: The connection broke.
@@ -120,8 +174,15 @@ class SocketStream:
 
     def make_relay(self, server: socket.socket) -> SocketRelay:
         """Return a relay to a destination, which closes this connection too."""
-        return SocketRelay(self.sock, server, self._pipes)
+        self._unwatch()
+        held = self._held
+        if not isinstance(held, OSError):
+            return SocketRelay(self.sock, server, self._pipes, held or b"")
+        relay = SocketRelay(self.sock, server, self._pipes)
+        relay.abort(held)
+        return relay
 
     def close(self) -> None:
         """Drop the connection; after a relay it is closed already."""
+        self._unwatch()
         self.sock.close()

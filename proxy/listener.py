@@ -12,7 +12,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
@@ -127,6 +126,7 @@ class ProxyListener:
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
             self._socket = _listen(infos[0])
+            keep_alive(self._socket, self.options.keep_alive)
         except OSError as error:
             reason = os_reason(error)
             raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from error
@@ -143,6 +143,8 @@ class ProxyListener:
         """
         if _tls_part(options) != _tls_part(self.options):
             self._tls = self._make_tls(options)
+        if self._socket is not None:
+            keep_alive(self._socket, options.keep_alive)
         self.options = options
 
     def _make_tls(self, options: SocksOptions) -> ServerTls | None:
@@ -223,9 +225,6 @@ class ProxyListener:
             sock.close()
             return
         self.counts.accepted.inc()
-        keep_alive(sock, options.keep_alive)
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ends = Ends(peer, sock.getsockname()[:2])
         client = Client(sock, ends, options, ports.clock.wall(), moved_mono=ports.clock.mono())
         self.clients.add(client)
@@ -406,6 +405,8 @@ def _listen(info: tuple[Any, ...]) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections have these from the listening socket, without a call for each.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)

@@ -15,10 +15,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
+import os
 import socket
 
 from engine.base.os_reason import os_reason
+from engine.model.proxy_header import Endpoint
 from proxy.errors import (
     ConnectFailedError,
     ReplyCode,
@@ -33,11 +34,9 @@ _IP_BIND_ADDRESS_NO_PORT = 24
 
 def keep_alive(sock: socket.socket, options: KeepAlive) -> None:
     """Have a connection probed while it is silent; one that ended meanwhile is left alone."""
-    if not options.enabled:
-        return
     with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(options.enabled))
+        if options.enabled and hasattr(socket, "TCP_KEEPIDLE"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, options.time_s)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, options.interval_s)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, options.retries)
@@ -83,8 +82,7 @@ async def connect(
             sock = _open_socket(host)
         elif sock.family is not _family(host):
             raise OSError(errno.EAFNOSUPPORT, "source and destination are of different families")
-        async with asyncio.timeout(timeout_s):
-            await asyncio.get_running_loop().sock_connect(sock, (host, port))
+        await _connect(sock, (host, port), timeout_s)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except TimeoutError as error:
         _close(sock)
@@ -99,14 +97,36 @@ async def connect(
     return sock
 
 
+async def _connect(sock: socket.socket, address: Endpoint, timeout_s: float) -> None:
+    """Connect a socket; not by the event loop's own way, which resolves addresses in threads.
+
+    Raises:
+        OSError: It cannot be connected, or not in time.
+    """
+    try:
+        sock.connect(address)
+    except BlockingIOError:
+        pass
+    else:
+        return
+    loop, is_done, descriptor = asyncio.get_running_loop(), asyncio.Event(), sock.fileno()
+    loop.add_writer(descriptor, is_done.set)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await is_done.wait()
+    finally:
+        loop.remove_writer(descriptor)
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
 def _open_socket(host: str) -> socket.socket:
-    sock = socket.socket(_family(host), socket.SOCK_STREAM)
-    sock.setblocking(False)
-    return sock
+    return socket.socket(_family(host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 
 
 def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET if ipaddress.ip_address(host).version == 4 else socket.AF_INET6
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _close(sock: socket.socket | None) -> None:

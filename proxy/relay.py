@@ -27,6 +27,8 @@ SPLICE_MAX = 1 << 20
 COPY_MAX = 64 * 1024
 #: How often one direction may move before others have their turn.
 _ROUNDS = 4
+#: Octets at once after which more are likely to be there already.
+_WORTH_MORE = 16 * 1024
 _RESET = struct.pack("ii", 1, 0)
 _FLAGS = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 
@@ -45,13 +47,17 @@ class SocketRelay:
         client: Connected, not blocking.
         server: Connected, not blocking.
         pipes: Where pipes come from.
+        held: What was read from the client already.
     """
 
-    __slots__ = ("_done", "_down", "_loop", "_sockets", "_up", "pipes")
+    __slots__ = ("_done", "_down", "_held", "_loop", "_sockets", "_up", "pipes")
 
-    def __init__(self, client: socket.socket, server: socket.socket, pipes: PipePool) -> None:
+    def __init__(
+        self, client: socket.socket, server: socket.socket, pipes: PipePool, held: bytes = b""
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sockets = (client, server)
+        self._held = held
         self.pipes = pipes
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._up = _Direction(self, client, server)
@@ -71,13 +77,13 @@ class SocketRelay:
         """Move octets until both directions have ended.
 
         Args:
-            first: What the client said already.
+            first: What a dialogue left of what the client said.
 
         Raises:
             OSError: A side broke off, or ``abort`` was called.
         """
         try:
-            self._up.start(first)
+            self._up.start(first + self._held)
             self._down.start(b"")
             await self._done
         except BaseException:
@@ -95,10 +101,13 @@ class SocketRelay:
         if not self._done.done():
             self._done.set_exception(error)
 
-    def ended(self) -> None:
-        """Note that a direction has ended."""
-        if self._up.is_done and self._down.is_done and not self._done.done():
+    def ended(self) -> bool:
+        """Note that a direction has ended; return whether both have, and both sides close."""
+        if not (self._up.is_done and self._down.is_done):
+            return False
+        if not self._done.done():
             self._done.set_result(None)
+        return True
 
 
 class _Direction:
@@ -113,6 +122,8 @@ class _Direction:
         "_pipe",
         "_relay",
         "_rest",
+        "_sink",
+        "_source",
         "_to",
         "is_done",
         "moved",
@@ -122,6 +133,9 @@ class _Direction:
         self._relay = relay
         self._loop = relay._loop
         self._from, self._to = source, sink
+        # Selectors put an object that is not registered yet into words, which for a socket costs
+        # more than all the rest.
+        self._source, self._sink = source.fileno(), sink.fileno()
         self._pipe: Pipe | None = None
         # Octets in the pipe, and octets in this process; at most one is not empty.
         self._left = 0
@@ -148,15 +162,15 @@ class _Direction:
         if reading != self._is_reading:
             self._is_reading = reading
             if reading:
-                self._loop.add_reader(self._from, self._on_readable)
+                self._loop.add_reader(self._source, self._on_readable)
             else:
-                self._loop.remove_reader(self._from)
+                self._loop.remove_reader(self._source)
         if writing != self._is_writing:
             self._is_writing = writing
             if writing:
-                self._loop.add_writer(self._to, self._on_writable)
+                self._loop.add_writer(self._sink, self._on_writable)
             else:
-                self._loop.remove_writer(self._to)
+                self._loop.remove_writer(self._sink)
 
     def _on_readable(self) -> None:
         try:
@@ -190,7 +204,7 @@ class _Direction:
             return False
         self.moved += size
         if self._flush():
-            return True
+            return size >= _WORTH_MORE
         self._watch(reading=False, writing=True)
         return False
 
@@ -202,7 +216,7 @@ class _Direction:
             return len(self._rest)
         size = 0
         try:
-            size = os.splice(self._from.fileno(), pipe.writer, SPLICE_MAX, flags=_FLAGS)
+            size = os.splice(self._source, pipe.writer, SPLICE_MAX, flags=_FLAGS)
         finally:
             if size:
                 self._pipe, self._left = pipe, size
@@ -214,7 +228,7 @@ class _Direction:
         """Send what was taken in; return whether nothing is left."""
         try:
             if self._pipe is not None:
-                reader, sink = self._pipe.reader, self._to.fileno()
+                reader, sink = self._pipe.reader, self._sink
                 while self._left:
                     self._left -= os.splice(reader, sink, self._left, flags=_FLAGS)
                 self._relay.pipes.give(self._pipe)
@@ -228,8 +242,8 @@ class _Direction:
     def _end(self) -> None:
         """Pass the end on: nothing is left to send at this point."""
         self._watch(reading=False, writing=False)
-        with contextlib.suppress(OSError):
-            # A side that is gone already needs to be told nothing.
-            self._to.shutdown(socket.SHUT_WR)
         self.is_done = True
-        self._relay.ended()
+        if not self._relay.ended():
+            with contextlib.suppress(OSError):
+                # A side that is gone already needs to be told nothing.
+                self._to.shutdown(socket.SHUT_WR)

@@ -91,7 +91,7 @@ class Session:
         ports: The listener's side.
     """
 
-    __slots__ = ("_dialogue", "_ends", "_options", "_ports", "_stream", *_SHOWN)
+    __slots__ = ("_deadline", "_dialogue", "_ends", "_options", "_ports", "_stream", *_SHOWN)
 
     def __init__(
         self, stream: ClientStream, ends: Ends, options: SocksOptions, ports: SessionPorts
@@ -125,8 +125,13 @@ class Session:
             OSError: A side broke off.
         """
         try:
-            await self._authenticate()
-            server = await self._reach_destination()
+            try:
+                # Put off at each step; one timer is a good deal cheaper than one for each.
+                async with asyncio.timeout(None) as self._deadline:
+                    await self._authenticate()
+                    server = await self._reach_destination()
+            except TimeoutError as error:
+                raise StalledError("the client does not go on with the dialogue") from error
             self.relay = self._stream.make_relay(server)
             await self.relay.run(self._dialogue.take_rest())
         finally:
@@ -151,6 +156,7 @@ class Session:
             raise AuthenticationFailedError("no method that will do was offered")
         if method is Method.PASSWORD:
             credentials = await self._next(Credentials)
+            self._end_step()
             who = await ports.authenticate(options, credentials, self._ends)
             await self._send(dialogue.answer_credentials(is_good=who is not None))
             if who is None:
@@ -211,6 +217,7 @@ class Session:
             if request.command != Command.CONNECT:
                 raise UnsupportedCommandError(f"command {request.command} where CONNECT is due")
             self.destination = (request.host, request.port)
+            self._end_step()
             ways = self._ways(await self._addresses(request), request.port)
         except BaseException:
             _close(bound)
@@ -275,6 +282,15 @@ class Session:
 
     # -- one step each
 
+    def _step(self) -> None:
+        """Begin a step, which the dialogue may not take longer for than the timeout."""
+        now = asyncio.get_running_loop().time()
+        self._deadline.reschedule(now + self._options.timeout_s)
+
+    def _end_step(self) -> None:
+        """Leave the time that follows to something that has a limit of its own."""
+        self._deadline.reschedule(None)
+
     async def _next(self, kind: type[_M]) -> _M:
         """Return the client's next message.
 
@@ -283,26 +299,21 @@ class Session:
         """
         dialogue = self._dialogue
         message: Message | None = dialogue.next_message()
-        if message is None:
-            try:
-                async with asyncio.timeout(self._options.timeout_s):
-                    while message is None:
-                        data = await self._stream.receive()
-                        if not data:
-                            raise StalledError("the client left in the middle of the dialogue")
-                        dialogue.feed(data)
-                        message = dialogue.next_message()
-            except TimeoutError as error:
-                raise StalledError(f"silent where a {kind.__name__} is expected") from error
+        self._step()
+        while message is None:
+            data = await self._stream.receive()
+            if not data:
+                raise StalledError("the client left in the middle of the dialogue")
+            dialogue.feed(data)
+            message = dialogue.next_message()
         assert isinstance(message, kind)
         return message
 
     async def _send(self, data: bytes) -> None:
-        try:
-            async with asyncio.timeout(self._options.timeout_s):
-                await self._stream.send(data)
-        except TimeoutError as error:
-            raise StalledError("the client does not read the reply") from error
+        rest = self._stream.send_nowait(data)
+        if rest:
+            self._step()
+            await self._stream.send(rest)
 
 
 def _close(sock: socket.socket | None) -> None:

@@ -18,10 +18,10 @@ names the address that its next connection is to leave from.
 from __future__ import annotations
 
 import enum
-import ipaddress
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TypeAlias
 
 from proxy.errors import ProtocolError, ReplyCode, UnsupportedAddressError
@@ -37,6 +37,7 @@ _HEAD = struct.Struct("BBBB")
 _PORT = struct.Struct(">H")
 _IPV4, _NAME, _IPV6 = 1, 3, 4
 _SIZES = {_IPV4: 4, _IPV6: 16}
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Method(enum.IntEnum):
@@ -231,10 +232,10 @@ def _check_version(data: bytes, version: int) -> None:
 def _read_host(kind: int, raw: bytes) -> str:
     """Return an address as text; one that is mapped into IPv6 as the IPv4 address it is."""
     if kind == _IPV4:
-        return str(ipaddress.IPv4Address(raw))
+        return inet_ntop(AF_INET, raw)
     if kind == _IPV6:
-        address = ipaddress.IPv6Address(raw)
-        return str(address.ipv4_mapped or address)
+        is_mapped = raw.startswith(_MAPPED)
+        return inet_ntop(AF_INET, raw[12:]) if is_mapped else inet_ntop(AF_INET6, raw)
     name = raw.decode("ascii", "replace")
     if not name or not all(char.isalnum() or char in "-._" for char in name) or not raw.isascii():
         raise UnsupportedAddressError("what stands for a host name is none")
@@ -243,9 +244,11 @@ def _read_host(kind: int, raw: bytes) -> str:
 
 def format_reply(code: ReplyCode, host: str, port: int) -> bytes:
     """Return a reply with an IP address and a port."""
-    address = ipaddress.ip_address(host)
-    kind = _IPV4 if address.version == 4 else _IPV6
-    return _HEAD.pack(VERSION, code, 0, kind) + address.packed + _PORT.pack(port)
+    if ":" in host:
+        kind, packed = _IPV6, inet_pton(AF_INET6, host)
+    else:
+        kind, packed = _IPV4, inet_pton(AF_INET, host)
+    return _HEAD.pack(VERSION, code, 0, kind) + packed + _PORT.pack(port)
 
 
 def pick_method(offered: Collection[int], *, can_judge: bool, is_required: bool) -> Method | None:

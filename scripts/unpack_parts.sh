@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Unpack Debian's postfix, redis, haproxy, strace and nats-server into .parts/debian/; nothing is installed.
+# Unpack Debian's postfix, redis, haproxy, strace, nats-server and two SOCKS servers into
+# .parts/debian/; nothing is installed.
 #
 # The tests and benches that need a real component look for it there and skip, with the reason,
 # when it is missing. Idempotent; without a network it says what is missing and exits 0, so that
@@ -16,13 +17,14 @@ library_path="$target/usr/lib/postfix:$target/usr/lib/$triplet:$target/lib/$trip
 network_timeout_s=120
 
 # A part: its name, the binaries that must run, the Debian packages it starts from.
-parts=(postfix redis haproxy strace nats)
+parts=(postfix redis haproxy strace nats socks)
 declare -A binaries=(
   [postfix]="usr/sbin/smtp-source usr/sbin/smtp-sink usr/sbin/postconf usr/lib/postfix/sbin/master"
   [redis]="usr/bin/redis-server usr/bin/redis-cli"
   [haproxy]="usr/sbin/haproxy"
   [strace]="usr/bin/strace"
   [nats]="usr/sbin/nats-server"
+  [socks]="usr/bin/microsocks usr/sbin/danted"
 )
 declare -A packages=(
   [postfix]="postfix"
@@ -30,6 +32,7 @@ declare -A packages=(
   [haproxy]="haproxy"
   [strace]="strace"
   [nats]="nats-server"
+  [socks]="microsocks dante-server"
 )
 # Which package holds a library the loader does not find. Only what is missing is fetched.
 package_of_library() {
@@ -55,6 +58,16 @@ package_of_library() {
     libdb-5.3.so) echo libdb5.3 ;;
     libsasl2.so.*) echo libsasl2-2 ;;
     libcap.so.*) echo libcap2 ;;
+    libcap-ng.so.*) echo libcap-ng0 ;;
+    libwrap.so.*) echo libwrap0 ;;
+    libpam.so.*) echo libpam0g ;;
+    libgssapi_krb5.so.*) echo libgssapi-krb5-2 ;;
+    libkrb5.so.*) echo libkrb5-3 ;;
+    libkrb5support.so.*) echo libkrb5support0 ;;
+    libk5crypto.so.*) echo libk5crypto3 ;;
+    libcom_err.so.*) echo libcom-err2 ;;
+    libkeyutils.so.*) echo libkeyutils1 ;;
+    libaudit.so.*) echo libaudit1 ;;
     *) return 1 ;;
   esac
 }

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from proxy import outbound
 from proxy.errors import ConnectFailedError, ReplyCode, SourceUnavailableError
 from proxy.outbound import bind_source, connect, keep_alive
 from proxy.settings import KeepAlive
@@ -100,22 +101,28 @@ async def test_a_port_where_nobody_listens_is_said_to_refuse():
     ],
 )
 async def test_what_the_system_says_becomes_the_reply(monkeypatch, number, reply):
-    async def fail(_sock, _address):
+    async def fail(*_args):
         raise OSError(number, "")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
+    monkeypatch.setattr(outbound, "_connect", fail)
     with pytest.raises(ConnectFailedError) as caught:
         await connect("127.0.0.1", 25, bound=None, timeout_s=5.0)
 
     assert caught.value.reply is reply
 
 
-async def never(_sock, _address):
-    await asyncio.get_running_loop().create_future()
+@pytest.fixture
+async def deaf(monkeypatch):
+    """Have every destination be one that does not answer."""
+
+    def connect(_sock, _address):
+        raise BlockingIOError(errno.EINPROGRESS, "")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_writer", lambda *_: None)
 
 
-async def test_a_destination_that_does_not_answer_is_given_up(monkeypatch):
-    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", never)
+async def test_a_destination_that_does_not_answer_is_given_up(deaf):
     bound = bind_source("127.0.0.7")
 
     with pytest.raises(ConnectFailedError, match="no answer within 0 s") as caught:
@@ -125,8 +132,7 @@ async def test_a_destination_that_does_not_answer_is_given_up(monkeypatch):
     assert bound.fileno() < 0
 
 
-async def test_a_session_that_is_cancelled_leaves_no_socket(monkeypatch):
-    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", never)
+async def test_a_session_that_is_cancelled_leaves_no_socket(deaf):
     bound = bind_source("127.0.0.7")
     work = connect("127.0.0.1", 25, bound=bound, timeout_s=5.0)
     waiting = asyncio.get_running_loop().create_task(work)
