@@ -317,7 +317,14 @@ listen all
         file.write_text(text)
         command = [str(HAPROXY), "-db", "-q", "-f", str(file)]
         with _running(command, port, env=parts.environment()) as process:
-            yield Subject("HAProxy, no SOCKS", process.pid, port, speaks_socks=False, room=room)
+            yield Subject(
+                "HAProxy, no SOCKS",
+                process.pid,
+                port,
+                speaks_socks=False,
+                takes_source=False,
+                room=room,
+            )
 
 
 @contextlib.contextmanager

@@ -102,6 +102,14 @@ class StalledError(ProxyError):
     is_for_operator = False
 
 
+class TurnedAwayError(ProxyError):
+    """A client behind a balancer may not enter; that was said when it was found out."""
+
+    temporary = False
+    reply = None
+    is_for_operator = False
+
+
 class HandshakeFailedError(ProxyError):
     """TLS could not be agreed on with the client."""
 

@@ -31,7 +31,13 @@ from proxy.access import Who
 from proxy.authentication import Authentication, Ends
 from proxy.balancer import read_proxy_header
 from proxy.client_stream import ClientStream, SocketStream
-from proxy.errors import ConfigurationError, HandshakeFailedError, ProxyError, StalledError
+from proxy.errors import (
+    ConfigurationError,
+    HandshakeFailedError,
+    ProxyError,
+    StalledError,
+    TurnedAwayError,
+)
 from proxy.listener_counts import ListenerCounts
 from proxy.outbound import keep_alive
 from proxy.pipe_pool import PipePool
@@ -78,6 +84,7 @@ class Client:
         session: Present once it may speak.
         octets: What has passed up to the last look, each way.
         moved_mono: When something last had.
+        has_begun: Whether its task has had its first turn.
     """
 
     sock: socket.socket
@@ -87,6 +94,7 @@ class Client:
     session: Session | None = None
     octets: tuple[int, int] = (0, 0)
     moved_mono: float = 0.0
+    has_begun: bool = False
     task: asyncio.Task[Any] | None = field(default=None, repr=False)
 
 
@@ -229,6 +237,7 @@ class ProxyListener:
         client = Client(sock, ends, options, ports.clock.wall(), moved_mono=ports.clock.mono())
         self.clients.add(client)
         client.task = ports.sessions.start(self._serve(client, is_balancer=is_balancer), "client")
+        client.task.add_done_callback(lambda _: self._forget(client))
 
     def _judge(self, options: SocksOptions, host: str) -> str | None:
         """Return why a client is turned away, None if it is not."""
@@ -244,6 +253,7 @@ class ProxyListener:
     # -- a client's way
 
     async def _serve(self, client: Client, *, is_balancer: bool) -> None:
+        client.has_begun = True
         try:
             await self._serve_counted(client, is_balancer=is_balancer)
         except ProxyError as error:
@@ -257,9 +267,13 @@ class ProxyListener:
         else:
             self.counts.completed.inc()
         finally:
-            client.sock.close()
             self._count_octets(client)
-            self.clients.discard(client)
+
+    def _forget(self, client: Client) -> None:
+        self.clients.discard(client)
+        if not client.has_begun:
+            # It was cancelled before it could; nobody else knows of the socket.
+            client.sock.close()
 
     async def _serve_counted(self, client: Client, *, is_balancer: bool) -> None:
         """Serve a client as one of its address.
@@ -270,10 +284,6 @@ class ProxyListener:
         """
         if is_balancer:
             await self._hear_balancer(client)
-            reason = self._judge(client.options, client.ends.peer[0])
-            if reason is not None:
-                self._deny(client.ends.peer[0], reason)
-                raise StalledError("turned away")
         host = client.ends.peer[0]
         self._by_host[host] += 1
         try:
@@ -286,13 +296,26 @@ class ProxyListener:
                 del self._by_host[host]
 
     async def _hear_balancer(self, client: Client) -> None:
+        """Learn whom a balancer speaks for.
+
+        Raises:
+            ProxyError: It does not say, or somebody who may not enter; the connection is closed.
+            OSError: It broke off.
+        """
         try:
             async with asyncio.timeout(client.options.timeout_s):
                 header = await read_proxy_header(client.sock)
-        except TimeoutError as error:
-            raise StalledError("no header of a balancer in time") from error
-        if header.source is not None and header.destination is not None:
-            client.ends = Ends(header.source, header.destination)
+            if header.source is not None and header.destination is not None:
+                client.ends = Ends(header.source, header.destination)
+            reason = self._judge(client.options, client.ends.peer[0])
+            if reason is not None:
+                self._deny(client.ends.peer[0], reason)
+                raise TurnedAwayError(_DENIALS[reason])
+        except BaseException as error:
+            client.sock.close()
+            if type(error) is TimeoutError:
+                raise StalledError("no header of a balancer in time") from error
+            raise
 
     async def _open_stream(self, client: Client) -> ClientStream:
         options = client.options

@@ -34,26 +34,22 @@ async def open_tls_stream(
     """Return a stream to a client with which TLS was agreed on.
 
     Args:
-        sock: The accepted connection; it belongs to the stream, and is closed if there is none.
+        sock: The accepted connection; it is not the caller's any more, whatever happens.
         context: The server's side of TLS.
         timeout_s: Seconds that the handshake may take.
 
     Raises:
         OSError: The handshake failed, or took too long.
     """
-    loop = asyncio.get_running_loop()
     stream = TlsStream(sock)
-    try:
-        await loop.connect_accepted_socket(
-            lambda: stream,
-            sock,
-            ssl=context,
-            ssl_handshake_timeout=timeout_s,
-            ssl_shutdown_timeout=SHUTDOWN_S,
-        )
-    except BaseException:
-        sock.close()
-        raise
+    # It closes the socket itself if it fails; a second close could hit another connection.
+    await asyncio.get_running_loop().connect_accepted_socket(
+        lambda: stream,
+        sock,
+        ssl=context,
+        ssl_handshake_timeout=timeout_s,
+        ssl_shutdown_timeout=SHUTDOWN_S,
+    )
     return stream
 
 

@@ -17,6 +17,7 @@ from proxy.errors import ConfigurationError
 from tests.fakes.proxy_world import (
     Peer,
     client_of,
+    connected_pair,
     destination,
     eventually,
     metric,
@@ -109,6 +110,18 @@ async def test_it_listens_on_ipv6_too():
         await client.greet()
 
         assert proxy.listeners[0].counts.label == "[::1]:0"
+
+
+async def test_a_client_that_is_given_up_before_its_turn_is_closed():
+    async with running_proxy() as proxy:
+        near, far = connected_pair()
+        listener = proxy.listeners[0]
+        listener._admit(near, far.getsockname())
+        listener.end_dialogues()
+
+        assert await asyncio.get_running_loop().sock_recv(far, 1) == b""
+        assert proxy.open == 0
+        far.close()
 
 
 # -- time
