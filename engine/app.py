@@ -58,6 +58,7 @@ from engine.receive.smtp_listener import TlsContexts
 from engine.receive.template_dialect import compile_for_scripts
 from engine.records.log_hook import parse_hook_records
 from engine.records.recorder import Recorder
+from engine.retired_epochs import RetiredEpochs
 from engine.route.dns_resolver import DnsCounts, DnsResolver
 from engine.schedule.promotion import Promotion
 from engine.schedule.reinsertion import Reinsertion
@@ -115,6 +116,7 @@ class Node:
         self.settings = settings
         self.clock = clock or Clock()
         self.supervisor = Supervisor()
+        self.retired = RetiredEpochs(self.supervisor.start)
         self.metrics = Metrics(ENGINE_METRICS)
         self.limiter = MemoryLimiter(self.clock.mono)
         self.leases = MemoryLeases(self.clock.mono)
@@ -215,6 +217,7 @@ class Node:
             EngineError: Something it declares cannot be had.
         """
         raise_descriptor_limit()
+        self._freeze()
         epoch = self.runtime.load(self.settings.policy, dry_check=self.dry_check)
         self.runtime.swap(epoch)
         declarations = self.dry_check.declarations
@@ -228,7 +231,9 @@ class Node:
         self.supervisor.start(self.recovery.run(), "recovery")
         self.supervisor.start(self._sweep_forever(), "sweep")
         self.supervisor.start(self.watcher.run(asyncio.sleep), "policy-watcher")
-        self._tune_collector()
+        # While queues are made by the thousand all objects survive: the middle generation is looked
+        # at often, when it is small, and the oldest as rarely as ever.
+        gc.set_threshold(20_000, 4, 250)
         log.info("node %s is up, version %s", self.node_id, self.version)
 
     def _open_spool(self, declarations: Declarations) -> None:
@@ -284,17 +289,16 @@ class Node:
         failing = self.metrics.gauge("shaping_load_failing").labels()
         failing.set_function(lambda: self.helpers.shaping.failing)
 
-    def _tune_collector(self) -> None:
+    @staticmethod
+    def _freeze() -> None:
         """Keep full garbage collections from holding the loop.
 
-        What start-up made stays: freezing takes it out of every later collection. Waiting messages
-        are unknown to the collector (``timer_wheel.Waiting``), so what is left is small. While
-        queues are made by the thousand all objects survive: the middle generation is looked at
-        often, when it is small, and the oldest as rarely as ever.
+        The program itself stays: freezing takes it out of every later collection. Scripts do not
+        stay, so it is done before they are loaded. Waiting messages are unknown to the collector
+        (``timer_wheel.Waiting``), so what is left is small.
         """
         gc.collect()
         gc.freeze()
-        gc.set_threshold(20_000, 4, 250)
 
     # -- recovery -----------------------------------------------------------------------------
 
@@ -416,6 +420,7 @@ class Node:
 
     def _policy_loaded(self) -> None:
         self.helpers.begin(self.runtime.epoch)
+        self.retired.begin(self.runtime.epoch)
         if hasattr(self, "declared"):
             self.supervisor.start(self.declared.carry_out(self.dry_check.declarations), "reconcile")
 

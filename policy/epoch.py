@@ -39,6 +39,7 @@ class Epoch:
     """
 
     __slots__ = (
+        "__weakref__",
         "budget",
         "files",
         "functions",
