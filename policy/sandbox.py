@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 from collections.abc import Iterator
 from types import CodeType
 from typing import NamedTuple
@@ -30,6 +31,8 @@ INSTEAD = {
     "exit": "a script does not end the program",
     "quit": "a script does not end the program",
 }
+#: How often a script is parsed at most, where Python itself stumbles.
+_PARSES = 4
 
 
 class LateImport(NamedTuple):
@@ -55,13 +58,13 @@ def compile_script(
     if len(source) > MAX_SOURCE_BYTES:
         raise PolicyLoadError(filename, None, "the script is larger than 4 MiB")
     try:
-        tree = ast.parse(source, filename)
+        tree = _parse(source, filename)
         _check_builtins(tree, filename, available)
         late = list(_late_imports(tree))
         result = compile_restricted_exec(tree, filename, policy=ScriptTransformer)
     except SyntaxError as error:
         raise PolicyLoadError(filename, error.lineno, error.msg) from error
-    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+    except (ValueError, RecursionError, MemoryError, OverflowError, SystemError) as error:
         message = f"cannot be compiled: {str(error) or type(error).__name__}"
         raise PolicyLoadError(filename, None, message) from error
     if result.errors:
@@ -69,6 +72,18 @@ def compile_script(
         raise PolicyLoadError(filename, getattr(first, "line", None), str(first))
     assert result.code is not None
     return result.code, late
+
+
+def _parse(source: bytes, filename: str) -> ast.Module:
+    """Return the tree of a script.
+
+    Python 3.11 counts the depth of all parses of a process together: one in another thread can make
+    it find its own count wrong. It is asked again then.
+    """
+    for _ in range(_PARSES - 1):
+        with contextlib.suppress(SystemError):
+            return ast.parse(source, filename)
+    return ast.parse(source, filename)
 
 
 def _check_builtins(tree: ast.AST, filename: str, available: frozenset[str]) -> None:

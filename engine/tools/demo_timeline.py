@@ -17,6 +17,9 @@ from rich.table import Table
 
 from engine.model.log_record import LogRecord, RecordKind
 
+#: A second of deferrals has to end and be judged, then the node obeys: seconds.
+ANSWER_S = 2.5
+
 
 @dataclass(frozen=True, slots=True)
 class Second:
@@ -37,7 +40,7 @@ class Timeline:
         seconds: Each second, also those in which nothing happened.
         first_deferral_s, last_deferral_s: Since the first message; None if nothing was deferred.
         before: Attempts at the provider per second, before the first deferral.
-        meanwhile: The same from a second after the first deferral until the last.
+        meanwhile: The same from ``ANSWER_S`` after the first deferral until the last.
         recovered_s: When the provider first took as much in a second as before; None if never.
         others_before, others_meanwhile: Deliveries of all other mail per second.
     """
@@ -88,9 +91,9 @@ def make_timeline(records: Iterable[LogRecord], provider: str) -> Timeline:
     first_s = deferred[0] if deferred else None
     last_s = deferred[-1] if deferred else None
     end_s = max([*attempts, *others], default=0.0)
-    # The answer to the first deferral needs a moment: what is counted begins a second later.
+    # The answer to the first deferral needs a moment: what is counted begins later.
     calm = (0.0, first_s if first_s is not None else end_s)
-    slow = (min(first_s + 1.0, last_s), last_s) if first_s is not None and last_s else calm
+    slow = (min(first_s + ANSWER_S, last_s), last_s) if first_s is not None and last_s else calm
     before = _rate(attempts, *calm)
     per_second = Counter(map(int, delivered))
     recovered = [

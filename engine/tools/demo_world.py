@@ -96,10 +96,10 @@ connection_limit = 4
 match = [{{ DomainSuffix = "big.example" }}]
 max_message_rate = "30/s"
 
-# When it says "slow down", a quarter of the rate; each quiet second gives a quarter back.
+# When it says "slow down", a twentieth of the rate; each quiet second gives a quarter back.
 [[provider.big.automation]]
 regex = "^4.. 4[.]7[.]28 "
-action = {{ AdjustConfig = {{ name = "max_message_rate", factor = 0.25, floor = "1/s", \
+action = {{ AdjustConfig = {{ name = "max_message_rate", factor = 0.05, floor = "1/s", \
 quiet = "1s", step = 0.25 }} }}
 duration = "1h"
 """
@@ -147,7 +147,7 @@ class Story:
 
     provider: str = "big.example"
     reply: str = "451 4.7.28 too much mail from your network, slow down"
-    throttled_s: float = 3.0
+    throttled_s: float = 5.0
 
 
 class DemoFailedError(Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from policy.errors import PolicyLoadError
@@ -42,3 +44,25 @@ def test_imports_inside_functions_are_told() -> None:
 def test_a_source_in_no_known_encoding_is_a_load_error() -> None:
     with pytest.raises(PolicyLoadError):
         compile_script(b"x = '\xff'\n", "a.py", AVAILABLE)
+
+
+def test_a_parse_that_python_itself_stumbles_over_is_tried_again(monkeypatch):
+    real, failures = ast.parse, [SystemError("AST constructor recursion depth mismatch")] * 2
+
+    def parse(*args):
+        if failures:
+            raise failures.pop()
+        return real(*args)
+
+    monkeypatch.setattr(ast, "parse", parse)
+    code, _ = compile_script(b"x = 1\n", "init.py", frozenset())
+    assert code.co_filename == "init.py"
+
+
+def test_a_parse_that_always_fails_is_an_error_of_the_load(monkeypatch):
+    def parse(*_args):
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    monkeypatch.setattr(ast, "parse", parse)
+    with pytest.raises(PolicyLoadError, match="cannot be compiled"):
+        compile_script(b"x = 1\n", "init.py", frozenset())
