@@ -22,11 +22,20 @@ def library_path() -> str:
     return done.stdout.strip()
 
 
+#: A cluster's servers talk on a port ten thousand above their own.
+_BUS = 10_000
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        with socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            if port + _BUS > 65_535:
+                continue
+            with contextlib.suppress(OSError):
+                bus.bind(("127.0.0.1", port + _BUS))
+                return port
 
 
 class RedisServer:
