@@ -94,7 +94,8 @@ async def test_a_report_that_fails_stops_no_message(caplog):
 
 @pytest.mark.real_time
 async def test_the_loop_gets_its_turn_every_slice():
-    longest_s, last = 0.0, time.monotonic()
+    # CPU time: another process that has the core is not what holds the loop.
+    longest_s, last = 0.0, time.thread_time()
 
     def reinsert(entry):
         until = time.monotonic() + 0.001
@@ -106,7 +107,7 @@ async def test_the_loop_gets_its_turn_every_slice():
     while not task.done():
         await asyncio.sleep(0)
         turns += 1
-        longest_s, last = max(longest_s, time.monotonic() - last), time.monotonic()
+        longest_s, last = max(longest_s, time.thread_time() - last), time.thread_time()
     assert turns >= 8
     assert longest_s < SLICE_S * 4
 
