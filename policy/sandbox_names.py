@@ -119,6 +119,11 @@ NAMED_TUPLE_METHODS = frozenset({"_asdict", "_field_defaults", "_fields", "_make
 
 MAX_WIDTH_DIGITS = 4
 MAX_SPEC_CHARACTERS = 100
+MAX_PERCENT_FIELDS = 10_000
+_FLAGS = re.compile(r"[#0\- +]*")
+_STAR = re.compile(r"\*|[0-9]*\.\*")
+_SIZES = re.compile(r"[0-9]*\.?[0-9]*")
+_PARENTHESES = re.compile(r"[()]")
 _WIDE_NUMBER = re.compile(rf"\d{{{MAX_WIDTH_DIGITS + 1},}}")
 
 
@@ -136,6 +141,44 @@ def refusal_of_double(name: str, kind: str) -> str:
     if not name.endswith("__"):
         return f"the {kind} {name!r} begins with two underscores; begin private names with one"
     return f"the {kind} {name!r} is not available in a policy script"
+
+
+def check_percent_format(text: str) -> str | None:
+    """Return why a ``%`` format asks for too much, or None.
+
+    Its fields are found as the interpreter finds them: a name in parentheses may be of any length,
+    hold parentheses and percent signs, and any number of flags may follow.
+    """
+    if max(text.count(one) for one in "%()") > MAX_PERCENT_FIELDS:
+        return f"more than {MAX_PERCENT_FIELDS} fields in a % format"
+    position = text.find("%") + 1
+    while position:
+        if text.startswith("(", position):
+            position = _end_of_name(text, position)
+            if not position:
+                # The interpreter gets no further either.
+                return None
+        flags = _FLAGS.match(text, position)
+        position = flags.end() if flags else position
+        spec = text[position : position + MAX_SPEC_CHARACTERS]
+        if _STAR.match(spec):
+            return "a * width is not allowed in a % format"
+        sizes = _SIZES.match(spec)
+        if sizes and _WIDE_NUMBER.search(sizes[0]):
+            return "a format width or precision of more than 4 digits is not allowed"
+        position += text.startswith("%", position)
+        position = text.find("%", position) + 1
+    return None
+
+
+def _end_of_name(text: str, start: int) -> int:
+    """Return where the name of a field ends, 0 if it does not."""
+    depth = 0
+    for found in _PARENTHESES.finditer(text, start):
+        depth += 1 if found[0] == "(" else -1
+        if not depth:
+            return found.end()
+    return 0
 
 
 def check_format_spec(spec: str) -> str | None:

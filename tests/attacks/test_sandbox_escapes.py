@@ -183,6 +183,8 @@ GREEDY = {
     "keeping lists": "x = []\nwhile True: x.append([0] * 100000)",
     "width in %": "'%1000000000d' % 1",
     "star width in %": "'%*d' % (1000000000, 1)",
+    "width behind flags": "('%' + '-' * 40 + '999999999d') % 3",
+    "width behind a name": "('%(' + 'a' * 40 + ')999999999d') % {'a' * 40: 3}",
     "precision in %": "'%.1000000000f' % 1",
     "width in bytes %": "b'%1000000000d' % 1",
     "width in an f-string": "x = 1\nf'{x:>999999999}'",

@@ -9,6 +9,7 @@ from policy.sandbox_names import (
     FORBIDDEN_ATTRIBUTES,
     GUARDED_ATTRIBUTES,
     check_format_spec,
+    check_percent_format,
     refusal_of_double,
     refusal_of_name,
 )
@@ -71,3 +72,44 @@ def test_an_ordinary_format_passes(spec: str) -> None:
 @pytest.mark.parametrize("spec", ["10000", ".10000f", "x" * 101])
 def test_a_wide_format_is_refused(spec: str) -> None:
     assert check_format_spec(spec)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%s * %s",
+        "100%%* %s",
+        "%-5.2f",
+        "%(a)s*",
+        "%%99999d",
+        "%(a(b)c)5d",
+        "%",
+        "%(a",
+        "*",
+        "%%%5d",
+    ],
+)
+def test_an_ordinary_percent_format_is_fine(text: str) -> None:
+    assert check_percent_format(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("%*d", "a * width"),
+        ("%-5.*f", "a * width"),
+        ("%(a)*d", "a * width"),
+        ("%" + "0" * 500 + "*d", "a * width"),
+        ("%99999d", "more than 4 digits"),
+        ("%.99999f", "more than 4 digits"),
+        ("%" + "-" * 500 + "99999d", "more than 4 digits"),
+        ("%(" + "a" * 500 + ")99999d", "more than 4 digits"),
+        ("%(a(b)" + "c" * 500 + ")99999d", "more than 4 digits"),
+        ("%(a%" + "b" * 500 + ")99999d", "more than 4 digits"),
+        ("%." + "0" * 500 + "99999d", "more than 4 digits"),
+        ("%s" * 10_001, "fields"),
+        ("%(" + "(" * 10_001, "fields"),
+    ],
+)
+def test_a_percent_format_that_asks_for_too_much_is_refused(text: str, reason: str) -> None:
+    assert reason in str(check_percent_format(text))
