@@ -23,10 +23,10 @@ from engine.base.command_line import DURATION, LISTEN, Parsed, expected_errors
 from engine.base.run_log import configure_run_log
 from engine.model.cidr import CidrSet
 from policy.errors import PolicyLoadError
-from proxy.access import AccessRule, AccessRules, Destination, parse_destination
+from proxy.access import LOOPBACK, AccessRule, AccessRules, Destination, parse_destination
 from proxy.app import Proxy
 from proxy.errors import ProxyError
-from proxy.settings import LOOPBACK_ONLY, HttpOptions, ProxySettings, SocksOptions
+from proxy.settings import HttpOptions, ProxySettings, SocksOptions
 from proxy.user_file import PasswordHash, check_name
 
 log = logging.getLogger("cirrus.proxy")
@@ -163,6 +163,9 @@ async def _reload_when(look: asyncio.Event, proxy: Proxy) -> None:
     show_default="15m",
     help="How long nothing may pass on a connection.",
 )
+@click.option(
+    "--reuse-port", is_flag=True, help="Share the port with other processes, one for each core."
+)
 @click.option("--no-splice", is_flag=True, help="Copy octets, instead of letting the kernel.")
 @click.option(
     "--drain",
@@ -219,7 +222,7 @@ def settings_of(given: dict[str, Any]) -> ProxySettings:
         sources=_union(given["sources"]) if given["sources"] else None,
         destinations=given["destinations"] or (Destination(),),
     )
-    clients = _union((LOOPBACK_ONLY, *given["clients"]))
+    clients = _union((LOOPBACK, *given["clients"]))
     common = SocksOptions(
         access=AccessRules(clients, (rule,)),
         users_file=given["users"],
@@ -238,6 +241,7 @@ def settings_of(given: dict[str, Any]) -> ProxySettings:
 
 #: Flags that are options of a listener under the same name.
 _SAME = (
+    "reuse_port",
     "resolve_names",
     "max_connections",
     "max_connections_per_client",

@@ -135,10 +135,11 @@ class Proxy:
         for listener in (*self.listeners, *self._leaving):
             listener.stop_accepting()
             listener.end_dialogues()
-        if self.open:
-            log.info("%d connections may go on for %.0f s", self.open, self._drain_s)
+        left = sum(client.relay is not None for client in self.clients())
+        if left:
+            log.info("connections that may go on for %.0f s: %d", self._drain_s, left)
         if not await self.sessions.wait_empty(self._drain_s):
-            log.warning("%d connections are broken off", self.open)
+            log.warning("connections that are broken off: %d", self.open)
         await self.sessions.stop()
         await self._close_all()
         await self.supervisor.stop()

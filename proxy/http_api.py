@@ -94,9 +94,8 @@ def _show_listener(listener: ProxyListener) -> dict[str, Any]:
 
 
 def _show_client(client: Client, now: float) -> dict[str, Any]:
-    session = client.session
+    session, relay = client.session, client.relay
     destination = session.destination if session else None
-    relay = session.relay if session else None
     return {
         "client": format_listen(client.ends.peer),
         "listener": format_listen(client.ends.local),

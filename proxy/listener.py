@@ -30,7 +30,7 @@ from engine.model.proxy_header import Endpoint
 from proxy.access import Who
 from proxy.authentication import Authentication, Ends
 from proxy.balancer import read_proxy_header
-from proxy.client_stream import ClientStream, SocketStream
+from proxy.client_stream import ClientStream, Relay, SocketStream
 from proxy.errors import (
     ConfigurationError,
     HandshakeFailedError,
@@ -97,6 +97,11 @@ class Client:
     has_begun: bool = False
     task: asyncio.Task[Any] | None = field(default=None, repr=False)
 
+    @property
+    def relay(self) -> Relay | None:
+        """Return what joins it to a destination, None before."""
+        return self.session.relay if self.session is not None else None
+
 
 class ProxyListener:
     """One listening socket.
@@ -133,7 +138,7 @@ class ProxyListener:
             infos = await asyncio.get_running_loop().getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
-            self._socket = _listen(infos[0])
+            self._socket = _listen(infos[0], reuse_port=self.options.reuse_port)
             keep_alive(self._socket, self.options.keep_alive)
         except OSError as error:
             reason = os_reason(error)
@@ -180,7 +185,7 @@ class ProxyListener:
     def end_dialogues(self) -> None:
         """Leave the clients that have no connection to a destination yet."""
         for client in self.clients:
-            if (client.session is None or client.session.relay is None) and client.task:
+            if client.relay is None and client.task is not None:
                 client.task.cancel()
 
     def stop(self) -> None:
@@ -372,7 +377,7 @@ class ProxyListener:
         """Count octets, and break off what has been silent for too long."""
         now_mono = self._ports.clock.mono()
         for client in self.clients:
-            relay = client.session.relay if client.session is not None else None
+            relay = client.relay
             if relay is None or self._count_octets(client):
                 client.moved_mono = now_mono
             elif now_mono - client.moved_mono >= client.options.idle_timeout_s:
@@ -381,7 +386,7 @@ class ProxyListener:
 
     def _count_octets(self, client: Client) -> bool:
         """Count what has passed since the last look; return whether anything did."""
-        relay = client.session.relay if client.session is not None else None
+        relay = client.relay
         if relay is None:
             return False
         before, client.octets = client.octets, (relay.sent, relay.received)
@@ -422,12 +427,14 @@ def _tls_part(options: SocksOptions) -> tuple[Any, ...]:
     )
 
 
-def _listen(info: tuple[Any, ...]) -> socket.socket:
+def _listen(info: tuple[Any, ...], *, reuse_port: bool) -> socket.socket:
     family, kind, protocol, _, address = info
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Accepted connections have these from the listening socket, without a call for each.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:

@@ -100,6 +100,7 @@ SOCKS_TABLE: OptionTable = {
     "timeout": Option(_positive, "timeout_s"),
     "idle_timeout": Option(_positive, "idle_timeout_s"),
     "use_splice": Option(flag),
+    "reuse_port": Option(flag),
     "tcp_keepalive": Option(lambda value: KeepAlive(**_read_keep_alive(value)), "keep_alive"),
     "require_auth": Option(flag),
     "users_file": Option(text),

@@ -48,6 +48,7 @@ class SocksOptions:
         idle_timeout_s: How long nothing may pass in either direction. Longer than any wait of SMTP.
         access: Who may do what.
         use_splice: Whether octets may pass without coming into this process.
+        reuse_port: Whether other processes may listen there too, and share the clients.
         resolve_names: Whether destinations may be host names.
         users_file: Names and hashed passwords; without it the script is asked.
         require_auth: Whether everybody shows a password; None: if one can be judged.
@@ -64,6 +65,7 @@ class SocksOptions:
     idle_timeout_s: float = 900.0
     access: AccessRules = DEFAULT_ACCESS
     use_splice: bool = True
+    reuse_port: bool = False
     resolve_names: bool = False
     users_file: Path | None = None
     require_auth: bool | None = None

@@ -13,6 +13,7 @@ from module_reference import STUBS, format_head, type_text
 
 from engine.hooks import HOOKS, NOT_YET_FIRED
 from policy.hook import Hook, OnFailure
+from proxy.hooks import HOOKS as PROXY_HOOKS
 from tsa.hooks import HOOKS as DAEMON_HOOKS
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "reference" / "examples"
@@ -28,6 +29,11 @@ FAILURES = {
 DAEMON_FAILURES = {
     OnFailure.KEEP_LAST: "keep the last rules; without any, the daemon does not start",
     OnFailure.FATAL: "the daemon does not start; at a reload what runs stays",
+}
+#: Where the proxy differs.
+PROXY_FAILURES = {
+    OnFailure.REFUSE: "refuse: the client is told that name or password are wrong",
+    OnFailure.FATAL: "the proxy does not start; at a reload what runs stays",
 }
 #: Events, besides those that fail for good, whose handlers cannot wait for the network.
 NEVER_WAITING = {"load_shaping_data"}
@@ -75,7 +81,9 @@ EXCEPTIONS = {
 
 
 def make_hooks_page(
-    hooks: Iterable[Hook] = HOOKS, daemon_hooks: Iterable[Hook] = DAEMON_HOOKS
+    hooks: Iterable[Hook] = HOOKS,
+    daemon_hooks: Iterable[Hook] = DAEMON_HOOKS,
+    proxy_hooks: Iterable[Hook] = PROXY_HOOKS,
 ) -> str:
     """Return the page of events."""
     lines = ["# Events", "", NOTE, ""]
@@ -96,6 +104,14 @@ def make_hooks_page(
         "",
     ]
     lines += _describe_all(daemon_hooks, event_examples("automation"), FAILURES | DAEMON_FAILURES)
+    lines += [
+        "# Events of the egress proxy",
+        "",
+        "Those of the script of `cirrus proxy`, see [there](../proxy.md). The examples are those",
+        "of [a third script](examples/egress.py).",
+        "",
+    ]
+    lines += _describe_all(proxy_hooks, event_examples("egress"), FAILURES | PROXY_FAILURES)
     return "\n".join(lines)
 
 

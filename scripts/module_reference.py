@@ -14,7 +14,7 @@ STUBS = Path(__file__).resolve().parents[1] / "mta-stubs"
 MODULES = (
     *("domain_map", "cidr", "regex_set_map", "digest", "encode", "time", "uuid", "serde", "fs"),
     *("string", "counter_series", "secrets", "mimepart", "dkim"),
-    *("dns", "http", "redis", "sqlite", "amqp", "kafka", "nats", "tsa"),
+    *("dns", "http", "redis", "sqlite", "amqp", "kafka", "nats", "tsa", "proxy"),
 )
 #: Functions of ``mta`` itself that belong here.
 OF_MTA = (
@@ -105,8 +105,8 @@ def make_modules_page() -> str:
         "`await` stands where a call waits: such a call belongs into an `async def` handler, and",
         "ends by itself. What is kept beyond a call (memoized answers, counter series, counters)",
         "outlives reloads and ends with the node. `mta.amqp`, `mta.kafka`, `mta.nats` need their",
-        "extras; without them a call says which. Only the daemon's scripts have `mta.tsa`. Each",
-        "example is run by a test; errors of scripts have file and line.",
+        "extras; without them a call says which. Only scripts of these daemons have `mta.tsa` and",
+        "`mta.proxy`. Each example is run by a test; errors of scripts have file and line.",
         "",
         TYPES,
         "",

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from engine.hooks import HOOKS
+from proxy.hooks import HOOKS as PROXY_HOOKS
 from tests.architecture.shape import ROOT
 from tsa.hooks import HOOKS as DAEMON_HOOKS
 
@@ -29,7 +30,7 @@ def test_the_reference_is_what_the_code_says():
 
 
 def test_each_event_is_in_the_reference_with_its_meaning():
-    hooks = (*HOOKS, *DAEMON_HOOKS)
+    hooks = (*HOOKS, *DAEMON_HOOKS, *PROXY_HOOKS)
     page = (ROOT / "docs" / "reference" / "hooks.md").read_text()
     assert [hook.name for hook in hooks if not hook.doc or f"\n{hook.doc}\n" not in page] == []
 

@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from engine.hooks import HOOKS
 from engine.script_testing import Refusal, ScriptHarness
+from proxy.authentication import Ends
+from proxy.hooks import HOOKS as PROXY_HOOKS
+from proxy.script_api import ProxyScript
 from tests.architecture.shape import ROOT
 from tests.fakes.amqp_broker import amqp_broker
 from tests.fakes.example_servers import small_nats, small_redis
@@ -28,9 +31,9 @@ pages = importlib.import_module("module_reference")
 events = importlib.import_module("event_reference")
 sys.path.remove(str(ROOT / "scripts"))
 
-#: Run elsewhere: what needs a server here, and the daemon's in ``test_tsa_stubs``.
+#: Run elsewhere: what needs a server here, and those of other daemons in tests of their stubs.
 SERVERS = ("redis", "amqp", "kafka", "nats")
-ELSEWHERE = (*SERVERS, "tsa")
+ELSEWHERE = (*SERVERS, "tsa", "proxy")
 DECLARING = {
     *pages.FUNCTIONS[0][2],
     *("dns.configure_resolver", "dns.configure_test_resolver", "dns.set_mx_timeout"),
@@ -211,12 +214,14 @@ async def test_an_example_with_a_server_gives_what_it_says(name, tmp_path):
 
 
 def test_each_event_has_an_entry_with_the_types_of_its_arguments_and_an_example():
-    declared = {hook.name: len(hook.arguments) for hook in (*HOOKS, *DAEMON_HOOKS)}
+    hooks = (*HOOKS, *DAEMON_HOOKS, *PROXY_HOOKS)
+    declared = {hook.name: len(hook.arguments) for hook in hooks}
 
     heads = {name: len(types) for name, (types, _) in events.handler_heads().items()}
     assert heads == declared
-    handled = {**events.event_examples("events"), **events.event_examples("automation")}
-    assert set(handled) == set(declared)
+    scripts = ("events", "automation", "egress")
+    handled = {name for script in scripts for name in events.event_examples(script)}
+    assert handled == set(declared)
 
 
 # -- the examples of events --------------------------------------------------------------------
@@ -351,3 +356,16 @@ def test_the_examples_of_the_automation_declare_a_daemon():
     settings = script.settings()
     assert [one.listen for one in settings.listeners] == [("127.0.0.1", 8008)]
     assert len(settings.shaping) == 2
+
+
+async def test_the_examples_of_the_proxy_declare_listeners_and_judge_passwords():
+    script = ProxyScript(EVENTS / "egress.py", lambda: 0.0)
+    script.load()
+    settings = script.settings()
+    here, elsewhere = (Ends((host, 4711), ("192.0.2.1", 1080)) for host in ("192.0.2.9", "::1"))
+
+    assert [one.listen for one in settings.listeners] == [("192.0.2.1", 1080)]
+    known = await script.authenticate("node-1", "correct-horse", here)
+    assert (known.names, known.groups) == ({"node-1"}, {"nodes"})
+    assert await script.authenticate("node-1", "correct-horse", elsewhere) is None
+    assert await script.authenticate("node-1", "wrong", here) is None

@@ -27,6 +27,8 @@ from engine.script_modules.network_modules import NetworkModules
 from engine.script_throttle import ScriptThrottle
 from engine.script_views import ConnectionView, MessageView
 from policy.script_api import ScriptNamespace
+from proxy.hooks import HOOKS as PROXY_HOOKS
+from proxy.script_api import ProxyScript
 from tests.architecture.shape import ROOT
 from tests.fakes.pure_modules import expose_pure_modules
 from tsa.hooks import HOOKS as DAEMON_HOOKS
@@ -41,13 +43,14 @@ def exposed() -> dict[str, set[str]]:
     NetworkModules().expose(namespace)
     expose_pure_modules(namespace)
     tsa = TsaScript(ROOT / "tsa.py", lambda: 0.0).namespace
+    proxy = ProxyScript(ROOT / "proxy.py", lambda: 0.0).namespace
     found: dict[str, set[str]] = {}
-    for program in (namespace, tsa):
+    for program in (namespace, tsa, proxy):
         for name, module in program.modules(extra={"mta": {"on": None}}).items():
             items = {item for item in vars(module) if not item.startswith("__")}
             found.setdefault(name, set()).update(items)
     # Only the daemon has it: a stub of the daemon's own, not a name of every script's ``mta``.
-    found["mta"].discard("tsa")
+    found["mta"] -= {"tsa", "proxy"}
     return found
 
 
@@ -177,7 +180,9 @@ def test_each_event_has_an_overload_with_as_many_arguments():
                 if isinstance(name, ast.Constant):
                     found[name.value] = len(arguments)
 
-    assert found == {hook.name: len(hook.arguments) for hook in (*HOOKS, *DAEMON_HOOKS)}
+    assert found == {
+        hook.name: len(hook.arguments) for hook in (*HOOKS, *DAEMON_HOOKS, *PROXY_HOOKS)
+    }
 
 
 @pytest.mark.real_time

@@ -46,7 +46,7 @@ def test_flags_become_settings(started):
         *(*LISTEN, "--listen", "[::1]:1081", "--http-listen", "127.0.0.1:8009"),
         *("--log-level", "debug", "--drain", "5s", "--timeout", "30", "--idle-timeout", "20m"),
         *("--users", "users", "--tls-certificate", "cert.pem", "--tls-private-key", "key.pem"),
-        *("--proxy-protocol-from", "192.0.2.1", "--resolve-names", "--no-splice"),
+        *("--proxy-protocol-from", "192.0.2.1", "--resolve-names", "--no-splice", "--reuse-port"),
         *("--max-connections", "100", "--max-connections-per-client", "10"),
     )
 
@@ -58,8 +58,9 @@ def test_flags_become_settings(started):
         ("127.0.0.1", 1080),
         timeout_s=30.0,
         idle_timeout_s=1200.0,
-        access=AccessRules(CidrSet(["127.0.0.1", "::1"])),
+        access=AccessRules(),
         use_splice=False,
+        reuse_port=True,
         resolve_names=True,
         users_file=Path("users"),
         proxy_protocol_from=CidrSet(["192.0.2.1"]),
@@ -96,7 +97,7 @@ def test_a_listener_alone_is_enough(started):
 
     assert result.exit_code == 0
     (options,) = proxy.settings.listeners
-    assert options == SocksOptions(access=AccessRules(CidrSet(["127.0.0.1", "::1"])))
+    assert options == SocksOptions(access=AccessRules())
     assert proxy.script is None
 
 

@@ -124,6 +124,20 @@ async def test_a_client_that_is_given_up_before_its_turn_is_closed():
         far.close()
 
 
+async def test_several_may_share_a_port_that_they_agree_to_share():
+    async with running_proxy(reuse_port=True) as first:
+        address = first.listeners[0].address
+        async with running_proxy(reuse_port=True, listen=address) as second:
+            for _ in range(200):
+                async with client_of(first) as client:
+                    await client.greet()
+                if all(metric(one, "proxy_connections_accepted_total") for one in (first, second)):
+                    break
+
+            assert metric(first, "proxy_connections_accepted_total") > 0
+            assert metric(second, "proxy_connections_accepted_total") > 0
+
+
 # -- time
 
 

@@ -173,10 +173,10 @@ async def test_a_handler_sees_where_the_client_is_from(written):
     [
         "return None",
         "return 1 / 0",
-        'return "yes"',
+        "return str(user)",
         'return {"groups": ["nodes"]}',
         'mta.log_info("x", every=str(password))',
-        "conn.set_meta(5, 5)",
+        "conn.set_meta(len(user), 5)",
         'conn.set_meta("a", [])',
         "while True: pass",
     ],
