@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_REPEATED = 32
 MAX_POOL = 10_000
-_PLAIN = ["compress", "islice", "pairwise", "tee", "zip_longest"]
+_PLAIN = ["compress", "islice", "pairwise"]
 # Their function may add to what they go through.
 _CALLING = ["dropwhile", "filterfalse", "starmap", "takewhile"]
 
@@ -60,6 +60,16 @@ def itertools_names(guards: Guards) -> dict[str, Any]:
     def groupby(iterable: Any, key: Any = None) -> Iterator[Any]:
         return itertools.groupby(guards.counted(iterable), key)
 
+    def tee(iterable: Any, n: int = 2) -> tuple[Iterator[Any], ...]:
+        if n > MAX_REPEATED:
+            raise LimitExceededError(f"{n} iterators of one are more than {MAX_REPEATED}")
+        return itertools.tee(iterable, n)
+
+    def zip_longest(*iterables: Any, fillvalue: Any = None) -> Iterator[Any]:
+        if len(iterables) > MAX_POOL:
+            raise LimitExceededError(f"{len(iterables)} iterables are more than {MAX_POOL}")
+        return itertools.zip_longest(*iterables, fillvalue=fillvalue)
+
     chain = counted(itertools.chain)
     chain.from_iterable = counted(itertools.chain.from_iterable)  # type: ignore[attr-defined]
     names: dict[str, Any] = {name: getattr(itertools, name) for name in _PLAIN}
@@ -68,6 +78,7 @@ def itertools_names(guards: Guards) -> dict[str, Any]:
     for name in ("permutations", "combinations", "combinations_with_replacement"):
         names[name] = combined(getattr(itertools, name))
     names.update(accumulate=accumulate, chain=chain, groupby=groupby, product=product)
+    names.update(tee=tee, zip_longest=zip_longest)
     return names
 
 

@@ -12,6 +12,8 @@ Failure: a pattern that runs out of time raises ``TimeoutError`` in the script.
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -26,6 +28,8 @@ from policy.errors import LimitExceededError
 IGNORECASE, MULTILINE, DOTALL, VERBOSE, ASCII = 2, 8, 16, 64, 256
 MAX_PATTERN_CHARACTERS = 10_000
 MAX_FALLBACK_CHARACTERS = 1_000
+# How often a part of such a pattern may be repeated by counts: each time is memory.
+MAX_FALLBACK_REPETITIONS = 10_000
 MAX_CACHED_PATTERNS = 512
 FALLBACK_TIMEOUT_S = 0.04
 # The most one character costs for each instruction of an automaton too large to be cached.
@@ -252,6 +256,7 @@ def _template(repl: Any, budget: Budget) -> Callable[[Match], Any]:
     return expand
 
 
+_COUNT = re.compile(r"(?:\{|,)([0-9]{1,9})(?=[,}])")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
 
@@ -328,6 +333,8 @@ class RegexEngine:
                 return Pattern(pattern, flags, self._budget, compiled, {})
         if len(pattern) > MAX_FALLBACK_CHARACTERS:
             raise LimitExceededError("a pattern that re2 refuses may have 1000 characters")
+        if _repetitions(pattern) > MAX_FALLBACK_REPETITIONS:
+            raise LimitExceededError("a pattern repeats its parts too many times")
         self.fallback_uses += 1
         try:
             slow = regex.compile(pattern, flags | regex.VERSION0, cache_pattern=False)
@@ -367,6 +374,12 @@ class RegexEngine:
         names.update(I=IGNORECASE, IGNORECASE=IGNORECASE, M=MULTILINE, MULTILINE=MULTILINE)
         names.update(S=DOTALL, DOTALL=DOTALL, X=VERBOSE, VERBOSE=VERBOSE, A=ASCII, ASCII=ASCII)
         return names
+
+
+def _repetitions(pattern: str | bytes) -> int:
+    """Return how many times a part may be written out, were all counts inside each other."""
+    text = pattern if isinstance(pattern, str) else pattern.decode("latin-1")
+    return math.prod(max(1, int(found[1])) for found in _COUNT.finditer(text))
 
 
 def _escape(pattern: Any) -> Any:

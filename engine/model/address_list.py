@@ -24,7 +24,8 @@ from engine.model.header_block import decode_words
 from engine.model.header_encoding import clean_value, format_mailbox, format_phrase
 
 #: Characters of a field that is taken apart, and mailboxes in it.
-TEXT_MAX = 1 << 18
+#: Some thousand addresses. More would take too long: senders choose what stands in a header.
+TEXT_MAX = 1 << 17
 MAILBOXES_MAX = 10_000
 _COMMENT_DEPTH_MAX = 50
 _TOKEN = re.compile(

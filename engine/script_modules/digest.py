@@ -117,11 +117,11 @@ def octets(value: Any) -> bytes:
 
 
 def _gather(parts: tuple[Any, ...]) -> list[bytes]:
-    pieces = [octets(part) for part in parts]
     budget = caller_budget()
-    size_bytes = sum(map(len, pieces))
-    budget.account_text(size_bytes)
-    budget.afford(size_bytes * NS_PER_BYTE)
+    # Before text becomes octets, which takes as much once more.
+    budget.account_text(sum(len(part) for part in parts if isinstance(part, str | bytes)))
+    pieces = [octets(part) for part in parts]
+    budget.afford(sum(map(len, pieces)) * NS_PER_BYTE)
     return pieces
 
 

@@ -149,6 +149,9 @@ SWALLOWING = {
 }
 
 GREEDY = {
+    "counts in counts of a pattern": "import re\nre.compile('(?:a{1000}){1000}')",
+    "many iterators of one": "import itertools\nitertools.tee(range(10), 10**7)",
+    "many columns": "import itertools\nlist(itertools.zip_longest(*[range(10)] * 10**6))",
     "repeat a string": "'x' * 10**10",
     "repeat a string, reversed": "10**10 * 'x'",
     "repeat a list": "[0] * 10**10",

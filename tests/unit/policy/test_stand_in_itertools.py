@@ -97,3 +97,17 @@ def test_what_goes_on_and_on_ends_with_the_budget(make: Any) -> None:
 def test_what_would_take_much_before_it_starts_is_refused(make: Any) -> None:
     with pytest.raises(LimitExceededError):
         make(_names())
+
+
+def test_an_iterator_is_split_as_the_library_does() -> None:
+    first, second = _names()["tee"]([1, 2])
+
+    assert (list(first), list(second)) == ([1, 2], [1, 2])
+    assert len(_names()["tee"]([], 5)) == 5
+
+
+def test_more_iterators_than_make_sense_are_refused() -> None:
+    with pytest.raises(LimitExceededError):
+        _names()["tee"]([], 10**7)
+    with pytest.raises(LimitExceededError):
+        _names()["zip_longest"](*[()] * 10_001)

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from policy.budget import Budget
+from policy.errors import LimitExceededError
 from policy.stand_in_regex import RegexEngine
 
 
@@ -69,3 +70,20 @@ def test_a_bad_pattern_is_an_error_of_the_stand_in() -> None:
 
     with pytest.raises(names["error"]):  # type: ignore[arg-type]
         engine.compile("(")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(?:a{1000}){1000}", "(?=b)(a{100}){101}", "((a{100}){100}){2}"]
+)
+def test_counts_inside_each_other_are_refused_before_they_are_written_out(pattern: str) -> None:
+    engine, _ = _engine()
+
+    with pytest.raises(LimitExceededError, match="repeats its parts too many times"):
+        engine.compile(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["(?=b)a{100}", "(?<=a)x{2,50}", "(?=b)(a{10}){10}"])
+def test_counts_of_an_ordinary_size_are_fine(pattern: str) -> None:
+    engine, _ = _engine()
+
+    assert engine.compile(pattern).pattern == pattern
