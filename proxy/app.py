@@ -3,8 +3,8 @@
 Place in flow: the only module that knows every stage; ``proxy.__main__`` runs it.
 
 Invariants:
-    * A reload opens what is new before it closes what is gone. Where something of it cannot be had,
-      the rest is taken, and what ran before goes on.
+    * A reload opens what is new before it closes what is gone, unless both want the same port.
+      Where something of it cannot be had, the rest is taken, and what ran before goes on.
     * Connections outlive the listener they came by, and the rules they were made under.
     * At the end connections may finish within the drain time; then they are broken off.
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import TypeAlias
@@ -30,7 +30,7 @@ from engine.base.tls_files import ServerTls
 from engine.model.errors import EngineError
 from engine.model.listener_options import format_listen
 from engine.route.dns_resolver import DnsResolver
-from policy.watcher import Watcher
+from policy.watcher import ROUNDS_PER_REHASH, Watcher
 from proxy.authentication import Authentication
 from proxy.errors import ConfigurationError, ProxyError
 from proxy.http_api import ProxyApi
@@ -170,10 +170,12 @@ class Proxy:
     # -- changes
 
     async def _refresh_forever(self) -> None:
+        rounds = 0
         while True:
             await asyncio.sleep(REFRESH_S)
+            rounds += 1
             try:
-                await self.refresh()
+                await self.refresh(rehash=rounds % ROUNDS_PER_REHASH == 0)
             except Exception:  # boundary: supervisor
                 log.exception("looking for changes met a defect; it goes on")
 
@@ -185,8 +187,12 @@ class Proxy:
                 self.script.runtime.swap(epoch)
         await self.refresh()
 
-    async def refresh(self) -> None:
-        """Take what the script says now and what files of users say; what is wrong stays out."""
+    async def refresh(self, *, rehash: bool = True) -> None:
+        """Take what the script says now and what files of users say; what is wrong stays out.
+
+        Args:
+            rehash: Whether to read files even if size and times look unchanged.
+        """
         async with self._refreshing:
             failures: list[str] = []
             try:
@@ -194,7 +200,7 @@ class Proxy:
                 await self._reconcile()
             except ProxyError as error:
                 failures.append(str(error))
-            self.authentication.refresh()
+            self.authentication.refresh(rehash=rehash)
             for listener in self._leaving:
                 if not listener.clients:
                     listener.stop()
@@ -237,6 +243,7 @@ class Proxy:
             self.authentication.use(files)
         except ConfigurationError as error:
             raise ConfigurationError(f"users: {error}") from error
+        self._make_room(wanted)
         for key, options in wanted.items():
             try:
                 await self._have_listener(key, options)
@@ -249,10 +256,22 @@ class Proxy:
         if failures:
             raise ConfigurationError("; ".join(failures))
         for key in [key for key in self._by_key if key not in wanted]:
-            listener = self._by_key.pop(key)
-            listener.stop_accepting()
-            self._leaving.append(listener)
-            log.info("the proxy does not listen on %s any more", format_listen(listener.address))
+            self._leave(key)
+
+    def _make_room(self, wanted: Collection[Key]) -> None:
+        """Close what is declared no more, where something new wants the same port.
+
+        Else "every address" could not take the place of one of them.
+        """
+        ports = {key[1] for key in wanted if key[1] and key not in self._by_key}
+        for key in [key for key in self._by_key if key not in wanted and key[1] in ports]:
+            self._leave(key)
+
+    def _leave(self, key: Key) -> None:
+        listener = self._by_key.pop(key)
+        listener.stop_accepting()
+        self._leaving.append(listener)
+        log.info("the proxy does not listen on %s any more", format_listen(listener.address))
 
     async def _have_listener(self, key: Key, options: SocksOptions) -> None:
         known = self._by_key.get(key)

@@ -65,10 +65,14 @@ class Authentication:
         files = {path: self._files.get(path) or UserFile(path) for path in paths}
         self._files = files
 
-    def refresh(self) -> None:
-        """Look at the files, and take what changed."""
+    def refresh(self, *, rehash: bool = True) -> None:
+        """Look at the files, and take what changed.
+
+        Args:
+            rehash: Whether to read files even if size and times look unchanged.
+        """
         for users in self._files.values():
-            users.refresh()
+            users.refresh(rehash=rehash)
 
     @property
     def failing(self) -> tuple[str, ...]:

@@ -53,10 +53,9 @@ async def read_proxy_header(sock: socket.socket) -> ProxyHeader:
 
 
 async def _wait_readable(sock: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    is_readable = asyncio.Event()
-    loop.add_reader(sock, is_readable.set)
+    loop, is_readable, descriptor = asyncio.get_running_loop(), asyncio.Event(), sock.fileno()
+    loop.add_reader(descriptor, is_readable.set)
     try:
         await is_readable.wait()
     finally:
-        loop.remove_reader(sock)
+        loop.remove_reader(descriptor)

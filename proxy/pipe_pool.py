@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 from dataclasses import dataclass
+
+log = logging.getLogger("cirrus.proxy")
 
 #: Pipes at a time: as many directions can be blocked with octets under way in the kernel.
 PIPES_MAX = 1024
@@ -66,7 +69,7 @@ class PipePool:
 
     def give(self, pipe: Pipe) -> None:
         """Take an empty pipe back."""
-        if len(self._spare) < _SPARE_MAX:
+        if len(self._spare) < _SPARE_MAX and self._limit:
             self._spare.append(pipe)
         else:
             self.drop(pipe)
@@ -75,6 +78,13 @@ class PipePool:
         """Close a pipe that may hold something."""
         self._made -= 1
         pipe.close()
+
+    def give_up(self, reason: str) -> None:
+        """Lend no more pipes: the system does not move octets through them."""
+        if self._limit:
+            log.warning("octets are copied, for the system does not move them: %s", reason)
+        self._limit = 0
+        self.close()
 
     def close(self) -> None:
         """Close the pipes that are in no use."""

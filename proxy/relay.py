@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import struct
 from collections.abc import Iterable
 
+from engine.base.os_reason import os_reason
 from proxy.pipe_pool import Pipe, PipePool
 
 #: Octets that are moved at once: by the kernel, and through this process.
@@ -29,6 +31,8 @@ COPY_MAX = 64 * 1024
 _ROUNDS = 4
 #: Octets at once after which more are likely to be there already.
 _WORTH_MORE = 16 * 1024
+#: What a system says that has no splice for sockets, or forbids it.
+_NO_SPLICE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EPERM})
 _RESET = struct.pack("ii", 1, 0)
 _FLAGS = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 
@@ -217,6 +221,12 @@ class _Direction:
         size = 0
         try:
             size = os.splice(self._source, pipe.writer, SPLICE_MAX, flags=_FLAGS)
+        except OSError as error:
+            if error.errno not in _NO_SPLICE:
+                raise
+            self._relay.pipes.give_up(os_reason(error))
+            self._rest = self._from.recv(COPY_MAX)
+            return len(self._rest)
         finally:
             if size:
                 self._pipe, self._left = pipe, size

@@ -184,51 +184,57 @@ class UserFile:
         self.path = path
         self.failing: str | None = None
         self._stamp: tuple[int, ...] = ()
-        self._content = b""
+        self._content: bytes | None = None
         self._users: dict[str, User] = {}
         self._secret = os.urandom(32)
         self._remembered: OrderedDict[bytes, None] = OrderedDict()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._nobody = PasswordHash.make(os.urandom(16))
-        self._read()
+        self._read(rehash=True)
         if self.failing is not None:
             raise ConfigurationError(self.failing)
 
-    def refresh(self) -> None:
-        """Look at the file and take what changed; what is wrong stays out."""
+    def refresh(self, *, rehash: bool = True) -> None:
+        """Look at the file and take what changed; what is wrong stays out.
+
+        Args:
+            rehash: Whether to read it even if its size and times look unchanged.
+        """
         before = self.failing
-        if not self._read():
+        if not self._read(rehash=rehash):
             return
         if self.failing is None:
             log.info("%s was read anew: %d users", self.path, len(self._users))
         elif self.failing != before:
             log.error("%s; the users known before stay", self.failing)
 
-    def _read(self) -> bool:
+    def _read(self, *, rehash: bool) -> bool:
         """Read the file if it changed; return whether there is something to say."""
         try:
             status = self.path.stat()
             stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if stamp == self._stamp:
+            if stamp == self._stamp and not rehash:
                 return False
-            if status.st_size > _FILE_MAX:
-                raise ValueError(f"larger than {_FILE_MAX >> 20} MiB")
-            content = self.path.read_bytes()
-            if content == self._content and self._stamp and self.failing is None:
-                self._stamp = stamp
-                return False
-            users = parse_users(content.decode())
+            # One octet more than it may have tells a larger one.
+            with self.path.open("rb") as file:
+                content = file.read(_FILE_MAX + 1)
         except OSError as error:
-            self.failing, self._stamp = f"{self.path}: {error.strerror}", ()
+            self.failing, self._stamp, self._content = f"{self.path}: {error.strerror}", (), None
             return True
+        self._stamp = stamp
+        if content == self._content:
+            return False
+        self._content = content
+        try:
+            if len(content) > _FILE_MAX:
+                raise ValueError(f" larger than {_FILE_MAX >> 20} MiB")
+            users = parse_users(content.decode())
         except UnicodeDecodeError:
             self.failing = f"{self.path}: not UTF-8"
         except ValueError as error:
             self.failing = f"{self.path}:{error}"
         else:
             self.failing, self._users = None, users
-            self._content = content
-        self._stamp = stamp
         return True
 
     async def verify(self, name: bytes, password: bytes) -> User | None:

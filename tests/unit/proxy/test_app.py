@@ -28,6 +28,7 @@ from tests.fakes.proxy_world import (
     request,
     running_proxy,
 )
+from tests.samples.running_node import free_ports
 
 pytestmark = pytest.mark.real_time
 ANYWHERE = SocksOptions(("127.0.0.1", 0), access=HERE)
@@ -213,6 +214,15 @@ async def test_a_listener_that_is_declared_no_more_closes_and_its_clients_go_on(
         assert proxy._leaving == []
 
 
+async def test_every_address_can_take_the_place_of_one(world):
+    (port,) = free_ports(1)
+    async with world.running(SCRIPT.replace("127.0.0.1:0", f"127.0.0.1:{port}")) as proxy:
+        await world.edit(proxy, (f"127.0.0.1:{port}", f"0.0.0.0:{port}"))
+
+        assert proxy.failing is None
+        assert [one.address for one in proxy.listeners] == [("0.0.0.0", port)]
+
+
 async def test_a_script_with_a_mistake_is_not_taken_and_later_it_is(world, caplog):
     async with world.running() as proxy:
         await world.edit(proxy, ("listen=", "lisen="))
@@ -322,7 +332,7 @@ async def test_a_defect_while_looking_for_changes_does_not_end_the_looking(monke
     async with running_proxy() as proxy:
         looked = []
 
-        def fail():
+        def fail(**_):
             looked.append(1)
             raise ZeroDivisionError
 

@@ -222,6 +222,20 @@ async def test_when_pipes_run_out_octets_are_copied():
     pipes.close()
 
 
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EPERM])
+async def test_where_the_system_does_not_move_octets_they_are_copied(monkeypatch, number, caplog):
+    def refuse(*_args, **_more):
+        raise OSError(number, "")
+
+    monkeypatch.setattr(os, "splice", refuse)
+    async with relaying(8) as ends:
+        for _ in range(3):
+            await ends.send(ends.client, b"EHLO x\r\n")
+            assert await ends.read(ends.server, 8) == b"EHLO x\r\n"
+
+    assert caplog.text.count("octets are copied") == 1
+
+
 def reset(sock):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()

@@ -282,6 +282,19 @@ async def test_a_file_that_is_only_touched_is_no_news(world, caplog):
     assert caplog.records == []
 
 
+async def test_an_edit_that_leaves_size_and_times_is_seen_when_the_file_is_read(world):
+    world.write(f"a:{hashed('secret')}")
+    status = world.path.stat()
+    users = world.open()
+    world.path.write_text(world.path.read_text().replace("a:", "b:"))
+    os.utime(world.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    users.refresh(rehash=False)
+    assert await users.verify(b"b", b"secret") is None
+    users.refresh()
+
+    assert await users.verify(b"b", b"secret")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [(b"node\n", "users:1: a line is"), (b"\xff\xfe", "not UTF-8"), (None, "No such file")],
