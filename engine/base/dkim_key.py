@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from engine.base.clock import Clock
+from engine.base.os_reason import os_reason
 from engine.model.errors import ConfigurationError
 
 log = logging.getLogger("cirrus.dkim")
@@ -226,7 +227,7 @@ def _read(source: KeySource) -> bytes:
         with Path(source).open("rb") as file:
             octets = file.read(KEY_BYTES_MAX + 1)
     except OSError as error:
-        raise ConfigurationError(str(error)) from error
+        raise ConfigurationError(f"{source}: {os_reason(error)}") from error
     if len(octets) > KEY_BYTES_MAX:
         raise ConfigurationError(f"{source} is too large for a key")
     return octets

@@ -41,6 +41,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}\Z")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")
 _RETRY = {"retry_interval": "1m", "max_retry_interval": "20m"}
 TIMEOUT_S = 60.0
+LOG_PARAMETERS = ("back_pressure", "meta", "headers", "per_record", "deferred_spool")
 
 
 class PostJson(Protocol):
@@ -247,7 +248,12 @@ class LogHookHelper:
         hooks: dict[str, LogHook] = call.epoch.native.parts.setdefault(NAME, {})
         if name in hooks:
             raise ValueError(f"the log hook {name!r} is set up twice")
-        declare = partial(self._api.configure_log_hook, name=name, **_plain(log_parameters))
+        parameters = _plain(log_parameters)
+        for option in parameters:
+            if option not in LOG_PARAMETERS:
+                hint = closest(option, LOG_PARAMETERS)
+                raise TypeError(f"log_parameters: unknown option {option!r}{hint}")
+        declare = partial(self._api.configure_log_hook, name=name, **parameters)
         with self._api.declaring():
             declare()  # what does not fit is an error of this very line
         options = {**_RETRY, **_queue_options(queue_config)}

@@ -143,13 +143,13 @@ def test_mail_without_one_address_in_from_is_refused(keys, header):
         ),
         (
             BASE + "[domain.'example.com']\nfilename = 'none.pem'\n",
-            '5: error: domain."example.com": key: [Errno 2]',
+            '5: error: domain."example.com": key: none.pem: No such file',
         ),
         (
             BASE + "[domain.'*.example.com']\nfilename = 'none.pem'\n",
-            '5: error: domain."*.example.com": key: [Errno 2]',
+            '5: error: domain."*.example.com": key: none.pem: No such file',
         ),
-        (BASE + "[domain.'example.com']\n", '4: error: domain."example.com": key: [Errno 2]'),
+        (BASE + "[domain.'example.com']\n", '4: error: domain."example.com": key: /'),
         (BASE + DOMAIN + "policy = 'Never'\n", "6: error: domain.\"example.com\".policy: 'Always'"),
         (
             BASE + DOMAIN + "over_sing = true\n",

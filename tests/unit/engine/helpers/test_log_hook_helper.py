@@ -213,7 +213,10 @@ async def test_a_function_of_the_script_may_send_batches(world):
             "new_json(name='a', url='http://h/', queue_config={'protocol': 'smtp'})",
             "queue_config: unknown option 'protocol'",
         ),
-        ("new_json(name='a', url='http://h/', log_parameters={'metta': []})", "metta"),
+        (
+            "new_json(name='a', url='http://h/', log_parameters={'metta': []})",
+            "did you mean 'meta'",
+        ),
         (
             "new_json(name='a', url='http://h/', log_parameters={'per_record': {'Nope': {}}})",
             "Nope",
