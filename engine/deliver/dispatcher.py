@@ -349,7 +349,9 @@ class SmtpDispatcher(OutgoingSession):
                     parsed.campaign,
                     parsed.routing_domain or parsed.domain,
                 )
-            except (HookFailedError, SmtpRefusal) as error:
+            except HookFailedError:
+                continue  # the policy's report has told of it
+            except SmtpRefusal as error:
                 log.error("rewrite_delivery_status failed: %s", error)
                 continue
             if code is None or code == one.reply.code or not 200 <= code <= 599:

@@ -252,7 +252,8 @@ class SmtpSession(SmtpStream):
             await self.answer(refusal.reply)
             self.is_ending = True
         except (HookFailedError, TypeError, ValueError) as error:
-            log.error("get_listener_parameters failed: %s", error)
+            if not isinstance(error, HookFailedError):  # the policy's report has told of that
+                log.error("get_listener_parameters failed: %s", error)
             await self.answer(make_reply(421, "4.3.0 policy unavailable, try again later"))
             self.is_ending = True
         self.options = options
@@ -332,7 +333,9 @@ class SmtpSession(SmtpStream):
                 reply.code if code is None else int(code),
                 reply.full_text if text is None else str(text),
             )
-        except (HookFailedError, SmtpRefusal, TypeError, ValueError) as error:
+        except HookFailedError:
+            return reply  # the policy's report has told of it
+        except (SmtpRefusal, TypeError, ValueError) as error:
             log.error("smtp_rewrite_response failed: %s", error)
             return reply
 
