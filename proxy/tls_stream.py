@@ -139,15 +139,19 @@ class TlsStream(asyncio.Protocol):
         self.transport.close()
 
     def hand_over(self, successor: asyncio.Protocol) -> bytes:
-        """Have another protocol hear the client; return what it said before.
+        """Have another protocol hear the client, from its next ``resume_reading`` on.
+
+        Returns:
+            What the client said before.
 
         Raises:
             OSError: It is gone.
         """
         if self._is_over:
             raise _as_os_error(self._error or ConnectionResetError("the client has left"))
+        self.transport.pause_reading()
         self.transport.set_protocol(successor)
-        self.transport.resume_reading()
+        successor.connection_made(self.transport)
         held, self._held = bytes(self._held), bytearray()
         return held
 
@@ -159,7 +163,7 @@ class TlsRelay:
         self._stream = stream
         self._sockets = (stream.sock, server)
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._client, self._server = _Side(self), _Side(self)
+        self._client, self._server = _Side(self, is_plain=False), _Side(self, is_plain=True)
         self._client.other, self._server.other = self._server, self._client
 
     @property
@@ -184,10 +188,14 @@ class TlsRelay:
         loop = asyncio.get_running_loop()
         _, server = self._sockets
         try:
-            await loop.create_connection(lambda: self._server, sock=server)
+            # The client first: a destination may speak as soon as it is heard.
             held = self._stream.hand_over(self._client)
-            self._client.connection_made(self._stream.transport)
+            await loop.create_connection(lambda: self._server, sock=server)
             self._client.data_received(first + held)
+            if self._client.is_lost:
+                self._server.transport.close()
+            else:
+                self._stream.transport.resume_reading()
             await self._done
         except BaseException:
             break_off(self._sockets)
@@ -218,8 +226,9 @@ class _Side(asyncio.Protocol):
 
     other: _Side
 
-    def __init__(self, relay: TlsRelay) -> None:
+    def __init__(self, relay: TlsRelay, *, is_plain: bool) -> None:
         self._relay = relay
+        self._is_plain = is_plain
         self.transport: Any = None
         self.said = 0
         self.is_lost = False
@@ -251,7 +260,7 @@ class _Side(asyncio.Protocol):
         """Close the other side behind what it is still to be told."""
         self.other.transport.close()
         # A plain side is still written to; of TLS the event loop closes both halves.
-        return True
+        return self._is_plain
 
     def connection_lost(self, error: Exception | None) -> None:
         """Close the other side, or break it off as this one was."""

@@ -8,11 +8,13 @@ import http.server
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 
 import pytest
 
+from tests.e2e.test_tls_listeners import write_pair
 from tests.fakes.proxy_process import ProxyProcess, echoes, read
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
@@ -117,3 +119,22 @@ def test_many_connections_at_once_do_not_mix(proxy):
             sock.close()
 
     assert answers == [b"%06d" % number for number in range(200)]
+
+
+@pytest.mark.parametrize("speaks_tls", [False, True])
+def test_who_speaks_first_is_heard(tmp_path, speaks_tls):
+    write_pair(tmp_path, "proxy.example")
+    files = ("--tls-certificate", tmp_path / "cert.pem", "--tls-private-key", tmp_path / "key.pem")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        ProxyProcess(tmp_path, map(str, files) if speaks_tls else ()).running() as proxy,
+        proxy.destination(greeting=b"220 mx.example\r\n") as there,
+    ):
+        for _ in range(20):
+            tls = context if speaks_tls else None
+            with proxy.connect(there.port, source="127.0.0.7", tls=tls) as sock:
+                assert read(sock, 16) == b"220 mx.example\r\n"
+                assert echoes(sock, b"EHLO x\r\n")
+
+        assert proxy.metric("proxy_connections_failed_total") == 0

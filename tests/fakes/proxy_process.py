@@ -36,9 +36,15 @@ def command_line(*arguments: str) -> list[str]:
 
 
 class EchoServer:
-    """A destination that gives back what it gets; each connection has a thread."""
+    """A destination that gives back what it gets; each connection has a thread.
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    Args:
+        host: Where it listens.
+        greeting: What it says first.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", greeting: bytes = b"") -> None:
+        self._greeting = greeting
         self._listening = socket.create_server((host, 0), backlog=1024)
         self.port: int = self._listening.getsockname()[1]
         self._peers: list[Any] = []
@@ -55,6 +61,7 @@ class EchoServer:
 
     def _echo(self, sock: socket.socket) -> None:
         with contextlib.suppress(OSError), sock:
+            sock.sendall(self._greeting)
             while data := sock.recv(65536):
                 sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
@@ -184,9 +191,9 @@ class ProxyProcess:
     # -- clients and destinations
 
     @contextlib.contextmanager
-    def destination(self, host: str = "127.0.0.1") -> Iterator[EchoServer]:
+    def destination(self, host: str = "127.0.0.1", greeting: bytes = b"") -> Iterator[EchoServer]:
         """Run a destination."""
-        server = EchoServer(host)
+        server = EchoServer(host, greeting)
         try:
             yield server
         finally:

@@ -76,7 +76,7 @@ class Peer:
 
     async def see_end(self) -> bytes:
         """Return everything up to the end, which may be a break."""
-        with contextlib.suppress(ConnectionResetError):
+        with contextlib.suppress(OSError):
             return await self.read_rest()
         return b""
 

@@ -122,6 +122,61 @@ async def test_its_relay_moves_and_counts_octets_both_ways(ends):
         assert (relay.sent, relay.received) == (14, 8)
 
 
+async def test_a_destination_that_speaks_first_is_heard(ends):
+    stream, client = ends
+    near, far = connected_pair()
+    far.sendall(b"220 mx\r\n")
+    far.shutdown(socket.SHUT_WR)
+    running = asyncio.get_running_loop().create_task(stream.make_relay(near).run())
+
+    assert await client.read_rest() == b"220 mx\r\n"
+    assert await finished(running) is None
+    far.close()
+
+
+async def test_a_client_that_speaks_before_its_destination_is_there_is_heard(ends, monkeypatch):
+    stream, client = ends
+    loop = asyncio.get_running_loop()
+    create = loop.create_connection
+
+    async def create_late(*args, **options):
+        await client.send(b"EHLO x\r\n")
+        await asyncio.sleep(0.05)
+        return await create(*args, **options)
+
+    monkeypatch.setattr(loop, "create_connection", create_late)
+    near, far = connected_pair()
+    running = loop.create_task(stream.make_relay(near).run(b"early "))
+    found = b""
+    async with asyncio.timeout(PATIENCE_S):
+        while len(found) < 14:
+            found += await loop.sock_recv(far, 100)
+
+    assert found == b"early EHLO x\r\n"
+    far.close()
+    await finished(running)
+
+
+async def test_a_client_that_leaves_before_its_destination_is_there_ends_it(ends, monkeypatch):
+    stream, client = ends
+    loop = asyncio.get_running_loop()
+    create = loop.create_connection
+
+    async def create_late(*args, **options):
+        client.reset()
+        await asyncio.sleep(0.05)
+        return await create(*args, **options)
+
+    monkeypatch.setattr(loop, "create_connection", create_late)
+    near, far = connected_pair()
+    running = loop.create_task(stream.make_relay(near).run())
+    await finished(running)
+
+    assert running.done()
+    await eventually(lambda: near.fileno() < 0)
+    far.close()
+
+
 async def test_bulk_arrives_whole_both_ways_at_once(ends):
     stream, client = ends
     up, down = os.urandom(BULK), os.urandom(BULK)
