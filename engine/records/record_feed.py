@@ -8,6 +8,7 @@ Invariants:
       and counted.
     * A record about a message that was itself made from a record is not fed: no loop.
     * Records that are older than anything a rule could do with them are given up, and counted.
+    * Lines that a thread is writing are never cut off by the stop, nor written a second time by it.
 
 Failure: a disk that cannot be written is said once; the publishers go on with what is there.
 """
@@ -39,6 +40,8 @@ WAITING_MAX = 100_000
 RETRY_S = 1.0
 #: How often checkpoints are kept and old segments dropped, seconds.
 KEEP_S = 1.0
+#: How long the stop waits for a disk that is writing, seconds.
+STOP_S = 5.0
 #: Records younger than this are kept whatever the rules say, seconds.
 AGE_MIN_S = 300.0
 
@@ -92,6 +95,8 @@ class RecordFeed:
         self._waiting: list[bytes] = []
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
+        # Held from the moment lines leave the waiting list until they are on disk (or back in it).
+        self._writing = asyncio.Lock()
         self._known: dict[str, Position] = {}
         self._kept: dict[str, Position] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -157,12 +162,15 @@ class RecordFeed:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._write_waiting()
+            async with self._writing:
+                is_written = await self._write_waiting()
+            if not is_written:
+                await asyncio.sleep(RETRY_S)
 
-    async def _write_waiting(self) -> None:
+    async def _write_waiting(self) -> bool:
         lines, self._waiting = self._waiting, []
         if not lines:
-            return
+            return True
         try:
             await self._in_thread(self._journal.append, lines)
         except OSError as error:
@@ -171,13 +179,13 @@ class RecordFeed:
             self._is_failing = True
             self._waiting = (lines + self._waiting)[: self.waiting_max]
             self._wake.set()
-            await asyncio.sleep(RETRY_S)
-            return
+            return False
         if self._is_failing:
             log.info("records for the automation can be written again")
         self._is_failing = False
         self._news.set()
         self._news = asyncio.Event()
+        return True
 
     async def read(self, position: Position, lines_max: int, octets_max: int) -> Stretch:
         """Return lines behind a position; waits until there is one."""
@@ -225,10 +233,35 @@ class RecordFeed:
 
     async def stop(self) -> None:
         """Write what waits, keep the checkpoints, and end."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.wait(self._tasks.values(), timeout=5.0)
+        is_quiet = await self._end_tasks()
+        if is_quiet:
+            await self._write_last()
+        else:
+            log.error("the disk of the record feed does not answer: its last records may be lost")
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _end_tasks(self) -> bool:
+        # Cancelled at work, the writer would leave its lines to a thread that may not have begun,
+        # and the journal would be closed under it.
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._writing.acquire()
+            is_quiet = True
+        except TimeoutError:
+            is_quiet = False
+        tasks = list(self._tasks.values())
         self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        if is_quiet:
+            self._writing.release()
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_S)
+        return is_quiet
+
+    async def _write_last(self) -> None:
         try:
             if self._waiting:
                 await self._in_thread(self._journal.append, self._waiting)
@@ -237,9 +270,6 @@ class RecordFeed:
         except OSError as error:
             log.error("the end of the record feed cannot be written: %s", error)
         self._journal.close()
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
     def backlog(self, url: str) -> int:
         """Return the octets that a daemon has not had."""

@@ -136,6 +136,51 @@ async def test_a_daemon_that_is_no_longer_wanted_gets_nothing_more(feed, tsa):
     assert feed.publishers == {}
 
 
+async def test_lines_that_a_slow_thread_is_writing_survive_the_stop(tmp_path, tsa):
+    began, may_write = asyncio.Event(), asyncio.Event()
+
+    async def in_slow_thread(function, *values):
+        if getattr(function, "__name__", "") == "append" and not may_write.is_set():
+            began.set()
+            await may_write.wait()
+        return function(*values)
+
+    feed = make_feed(tmp_path, in_thread=in_slow_thread)
+    await feed.start([])
+    feed.write(record(1), None)
+    await began.wait()
+    feed.write(record(2), None)
+    stopping = asyncio.ensure_future(feed.stop())
+    await asyncio.sleep(0)
+    may_write.set()
+    await stopping
+
+    again = make_feed(tmp_path)
+    await again.start([tsa.url])
+    await wait_until(lambda: len(tsa.records) == 2)
+    assert ids(tsa) == ["r1", "r2"]
+    await again.stop()
+
+
+async def test_a_disk_that_hangs_does_not_hold_the_stop(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(record_feed, "STOP_S", 0.02)
+    began = asyncio.Event()
+
+    async def in_hanging_thread(function, *values):
+        if getattr(function, "__name__", "") == "append":
+            began.set()
+            await asyncio.Event().wait()
+        return function(*values)
+
+    feed = make_feed(tmp_path, in_thread=in_hanging_thread)
+    await feed.start([])
+    feed.write(record(1), None)
+    await began.wait()
+    await feed.stop()
+
+    assert "does not answer" in caplog.text
+
+
 async def test_a_full_disk_holds_nobody_up_and_is_made_up_for(feed, tsa, monkeypatch, caplog):
     monkeypatch.setattr(record_feed, "RETRY_S", 0.02)
     await feed.start([tsa.url])
