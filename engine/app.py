@@ -71,12 +71,13 @@ from engine.script_modules.network_modules import expose_network
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView, queue_name_of
 from engine.settings import Settings
+from engine.shared_limits import SharedLimits
 from engine.spool.disk_store import DiskStore
 from engine.spool.recovery import Recovery
 from engine.spool.spool_store import SpoolStore
 from engine.submission import Submission
-from engine.throttle.lease import MemoryLeases
-from engine.throttle.limiter import MemoryLimiter
+from engine.throttle.shared_lease import NodeLeases
+from engine.throttle.shared_limiter import NodeLimiter
 from policy.errors import HookFailedError
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
@@ -118,8 +119,8 @@ class Node:
         self.supervisor = Supervisor()
         self.retired = RetiredEpochs(self.supervisor.start)
         self.metrics = Metrics(ENGINE_METRICS)
-        self.limiter = MemoryLimiter(self.clock.mono)
-        self.leases = MemoryLeases(self.clock.mono)
+        self.limiter = NodeLimiter(self.clock.mono)
+        self.leases = NodeLeases(self.clock.mono)
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
         self.source_health = SourceHealth(self.suspensions, self.clock.mono)
@@ -140,6 +141,7 @@ class Node:
 
         self.recorder: Recorder
         self.automation = Automation(self)
+        self.shared_limits = SharedLimits(self)
         self._build_policy()
         self.store: SpoolStore
         self.disk_store: DiskStore
@@ -158,7 +160,7 @@ class Node:
 
     def _build_policy(self) -> None:
         """Make the runtime of scripts and what they may import."""
-        self.script_api = ScriptApi(self.limiter.take_nowait)
+        self.script_api = ScriptApi(self.limiter)
         self.script_api.check_local_logs = check_local_logs
         self.script_api.check_hook_records = parse_hook_records
         self.namespace = ScriptNamespace()
@@ -286,6 +288,7 @@ class Node:
         self.bounces.on_change.append(self.promotion.bounce_waiting)
         NodeMetrics(self).bind()
         self.automation.bind_metrics()
+        self.shared_limits.bind_metrics()
         failing = self.metrics.gauge("shaping_load_failing").labels()
         failing.set_function(lambda: self.helpers.shaping.failing)
 
@@ -390,6 +393,7 @@ class Node:
         if self.memory.is_low:
             self._save_memory()
         self.promotion.sweep()
+        self.shared_limits.sweep()
         self.dispatching.end_stuck()
         if not self.suspensions.is_empty:
             self.dispatching.give_back_suspended()
@@ -462,6 +466,7 @@ class Node:
         except (HookFailedError, SmtpRefusal) as error:
             log.error("shutdown handler failed: %s", error)
         await self.declared.close()
+        await self.shared_limits.close()
         await self.network.close()
         await self.helpers.close()
         await self.supervisor.stop()

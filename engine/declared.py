@@ -35,6 +35,7 @@ from engine.records.recorder import HookSink
 from engine.script_declarations import Declarations, HttpListenerDeclaration, LogHookDeclaration
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView
+from engine.shared_limits import SharedLimits
 from engine.spool.spool_store import SpoolStore
 from policy.errors import HookFailedError
 from policy.handler_call import Pending
@@ -50,6 +51,7 @@ class DeclaredPorts(ListenerPorts, Protocol):
 
     admin: AdminApi
     automation: Automation
+    shared_limits: SharedLimits
     memory: MemoryGuard
     disk_guards: list[DiskGuard]
     store: SpoolStore
@@ -112,6 +114,7 @@ class Declared:
                 self._reconcile_logs,
                 self._reconcile_hooks,
                 self._reconcile_automation,
+                self._reconcile_shared_limits,
                 self._reconcile_listeners,
                 self._reconcile_http,
             ):
@@ -186,6 +189,9 @@ class Declared:
         if declarations.spool is not None:
             automation = declarations.automation
             await self._node.automation.reconcile(automation, declarations.spool.path)
+
+    async def _reconcile_shared_limits(self, declarations: Declarations) -> None:
+        await self._node.shared_limits.reconcile(declarations.shared_limits)
 
     async def _reconcile_hooks(self, declarations: Declarations) -> None:
         node = self._node

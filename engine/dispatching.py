@@ -44,7 +44,7 @@ from engine.schedule.pace import Pace
 from engine.schedule.promotion import Promotion
 from engine.schedule.settlement import Settlement
 from engine.spool.spool_store import SpoolStore
-from engine.throttle.lease import MemoryLeases
+from engine.throttle.shared_lease import NodeLeases
 
 log = logging.getLogger("cirrus.node")
 
@@ -59,7 +59,7 @@ class DispatchingNode(Protocol):
     clock: Clock
     metrics: Metrics
     supervisor: Supervisor
-    leases: MemoryLeases
+    leases: NodeLeases
     suspensions: SuspensionRegistry
     bounces: AdminBounceRegistry
     source_health: SourceHealth
