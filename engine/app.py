@@ -26,6 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from engine.admin.audit_log import AuditLog
 from engine.admin.http_api import AdminApi
 from engine.automation import Automation
 from engine.base.clock import Clock
@@ -123,6 +124,7 @@ class Node:
         self.leases = NodeLeases(self.clock.mono)
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
+        self.audit = AuditLog(self.clock.wall)
         self.source_health = SourceHealth(self.suspensions, self.clock.mono)
         self.memory = MemoryGuard()
         self.relief = MemoryRelief(self.clock.mono)
@@ -246,6 +248,7 @@ class Node:
         self.disk_store.open()
         self.disk_store.on_change = self._spool_changed
         self.store = self.disk_store
+        self.audit.open(spool.path / "audit")
         self.node_id = _read_node_id(spool.path)
         self.disk_guards = [
             DiskGuard(spool.path, spool.min_free_space, spool.min_free_inodes, self.clock.mono)

@@ -34,6 +34,7 @@ from engine.model.keyword_options import closest, flag, key_source, list_of, tex
 from engine.model.listener_domain import make_listener_domain
 from engine.model.listener_options import make_listener_options, parse_listen, unsupported
 from engine.model.queue_config import make_queue_config
+from engine.script_access import AccessDeclarations
 from engine.script_declarations import (
     AutomationDeclaration,
     Declarations,
@@ -348,6 +349,7 @@ class ScriptApi:
         namespace.expose("version", version)
         ResolverDeclarations(self._open, self.warn).expose(namespace)
         LimitDeclarations(self._open, self.warn).expose(namespace)
+        AccessDeclarations(self._open).expose(namespace)
         expose_dkim(namespace, self._signers)
         expose_mimepart(namespace, Clock().wall)
         self.mail.expose(namespace)

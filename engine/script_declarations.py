@@ -111,4 +111,5 @@ class Declarations:
     nameservers: tuple[str, ...] | None = None
     resolver_options: ResolverOptions = field(default_factory=ResolverOptions)
     data_folders: tuple[Path, ...] = ()
+    has_default_access_lists: bool = True
     warnings: list[str] = field(default_factory=list)

@@ -658,6 +658,23 @@ class EgressPath: ...
 @type_check_only
 class ListenerDomain: ...
 
+@final
+@type_check_only
+class AccessControlList: ...
+
+@final
+@type_check_only
+class AccessControlMap:
+    """Access lists by resource, as load_acl_map returns them.
+
+    >>> acls = mta.load_acl_map({"acl": {}})
+    >>> acls.get("http_listener/*/metrics") is None
+    True
+    """
+
+    def get(self, resource: str) -> AccessControlList | None:
+        """The list of a resource, or None."""
+
 @type_check_only
 class _PoolEntryName(TypedDict):
     name: str
@@ -810,6 +827,45 @@ def make_listener_domain(
     """What is relayed to and from a domain: the answer of get_listener_domain.
 
     >>> domain = mta.make_listener_domain(relay_to=True)
+    """
+
+@type_check_only
+class _AccessRule(TypedDict, total=False):
+    criteria: dict[str, Any] | str
+    identity: dict[str, Any] | str
+    privilege: str
+    privileges: Iterable[str]
+    access: Literal["Allow", "Deny"]
+    allow: bool
+
+def make_access_control_list(rules: Iterable[_AccessRule]) -> AccessControlList:
+    """Who may do what by HTTP: the answer of get_acl_definition.
+
+    The first rule that speaks of the caller and the privilege decides; if none does, the list of
+    what the resource lies in is asked. A rule has ``criteria`` (or ``identity``): ``Any``,
+    ``Authenticated``, ``Unauthenticated``, ``{"Individual": name}``, ``{"Group": name}``,
+    ``{"Machine": address}``, ``{"MachineSet": [networks]}``, ``{"Not": criteria}``,
+    ``{"AllOf": [criteria]}`` or ``{"AnyOf": [criteria]}``; ``privilege`` (or ``privileges``), HTTP
+    methods; and ``access``, Allow or Deny (or ``allow``). Peers that a listener trusts are in the
+    group ``cirrus:http-listener-trusted-ip``.
+
+    >>> operators = {"Group": "operators"}
+    >>> rule = {"criteria": operators, "privileges": ["GET", "POST", "DELETE"], "access": "Allow"}
+    >>> acl = mta.make_access_control_list([rule])
+    """
+
+def load_acl_map(table: Mapping[str, Any]) -> AccessControlMap:
+    """Access lists by resource, of a file whose tables are ``[[acl."<resource>"]]``.
+
+    >>> acls = mta.load_acl_map(mta.serde.toml_load("acl.toml"))
+    >>> acls.get("http_listener/*/api/admin") is None
+    False
+    """
+
+def set_fall_back_to_acl_map(fall_back: bool) -> None:
+    """In init: whether default access lists hold where get_acl_definition answers None (True).
+
+    >>> mta.set_fall_back_to_acl_map(False)
     """
 
 # -- acting -----------------------------------------------------------------------------------
@@ -1014,7 +1070,7 @@ _H9 = TypeVar("_H9", bound=Callable[[str, str, Connection], _Answer[ListenerDoma
 _H10 = TypeVar("_H10", bound=Callable[[Message], _Nothing])
 _H11 = TypeVar("_H11", bound=Callable[[str, str], _Answer[bool | Mapping[str, Any]]])
 _H12 = TypeVar("_H12", bound=Callable[[str], _Answer[bool | Mapping[str, Any]]])
-_H13 = TypeVar("_H13", bound=Callable[[str], Any])
+_H13 = TypeVar("_H13", bound=Callable[[str], _Answer[AccessControlList]])
 _H14 = TypeVar(
     "_H14", bound=Callable[[str, str | None, str | None, str | None], _Answer[QueueConfig]]
 )

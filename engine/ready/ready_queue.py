@@ -96,6 +96,7 @@ class ReadyQueue:
         "failures",
         "idle_since_mono",
         "limited_by",
+        "limited_since_mono",
         "messages",
         "name",
         "path",
@@ -143,7 +144,9 @@ class ReadyQueue:
         self.path_serial = -1
         self.path_until_mono = 0.0
         self.idle_since_mono = now_mono
+        #: The limit that refused a session, and since when it does.
         self.limited_by = ""
+        self.limited_since_mono = 0.0
         self.retired = False
         self._idle: deque[asyncio.Future[None]] = deque()
         self._is_calling = self._is_lowered = False
@@ -310,6 +313,8 @@ class ReadyQueue:
         """Wait for a slot of the limit that refused; an empty key leaves the line."""
         if self.limited_by and self.limited_by != key:
             self._slot_line.leave(self.limited_by, self)
+        if key and key != self.limited_by:
+            self.limited_since_mono = asyncio.get_running_loop().time()
         self.limited_by = key
         if key:
             self._slot_line.join(key, self)
