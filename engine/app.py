@@ -28,6 +28,7 @@ from typing import Any
 
 from engine.admin.audit_log import AuditLog
 from engine.admin.http_api import AdminApi
+from engine.admin.shared_directives import SharedDirectives
 from engine.automation import Automation
 from engine.base.clock import Clock
 from engine.base.disk_guard import DiskGuard
@@ -143,6 +144,7 @@ class Node:
 
         self.recorder: Recorder
         self.automation = Automation(self)
+        self.shared_directives = SharedDirectives(self)
         self.shared_limits = SharedLimits(self)
         self._build_policy()
         self.store: SpoolStore

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.base.metrics import Labels, Metrics
@@ -31,6 +32,7 @@ class SharedLimitsPorts(Protocol):
     metrics: Metrics
     limiter: NodeLimiter
     leases: NodeLeases
+    shared_directives: SharedDirectives
     node_id: str
 
 
@@ -56,11 +58,14 @@ class SharedLimits:
         node.leases.set_link(link)
         await link.start(node.supervisor)
         self.link = link
+        if declared.share_directives:
+            node.shared_directives.share_by(link.ask)
 
     async def _end(self) -> None:
         link, self.link = self.link, None
         if link is None:
             return
+        self._node.shared_directives.share_by(None)
         self._node.leases.give_all_back()
         self._node.limiter.give_all_back()
         self._node.limiter.set_link(None)
@@ -75,6 +80,7 @@ class SharedLimits:
         """Renew what is held and give back what found no use; called about once a second."""
         self._node.limiter.sweep_shared()
         self._node.leases.sweep_shared()
+        self._node.shared_directives.sync()
 
     def status(self) -> dict[str, Any]:
         """Return what sharing is doing, for people."""

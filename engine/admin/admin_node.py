@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from engine.admin.audit_log import AuditLog
+from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.control.admin_bounces import AdminBounceRegistry
@@ -38,6 +39,7 @@ class AdminNode(Protocol):
     ready: ReadyRegistry
     store: SpoolStore
     audit: AuditLog
+    shared_directives: SharedDirectives
 
     @property
     def automation(self) -> AutomationPort:

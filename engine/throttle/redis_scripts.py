@@ -151,6 +151,33 @@ return redis.call('ZCARD', KEYS[1])
 )
 
 
+#: ARGV: the serial that the asker knows, then pairs of a field and its text; an empty text removes
+#: the field. Answers the serial; where it is not the one that the asker knows, also all fields with
+#: their texts, one after the other.
+EXCHANGE_DIRECTIVES = RedisScript(
+    _NOW
+    + """
+local serial = redis.call('HGET', KEYS[1], '#')
+if not serial then
+  serial = string.format('%.0f', now)
+  redis.call('HSET', KEYS[1], '#', serial)
+end
+for number = 2, #ARGV, 2 do
+  if ARGV[number + 1] == '' then
+    redis.call('HDEL', KEYS[1], ARGV[number])
+  else
+    redis.call('HSET', KEYS[1], ARGV[number], ARGV[number + 1])
+    serial = redis.call('HINCRBY', KEYS[1], '#', 1)
+  end
+end
+if tostring(serial) == ARGV[1] then return {serial} end
+local all = redis.call('HGETALL', KEYS[1])
+table.insert(all, 1, redis.call('HGET', KEYS[1], '#'))
+return all
+"""
+)
+
+
 class TakeAnswer(NamedTuple):
     """What ``TAKE_RATE`` answers.
 

@@ -6,10 +6,13 @@ import asyncio
 
 import pytest
 
+from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
+from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.suspensions import SuspensionRegistry
 from engine.model.throttle_spec import parse_throttle
 from engine.script_declarations import SharedLimitsDeclaration
 from engine.shared_limits import SharedLimits
@@ -30,6 +33,9 @@ class Node:
         self.metrics = Metrics(ENGINE_METRICS)
         self.limiter = NodeLimiter(self.clock.mono)
         self.leases = NodeLeases(self.clock.mono)
+        self.bounces = AdminBounceRegistry(self.clock.mono)
+        self.suspensions = SuspensionRegistry(self.clock.mono)
+        self.shared_directives = SharedDirectives(self)
         self.shared_limits = SharedLimits(self)
         self.shared_limits.bind_metrics()
 
