@@ -134,6 +134,20 @@ def test_no_node_begins_a_spool_on_the_wrong_disk():
     assert unit["Unit.RequiresMountsFor"] == ["/var/spool/cirrus /var/log/cirrus"]
 
 
+def test_several_nodes_of_a_host_differ_in_what_they_must():
+    one, many = (read_unit(SYSTEMD / f"cirrus-node{at}.service") for at in ("", "@"))
+
+    assert {key: many[key] for key in many if many[key] != one.get(key)} == {
+        "Unit.Description": ["Cirrus MTA node %i"],
+        # One id for all of them would be that of none.
+        "Service.EnvironmentFile": ["-/etc/cirrus/node-%i.env"],
+        "Service.Environment": ["CIRRUS_INSTANCE=%i"],
+        "Service.LogsDirectory": ["cirrus/%i"],
+        "Service.MemoryMax": ["4G"],
+    }
+    assert set(one) <= set(many)
+
+
 def test_each_unit_has_a_user_of_its_own_and_its_folders():
     users = re.findall(r"^u (\S+)", (SYSTEMD / "sysusers.d" / "cirrus.conf").read_text(), re.M)
     folders = {
