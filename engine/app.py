@@ -14,16 +14,13 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import random
 import resource
 import socket
-import uuid
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from engine.admin.audit_log import AuditLog
@@ -51,6 +48,7 @@ from engine.hooks import HOOKS
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
 from engine.model.message import Message
+from engine.node_identity import settle_node_id
 from engine.node_metrics import NodeMetrics
 from engine.policy_check import check_local_logs
 from engine.policy_report import PolicyReport
@@ -251,7 +249,7 @@ class Node:
         self.disk_store.on_change = self._spool_changed
         self.store = self.disk_store
         self.audit.open(spool.path / "audit")
-        self.node_id = _read_node_id(spool.path)
+        self.node_id = settle_node_id(self.settings.node_id, spool.path)
         self.disk_guards = [
             DiskGuard(spool.path, spool.min_free_space, spool.min_free_inodes, self.clock.mono)
         ]
@@ -477,22 +475,3 @@ class Node:
         await self.supervisor.stop()
         await self.store.close()
         log.info("stopped")
-
-
-def _read_node_id(folder: Path) -> str:
-    """Return the node's id, kept beside the spool; made at the first start.
-
-    Raises:
-        ConfigurationError: It can be neither read nor kept.
-    """
-    file = folder / "node-id"
-    try:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return str(uuid.UUID(file.read_text().strip()))
-        node_id = str(uuid.uuid4())
-        fresh = file.with_suffix(".new")
-        fresh.write_text(node_id + "\n")
-        fresh.rename(file)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be kept: {error.strerror}") from error
-    return node_id

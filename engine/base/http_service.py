@@ -10,6 +10,7 @@ Invariants:
       than ``BODY_S`` to arrive; a connection that sends no request is closed after ``IDLE_S``.
     * An answer never shows a traceback; an error is ``{"error": ..., "field": ...}``.
     * Only the peer's own address counts; forwarding headers are not believed.
+    * ``/api/check-alive/v1`` depends on nothing but the event loop: a full disk restarts nobody.
 
 Failure: a route that raises is answered 500 and logged; authentication that fails for another
 reason than wrong credentials is answered 503.
@@ -129,7 +130,11 @@ class HttpService:
         self._idle_since: dict[Any, float] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self.add_route("GET", "/api/check-liveness/v1", self._check_liveness, Access.ANY)
+        for path, function, summary in (
+            ("/api/check-alive/v1", self._check_alive, "OK while the process answers at all"),
+            ("/api/check-liveness/v1", self._check_liveness, "OK while it takes work, or why not"),
+        ):
+            self.add_route("GET", path, function, Access.ANY, summary=summary)
         self.add_route("GET", "/api-docs/openapi.json", self._describe, Access.ANY)
         if metrics is not None:
             self.add_route("GET", "/metrics", self._metrics_text, Access.ADMIN)
@@ -382,6 +387,10 @@ class HttpService:
         except TimeoutError:
             raise HttpRefusalError(408, "the body took too long") from None
         return inflater.finish()
+
+    async def _check_alive(self, _call: HttpCall) -> web.Response:
+        """Answer whoever would restart the process: what a restart cannot mend is no reason."""
+        return web.Response(text="OK")
 
     async def _check_liveness(self, _call: HttpCall) -> web.Response:
         reason = self._liveness() if self._liveness is not None else None

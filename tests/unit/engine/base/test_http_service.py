@@ -333,6 +333,24 @@ async def test_liveness_gives_the_reason():
         assert await call("GET", "/api/check-liveness/v1") == (503, "shutting down")
 
 
+async def test_a_daemon_that_takes_no_work_is_alive_all_the_same():
+    started = Started(liveness=lambda: "the disk is full", trusted_hosts=[])
+    async with started as call:
+        assert (await call("GET", "/api/check-liveness/v1"))[0] == 503
+        assert await call("GET", "/api/check-alive/v1") == (200, "OK")
+        async with call.session.head(f"{call.base}/api/check-alive/v1") as response:
+            assert response.status == 200
+
+
+async def test_whether_it_is_alive_asks_nothing_that_may_fail():
+    def broken():
+        raise OSError("no disk")
+
+    async with Started(liveness=broken) as call:
+        assert (await call("GET", "/api/check-liveness/v1"))[0] == 500
+        assert await call("GET", "/api/check-alive/v1") == (200, "OK")
+
+
 async def test_metrics_are_streamed_to_trusted_peers_only():
     metrics = Metrics(ENGINE_METRICS)
     for number in range(3000):
@@ -358,6 +376,10 @@ async def test_the_description_names_routes_and_schemas():
     body = document["paths"]["/typed"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["$ref"] == "#/components/schemas/Nested"
     assert "Thing" in document["components"]["schemas"]
+    for path in ("/api/check-alive/v1", "/api/check-liveness/v1"):
+        probe = document["paths"][path]["get"]
+        assert probe["description"] == "Anyone may call it."
+        assert probe["summary"]
 
 
 async def test_stopping_lets_a_running_request_end():
