@@ -78,6 +78,7 @@ class Daemon:
         self.folder = folder
         self.run_log = folder / "run.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._was_ready = False
         self._command = list(command)
         self._http_port = http_port
         self._env = env or {}
@@ -105,6 +106,7 @@ class Daemon:
         assert process is not None
         wait_until(f"{self}", lambda: process.poll() is not None or self.is_ready())
         assert process.poll() is None, f"{self} ended:\n{self.log_text()}"
+        self._was_ready = True
 
     def is_ready(self) -> bool:
         raise NotImplementedError
@@ -140,7 +142,7 @@ class Daemon:
             self.kill()
             raise AssertionError(f"{self} did not end:\n{self.log_text()[-4000:]}") from None
         self.process = None
-        if self.is_ours:
+        if self.is_ours and self._was_ready:
             assert status == 0, f"{self} ended with {status}:\n{self.log_text()[-4000:]}"
             assert "Traceback" not in self.log_text(), self.log_text()[-4000:]
 
@@ -261,17 +263,23 @@ class Node(Daemon):
     def is_ready(self) -> bool:
         return self.answers("/api/check-liveness/v1")
 
-    def send(self, *recipients: str, subject: str = "hello") -> None:
-        """Send one message from its own host.
+    def send(self, recipient: str) -> None:
+        """Send one message from its own host."""
+        self.send_each([recipient])
+
+    def send_each(self, recipients: Iterable[str], headers: str = "") -> None:
+        """Send a message to each recipient, over one connection from its own host.
 
         Raises:
-            smtplib.SMTPException: It was not taken.
+            smtplib.SMTPException: One was not taken; those before it were.
         """
+        text = f"Subject: hello\r\n{headers}\r\nhello\r\n"
         with (
             self.host.inside(),
             smtplib.SMTP("127.0.0.1", self.SMTP_PORT, local_hostname="c.test", timeout=10) as smtp,
         ):
-            smtp.sendmail("a@client.example", recipients, f"Subject: {subject}\r\n\r\nhello\r\n")
+            for one in recipients:
+                smtp.sendmail("a@client.example", [one], text)
 
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Return the log records written so far."""
@@ -324,7 +332,7 @@ class Proxy(Daemon):
 
     def __init__(self, host: Host, folder: Path, *arguments: str) -> None:
         command = [*PYTHON, "-m", "proxy", "--listen", f"0.0.0.0:{self.PORT}"]
-        command += ["--http-listen", "127.0.0.1:8009", *arguments]
+        command += ["--http-listen", "127.0.0.1:8009", "--drain", "3", *arguments]
         super().__init__(host, folder, command, http_port=8009)
 
     def is_ready(self) -> bool:
