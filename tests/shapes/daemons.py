@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.fakes.node_process import read_segment
 from tests.shapes.hosts import Host, Network
 
@@ -33,10 +35,12 @@ ROOT = Path(__file__).resolve().parents[2]
 #: What starts our programs; a script in their folder must not pass for one of our packages.
 PYTHON = (sys.executable, "-P")
 #: For what takes a second or two on a machine that does nothing else.
-PATIENCE_S = 45.0
+PATIENCE_S = 60.0
 #: How long a process may take to end after SIGTERM.
-END_S = 15.0
+END_S = 20.0
 _POLL_S = 0.05
+#: Marks of every test that runs a deployment.
+SHAPE = [pytest.mark.real_time, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def wait_until(what: str, holds: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:

@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from tests.shapes import hosts
-from tests.shapes.daemons import ROOT, run_on, wait_until
+from tests.shapes.daemons import ROOT, SHAPE, run_on, wait_until
 
-pytestmark = [pytest.mark.real_time, pytest.mark.slow]
+pytestmark = SHAPE
 
 KILLED = """
 import os, signal, subprocess

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
-
-from tests.shapes.daemons import Node, Proxy, Sink, wait_until, zone_of
+from tests.shapes.daemons import SHAPE, Node, Proxy, Sink, wait_until, zone_of
 from tests.shapes.others import (
     HAPROXY,
     Haproxy,
     needs,
 )
 
-pytestmark = [pytest.mark.real_time, pytest.mark.slow]
+pytestmark = SHAPE
 
 PROXIES = {
     "proxy-1": ("192.0.2.21", "198.51.100.11", "2001:db8::12"),

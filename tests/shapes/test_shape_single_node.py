@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from tests.shapes.daemons import Node, Sink, Tsa, send_traffic, wait_until, zone_of
+from tests.shapes.daemons import SHAPE, Node, Sink, Tsa, send_traffic, wait_until, zone_of
 
-pytestmark = [pytest.mark.real_time, pytest.mark.slow]
+pytestmark = SHAPE
 
 SCRIPT = '''\
 import mta

@@ -7,10 +7,10 @@ import shutil
 import pytest
 
 from tests.fakes.redis_server import library_path
-from tests.shapes.daemons import Node, Proxy, Sink, run_on
+from tests.shapes.daemons import SHAPE, Node, Proxy, Sink, run_on
 from tests.shapes.others import DANTE, MICROSOCKS, NETCAT, Dante, Microsocks, needs
 
-pytestmark = [pytest.mark.real_time, pytest.mark.slow]
+pytestmark = SHAPE
 
 
 #: Mail to dest.example leaves by a source that asks for no address, that to strict.example by one
