@@ -141,10 +141,6 @@ class Host:
         _ip("-n", self.namespace, lines=[f"addr del {address}/{length} dev eth0"])
         self.addresses.remove(address)
 
-    def set_link(self, *, is_up: bool) -> None:
-        """Pull its cable, or plug it in again."""
-        _ip("-n", self.namespace, lines=[f"link set eth0 {'up' if is_up else 'down'}"])
-
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
         """Have the sockets and processes that this thread makes be those of the host."""
@@ -207,6 +203,11 @@ class Network:
         _ip("-n", host.namespace, lines=["link set lo up", "link set eth0 up"])
         host.add_addresses(*addresses)
         return host
+
+    def set_cable(self, host: Host, *, is_plugged: bool) -> None:
+        """Pull a host's cable, or plug it in again; the host keeps its addresses."""
+        state = "up" if is_plugged else "down"
+        _ip("-n", self._bridge, lines=[f"link set to-{host.name} {state}"])
 
     def close(self) -> None:
         """End what runs on the hosts, and remove them."""
