@@ -44,12 +44,12 @@ class Redis(Foreign):
         # After a password was set it answers "NOAUTH", which is an answer.
         return bool(self.ask("PING").strip())
 
-    def ask(self, *words: str) -> str:
-        """Return what the server says to a command."""
+    def ask(self, *words: str, password: str = "") -> str:
+        """Return what the server says to a command; nothing if it cannot be asked."""
         done = run_on(
             self.host,
             *(str(REDIS_CLI), "-h", self.host.address, "-p", str(self.port), *words),
-            env={"LD_LIBRARY_PATH": library_path()},
+            env={"LD_LIBRARY_PATH": library_path(), "REDISCLI_AUTH": password},
         )
         return done.stdout if not done.returncode else ""
 
