@@ -190,10 +190,11 @@ class Dispatching:
 
     def note_source_trouble(self, source: EgressSource, error: Exception) -> None:
         """Note that a source cannot be used; it may be taken out for it."""
-        if isinstance(error, ProxyTroubleError):
-            self._node.source_health.note_proxy(source, str(error))
+        # What says more goes first: a source that is out is not judged again.
         if isinstance(error, SourceUnplumbedError | ProxySourceError):
             self._node.source_health.note_unplumbed(source, str(error))
+        if isinstance(error, ProxyTroubleError):
+            self._node.source_health.note_proxy(source, str(error))
 
     # -- while running ------------------------------------------------------------------------
 

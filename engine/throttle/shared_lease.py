@@ -228,17 +228,27 @@ class NodeLeases(MemoryLeases):
         if known is None or link is None or link.is_alone:
             # They end by themselves.
             return
+        is_asked = bool(known.freed)
         known.freed += members
-        if len(known.freed) == len(members):
+        if is_asked or not members:
+            return
+        was_sent = False
 
-            def arguments() -> list[str]:
-                freed, known.freed = known.freed[:AT_ONCE], known.freed[AT_ONCE:]
-                if known.freed:
-                    rest, known.freed = known.freed, []
-                    self._free(key, rest)
-                return freed
+        def arguments() -> list[str]:
+            nonlocal was_sent
+            was_sent = True
+            freed, known.freed = known.freed[:AT_ONCE], known.freed[AT_ONCE:]
+            if known.freed:
+                rest, known.freed = known.freed, []
+                self._free(key, rest)
+            return freed
 
-            link.ask(Question(RELEASE_LEASES, _redis_key(key), arguments, _ignore))
+        def answered(_answer: Any) -> None:
+            if not was_sent:
+                # They end by themselves; what is freed next has to be asked for again.
+                known.freed.clear()
+
+        link.ask(Question(RELEASE_LEASES, _redis_key(key), arguments, answered))
 
     # -- keeping ------------------------------------------------------------------------------
 
@@ -311,7 +321,3 @@ def share_of(key: str, limit: int, nodes: int) -> int:
 
 def _redis_key(key: str) -> str:
     return f"{PREFIX}lease:{key}"
-
-
-def _ignore(_answer: Any) -> None:
-    """Take note of an answer that changes nothing."""

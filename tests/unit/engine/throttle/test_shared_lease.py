@@ -76,6 +76,27 @@ async def test_several_limits_are_all_had_or_none(pair):
     assert len(await all_of(other)) == 2
 
 
+async def test_who_holds_nothing_at_the_end_asks_for_nothing(server):
+    async with sharing_nodes(options_of(f"{server.url}/0"), 1) as (node,):
+        held = await node.lease("idle", 3)
+        held.release()
+        await asyncio.sleep(0.1)
+
+    assert node.report.failures == 0
+
+
+async def test_what_an_outage_kept_from_being_released_does_not_keep_later_leases(pair):
+    one, other = pair
+    first, second = [await one.lease("outage", 2) for _ in range(2)]
+    first.release()
+    one.link._be_alone(OSError("gone"))
+    await one.link.sign()
+
+    second.release()
+
+    assert await other.lease("outage", 2) is not None
+
+
 async def test_what_a_killed_node_held_is_free_when_its_leases_end(server, monkeypatch):
     monkeypatch.setattr(shared_lease, "LIFE_S", 0.5)
     async with sharing_nodes(options_of(f"{server.url}/0"), 2) as (one, other):
