@@ -57,7 +57,8 @@ async def take_proxy_header(session: SmtpSession) -> None:
             raise ConnectionEndedError from error
         if found is not None:
             break
-        await session.more_input()
+        # One deadline for all of it, since the connection began.
+        await session.more_input(goes_on=True)
     header, length = found
     session.take_octets(length)
     if header.source is not None and header.destination is not None:
