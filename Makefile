@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml requirements/lock.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-# A small world on loopback: sink, node, traffic.
+# A small world on loopback: sink, TSA, proxy, node, traffic.
 demo: $(STAMP)
 	$(BIN)/cirrus demo
 
