@@ -103,6 +103,18 @@ attempts. What a destination does never counts. Records name the proxy in `sourc
 """
 
 
+LISTENER_NOTES = """\
+`client_timeout` is how long a client may be silent, take over one line, or leave replies unread;
+the header of `require_proxy_protocol` has to be there within it, counted from the connection's
+beginning, and so has the hello of `tls_from_first_byte`. Before either of them nothing is said, not
+even at the end.
+
+`data_buffer_size` is how much of what a client sends is held before the node gets to it, in octets:
+beyond that the connection is not read, and the client waits. One read, of up to 256 KiB, may come
+on top. A smaller one saves memory where very many clients send large messages at once.\
+"""
+
+
 def describe_kind(convert: Callable[..., Any]) -> str:
     """Return what a converter takes, in words."""
     # What scripts may call as well has its name among them by now.
@@ -201,6 +213,7 @@ def make_listener_page() -> str:
         "",
     ]
     lines += make_table(listener_options._READERS, defaults | {"hostname": None})
+    lines += ["", LISTENER_NOTES]
     later = ", ".join(f"`{name}`" for name in sorted(listener_options._NOT_YET))
     lines += [
         "",
