@@ -391,6 +391,18 @@ class ReadyQueue:
         if self.waiters:
             self._call_waiters()
 
+    def pull(self, wanted: Callable[[Message], bool]) -> list[Message]:
+        """Return the messages that are wanted elsewhere; they are the caller's from now on."""
+        kept: deque[Message] = deque()
+        pulled: list[Message] = []
+        for message in self.messages:
+            (pulled if wanted(message) else kept).append(message)
+        if pulled:
+            self.messages = kept
+            if self.waiters and self.has_room:
+                self._call_waiters()
+        return pulled
+
     def shrink(self) -> None:
         """Give back what is beyond a lowered ``max_ready``."""
         reason = InsertReason.MAX_READY_WAS_REDUCED_BY_CONFIG_UPDATE

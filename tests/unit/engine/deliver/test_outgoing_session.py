@@ -31,3 +31,12 @@ async def test_sessions_are_told_apart():
     first, second = (OutgoingSession(world, world.services) for _ in range(2))
 
     assert first.session_id != second.session_id
+
+
+async def test_what_is_in_its_hand_is_counted():
+    world = DispatchWorld()
+    session = OutgoingSession(world, world.services)
+    assert session.held == 0
+
+    session._hand.take(world.add())
+    assert session.held == 1
