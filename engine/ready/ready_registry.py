@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from engine.base.clock import Clock
+from engine.base.sharded_dict import ShardedDict
 from engine.model.egress import (
     UNSPECIFIED,
     EgressPath,
@@ -87,15 +88,14 @@ class ReadyRegistry:
         self._resolver = resolver
         self._clock = clock
         self._slot_line = SlotLine(ports.leases)
-        self._queues: dict[str, ReadyQueue] = {}
-        self._round: list[str] = []
+        self._queues: ShardedDict[str, ReadyQueue] = ShardedDict()
         self._pools: dict[str, _Cached] = {}
         self._sources: dict[str, _Cached] = {}
         self._selectors: dict[tuple[str, str], tuple[Any, SourceSelector]] = {}
         self._hosts: dict[str, tuple[str, ...]] = {}
 
     def __iter__(self) -> Iterator[ReadyQueue]:
-        return iter(list(self._queues.values()))
+        return self._queues.values()
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -144,6 +144,7 @@ class ReadyRegistry:
                 continue
             source = await self._source(entry.name)
             queue = await self._queue(source, site_name, domain, protocol, route)
+            queue.last_pool = pool.name
             queues[entry.name], sources[entry.name] = queue, source
             until = min(until, self._clock.mono() + source.ttl_s, queue.path_until_mono)
         selector = self._selector(queue_name, pool)
@@ -287,13 +288,9 @@ class ReadyRegistry:
 
         One call looks at some of the queues, the next at those that follow.
         """
-        if not self._round:
-            self._round = list(self._queues)
         share = max(LOOK_AT, len(self._queues) // ROUND_CALLS)
-        names = self._round[-share:]
-        del self._round[-share:]
         gone: list[str] = []
-        for name in names:
+        for name in self._queues.take_names(share):
             queue = self._queues.get(name)
             if queue is None:
                 continue
