@@ -29,7 +29,7 @@ from engine.model.egress import (
     make_egress_path,
 )
 from engine.model.egress_options import RefreshStrategy
-from engine.model.errors import ConfigurationError
+from engine.model.errors import ConfigurationError, EngineError
 from engine.model.queue_config import Protocol, SmtpProtocol
 from engine.model.site_name import ready_queue_name
 from engine.ready.ready_queue import ReadyPorts, ReadyQueue
@@ -65,6 +65,15 @@ class EgressPlan(NamedTuple):
     sources: dict[str, EgressSource]
     until_mono: float
     is_null: bool = False
+
+
+class WayShown(NamedTuple):
+    """A way out as the policy describes it now; ``route`` is None where there is no site."""
+
+    route: Route | None
+    site_name: str
+    source: EgressSource
+    path: EgressPath
 
 
 class _Cached(NamedTuple):
@@ -113,6 +122,26 @@ class ReadyRegistry:
         path, is_kept = await self._path(queue, queue.routing_domain, queue.source, queue.site_name)
         if not queue.retired:
             self._set_path(queue, path, queue.source, is_kept=is_kept)
+
+    async def describe_way(self, domain: str, protocol: Protocol, source_name: str) -> WayShown:
+        """Return the way from a source to a domain as the policy has it now; nothing is made.
+
+        Where the DNS cannot say, the domain stands for its site.
+
+        Raises:
+            EngineError: The source does not exist.
+            HookFailedError: A handler failed.
+        """
+        source = await self._source(source_name)
+        route = None
+        if isinstance(protocol, SmtpProtocol):
+            try:
+                route = await resolve_route(self._resolver(), domain, protocol.mx_list)
+            except EngineError as error:
+                log.info("the way to %s is shown without its site: %s", domain, error)
+        site_name = domain if route is None else route.site_name
+        path, _ = await self._path(None, domain, source, site_name)
+        return WayShown(route, site_name, source, path)
 
     async def plan_for(
         self, queue_name: str, domain: str, protocol: Protocol, pool_name: str | None

@@ -327,7 +327,7 @@ def stay(world: World, console: Console) -> None:
     console.print(f"  sink     pid {world.pid_of('sink')}, log {world.folder / 'sink.log'}")
     console.print(f"  metrics  curl {base}/metrics")
     console.print(f"  decided  curl {world.tsa_url}/decisions (rules {world.shaping})")
-    console.print(f"  queues   curl {base}/api/admin/ready-q-states/v1")
+    console.print(f"  queues   curl {base}/api/admin/queues/v1")
     console.print(f"  send     cirrus traffic --target 127.0.0.1:{world.smtp_port}")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
