@@ -1,7 +1,8 @@
 """``python -m benchmarks.run``: measure a node against Postfix and against its goals.
 
 Place in flow: ``make bench`` runs it. Rounds: ``single``, ``kept`` and ``large`` (relaying),
-``waiting`` (a full spool), ``hook`` (calling a handler), ``automation`` (the loop with the TSA).
+``waiting`` (a full spool), ``hook`` (calling a handler), ``automation`` (the loop with the TSA),
+``proxy`` (relaying by the egress proxy, beside HAProxy and Dante).
 
 A round that cannot run says why and the others go on; the exit code is 1 if any could not.
 Goals are shown beside the figures and decide nothing: machines differ.
@@ -27,6 +28,7 @@ from benchmarks import (
     feed_cost,
     hook_cost,
     loop_latency,
+    proxy_relay,
     relay_round,
     tsa_intake,
     tsa_replay,
@@ -36,7 +38,7 @@ from benchmarks.processes import BenchError
 from benchmarks.source import Workload
 
 RELAY_ROUNDS = ("single", "kept", "large")
-ROUNDS = (*RELAY_ROUNDS, "waiting", "hook", "automation")
+ROUNDS = (*RELAY_ROUNDS, "waiting", "hook", "automation", "proxy")
 #: Ratio to Postfix at least, and CPU milliseconds per message at most.
 _GOALS = {"single": (1.2, 1.2), "kept": (1.5, 0.9), "large": (1.5, 1.6)}
 #: A log has no width of its own: wide enough for the widest table.
@@ -201,6 +203,31 @@ def automation_table(figures: list[AutomationFigure]) -> Table:
     return table
 
 
+def measure_proxy(*, is_quick: bool) -> list[proxy_relay.RelayFigure]:
+    """Return what relaying costs our proxy, and others that are unpacked."""
+    if is_quick:
+        return proxy_relay.run(gigabytes=2.0, connections=1600, idle=1000, copies=False)
+    return proxy_relay.run(gigabytes=8.0, connections=6400, idle=10_000, copies=True)
+
+
+def proxy_table(figures: list[proxy_relay.RelayFigure]) -> Table:
+    """Return the table of the proxy round; goals are ours alone."""
+    table = Table(title="Relaying by the egress proxy, on loopback")
+    table.add_column("proxy", no_wrap=True)
+    table.add_column("figure")
+    for column in ("value", "goal"):
+        table.add_column(column, justify="right")
+    table.add_column("unit")
+    for one in figures:
+        form = "{:,.1f}" if one.value < 100 else "{:,.0f}"
+        bound = "at least" if one.is_more_better else "under"
+        is_ours = one.goal is not None and one.subject.startswith("cirrus")
+        goal = f"{bound} {one.goal:,.0f}" if is_ours else ""
+        cell = _judged(form.format(one.value), is_met=not is_ours or one.is_met)
+        table.add_row(one.subject, one.what, cell, goal, one.unit)
+    return table
+
+
 def _judged(text: str, *, is_met: bool) -> str:
     return text if is_met else f"[red]{text}[/red]"
 
@@ -225,6 +252,10 @@ def run_rounds(
                 measured = measure_automation(is_quick=is_quick)
                 results[name] = [asdict(figure) for figure in measured]
                 _CONSOLE.print(automation_table(measured))
+            elif name == "proxy":
+                relay_figures = measure_proxy(is_quick=is_quick)
+                results[name] = [asdict(figure) for figure in relay_figures]
+                _CONSOLE.print(proxy_table(relay_figures))
             else:
                 figures = hook_cost.run(calls=50_000, repeat=5)
                 results[name] = [asdict(figure) for figure in figures]

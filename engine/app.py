@@ -14,20 +14,18 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import random
 import resource
 import socket
-import uuid
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from engine.admin.audit_log import AuditLog
 from engine.admin.http_api import AdminApi
+from engine.admin.shared_directives import SharedDirectives
 from engine.automation import Automation
 from engine.base.clock import Clock
 from engine.base.disk_guard import DiskGuard
@@ -50,6 +48,7 @@ from engine.hooks import HOOKS
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
 from engine.model.message import Message
+from engine.node_identity import settle_node_id
 from engine.node_metrics import NodeMetrics
 from engine.policy_check import check_local_logs
 from engine.policy_report import PolicyReport
@@ -72,12 +71,14 @@ from engine.script_modules.network_modules import expose_network
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView, queue_name_of
 from engine.settings import Settings
+from engine.shared_limits import SharedLimits
 from engine.spool.disk_store import DiskStore
 from engine.spool.recovery import Recovery
 from engine.spool.spool_store import SpoolStore
 from engine.submission import Submission
-from engine.throttle.lease import MemoryLeases
-from engine.throttle.limiter import MemoryLimiter
+from engine.throttle.shared_lease import NodeLeases
+from engine.throttle.shared_limiter import NodeLimiter
+from engine.transfers import Transfers
 from policy.errors import HookFailedError
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
@@ -119,8 +120,8 @@ class Node:
         self.supervisor = Supervisor()
         self.retired = RetiredEpochs(self.supervisor.start)
         self.metrics = Metrics(ENGINE_METRICS)
-        self.limiter = MemoryLimiter(self.clock.mono)
-        self.leases = MemoryLeases(self.clock.mono)
+        self.limiter = NodeLimiter(self.clock.mono)
+        self.leases = NodeLeases(self.clock.mono)
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
         self.audit = AuditLog(self.clock.wall)
@@ -142,6 +143,8 @@ class Node:
 
         self.recorder: Recorder
         self.automation = Automation(self)
+        self.shared_directives = SharedDirectives(self)
+        self.shared_limits = SharedLimits(self)
         self._build_policy()
         self.store: SpoolStore
         self.disk_store: DiskStore
@@ -153,6 +156,7 @@ class Node:
             self.dispatching, self.runtime, lambda: self.resolver, self.clock
         )
         self.promotion = Promotion(self, self.queues, self.ready, lambda: self.settlement)
+        self.transfers = Transfers(self)
         self.dry_check.queues_in_use = lambda: [queue.parsed for queue in self.queues]
         self.services: Services
         self.declared: Declared
@@ -160,7 +164,7 @@ class Node:
 
     def _build_policy(self) -> None:
         """Make the runtime of scripts and what they may import."""
-        self.script_api = ScriptApi(self.limiter.take_nowait)
+        self.script_api = ScriptApi(self.limiter)
         self.script_api.check_local_logs = check_local_logs
         self.script_api.check_hook_records = parse_hook_records
         self.namespace = ScriptNamespace()
@@ -231,6 +235,7 @@ class Node:
         self.declared = Declared(self)
         await self.declared.carry_out(declarations)
         self.supervisor.start(self.recovery.run(), "recovery")
+        self.transfers.begin()
         self.supervisor.start(self._sweep_forever(), "sweep")
         self.supervisor.start(self.watcher.run(asyncio.sleep), "policy-watcher")
         # While queues are made by the thousand all objects survive: the middle generation is looked
@@ -247,7 +252,7 @@ class Node:
         self.disk_store.on_change = self._spool_changed
         self.store = self.disk_store
         self.audit.open(spool.path / "audit")
-        self.node_id = _read_node_id(spool.path)
+        self.node_id = settle_node_id(self.settings.node_id, spool.path)
         self.disk_guards = [
             DiskGuard(spool.path, spool.min_free_space, spool.min_free_inodes, self.clock.mono)
         ]
@@ -261,7 +266,7 @@ class Node:
             runtime=self.runtime,
             metrics=self.metrics,
             config_of=self.promotion.config_of,
-            requeue=self.promotion.insert,
+            requeue=self.transfers.transferring.take_back,
             rng=self.rng,
         )
         self.services = Services(
@@ -285,10 +290,12 @@ class Node:
         )
         self.admission = Admission(self, self.promotion.insert)
         self.script_api.mail.connect(self.clock, Submission(self).submit)
+        self.transfers.open(self.disk_store.path, self.script_api.transfer)
         self.suspensions.on_change.append(self._control_changed)
         self.bounces.on_change.append(self.promotion.bounce_waiting)
         NodeMetrics(self).bind()
         self.automation.bind_metrics()
+        self.shared_limits.bind_metrics()
         failing = self.metrics.gauge("shaping_load_failing").labels()
         failing.set_function(lambda: self.helpers.shaping.failing)
 
@@ -308,9 +315,8 @@ class Node:
     def _prepare_recovery(self) -> Recovery:
         """Take stock of the spool before the first listener opens: what comes later is live."""
         reinsertion = Reinsertion(self)
-        return Recovery(
-            self.store.enumerate(), self.clock, reinsertion.reinsert, reinsertion.report_damaged
-        )
+        reinsert = self.transfers.noting(reinsertion.reinsert)
+        return Recovery(self.store.enumerate(), self.clock, reinsert, reinsertion.report_damaged)
 
     # -- ports of the stages ------------------------------------------------------------------
 
@@ -318,6 +324,8 @@ class Node:
         """Return why no mail is taken now, or None."""
         if self.stopping:
             return "shutting down"
+        if (draining := self.transfers.drain.reason()) is not None:
+            return draining
         reason = self.memory.trouble() or self.store.trouble()
         if reason is not None:
             return reason if reason.startswith("load") else "cannot store mail now"
@@ -393,6 +401,7 @@ class Node:
         if self.memory.is_low:
             self._save_memory()
         self.promotion.sweep()
+        self.shared_limits.sweep()
         self.dispatching.end_stuck()
         if not self.suspensions.is_empty:
             self.dispatching.give_back_suspended()
@@ -465,27 +474,10 @@ class Node:
         except (HookFailedError, SmtpRefusal) as error:
             log.error("shutdown handler failed: %s", error)
         await self.declared.close()
+        await self.shared_limits.close()
+        await self.transfers.close()
         await self.network.close()
         await self.helpers.close()
         await self.supervisor.stop()
         await self.store.close()
         log.info("stopped")
-
-
-def _read_node_id(folder: Path) -> str:
-    """Return the node's id, kept beside the spool; made at the first start.
-
-    Raises:
-        ConfigurationError: It can be neither read nor kept.
-    """
-    file = folder / "node-id"
-    try:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return str(uuid.UUID(file.read_text().strip()))
-        node_id = str(uuid.uuid4())
-        fresh = file.with_suffix(".new")
-        fresh.write_text(node_id + "\n")
-        fresh.rename(file)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be kept: {error.strerror}") from error
-    return node_id

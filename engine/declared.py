@@ -35,6 +35,7 @@ from engine.records.recorder import HookSink
 from engine.script_declarations import Declarations, HttpListenerDeclaration, LogHookDeclaration
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView
+from engine.shared_limits import SharedLimits
 from engine.spool.spool_store import SpoolStore
 from policy.errors import HookFailedError
 from policy.handler_call import Pending
@@ -45,16 +46,28 @@ log = logging.getLogger("cirrus.node")
 CLOSE_S = 10.0
 
 
+class RoutesPort(Protocol):
+    """What has routes for each HTTP listener."""
+
+    def add_to(self, service: HttpService) -> None:
+        """Add the routes to a listener."""
+
+
 class DeclaredPorts(ListenerPorts, Protocol):
     """What carrying out declarations needs from the node."""
 
     admin: AdminApi
     automation: Automation
+    shared_limits: SharedLimits
     memory: MemoryGuard
     disk_guards: list[DiskGuard]
     store: SpoolStore
     hostname: str
     version: str
+
+    @property
+    def transfers(self) -> RoutesPort:
+        """Return its transfers."""
 
     def liveness(self) -> str | None:
         """Return why the node takes no mail, with the cause."""
@@ -90,6 +103,12 @@ class Declared:
         """Return the folders that scripts may keep data in."""
         return self._last.data_folders if self._last is not None else ()
 
+    @property
+    def receiving(self) -> int:
+        """Return how many SMTP sessions are in the middle of a transaction with recipients."""
+        listeners = [*self.listeners.values(), *self._leaving]
+        return sum(bool(session.recipients) for one in listeners for session in one.sessions)
+
     async def carry_out(self, declarations: Declarations) -> None:
         """Make the node as declared; once it ends nothing is opened any more.
 
@@ -114,6 +133,7 @@ class Declared:
                 self._reconcile_logs,
                 self._reconcile_hooks,
                 self._reconcile_automation,
+                self._reconcile_shared_limits,
                 self._reconcile_listeners,
                 self._reconcile_http,
             ):
@@ -188,6 +208,9 @@ class Declared:
         if declarations.spool is not None:
             automation = declarations.automation
             await self._node.automation.reconcile(automation, declarations.spool.path)
+
+    async def _reconcile_shared_limits(self, declarations: Declarations) -> None:
+        await self._node.shared_limits.reconcile(declarations.shared_limits)
 
     async def _reconcile_hooks(self, declarations: Declarations) -> None:
         node = self._node
@@ -316,6 +339,7 @@ class Declared:
         )
         self.injection.add_to(service)
         node.admin.add_to(service)
+        node.transfers.add_to(service)
         return service
 
     async def _admit(self, messages: list[NewMessage]) -> list[str | None]:

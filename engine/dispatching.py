@@ -31,12 +31,12 @@ from engine.deliver.local_socket import ProxySourceError, ProxyTroubleError, Sou
 from engine.deliver.maildir_dispatcher import MaildirDispatcher
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.deliver.script_dispatcher import ScriptDispatcher
-from engine.deliver.work import Services
+from engine.deliver.work import Services, Work
 from engine.model.circumstances import Circumstances
 from engine.model.egress import EgressSource
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
-from engine.model.queue_config import MaildirProtocol, ScriptProtocol
+from engine.model.queue_config import MaildirProtocol, ScriptProtocol, TransferProtocol
 from engine.model.reply import make_reply
 from engine.ready.ready_queue import ReadyQueue
 from engine.ready.ready_registry import ReadyRegistry
@@ -44,7 +44,7 @@ from engine.schedule.pace import Pace
 from engine.schedule.promotion import Promotion
 from engine.schedule.settlement import Settlement
 from engine.spool.spool_store import SpoolStore
-from engine.throttle.lease import MemoryLeases
+from engine.throttle.shared_lease import NodeLeases
 
 log = logging.getLogger("cirrus.node")
 
@@ -53,13 +53,20 @@ UNREACHABLE = make_reply(451, "4.4.1 too many consecutive connection failures")
 GIVE_BACK_S = 5.0
 
 
+class TransfersPort(Protocol):
+    """What makes the dispatchers of transfers."""
+
+    def make_dispatcher(self, work: Work, services: Services) -> OutgoingSession:
+        """Return a dispatcher for a ready queue whose protocol is ``xfer``."""
+
+
 class DispatchingNode(Protocol):
     """What dispatching needs from the node."""
 
     clock: Clock
     metrics: Metrics
     supervisor: Supervisor
-    leases: MemoryLeases
+    leases: NodeLeases
     suspensions: SuspensionRegistry
     bounces: AdminBounceRegistry
     source_health: SourceHealth
@@ -69,6 +76,10 @@ class DispatchingNode(Protocol):
     settlement: Settlement
     services: Services
     stopping: bool
+
+    @property
+    def transfers(self) -> TransfersPort:
+        """Return its transfers."""
 
 
 class Dispatching:
@@ -140,6 +151,9 @@ class Dispatching:
         elif isinstance(queue.protocol, MaildirProtocol):
             kind = MaildirDispatcher
             self.note_connected("maildir", queue.name)
+        elif isinstance(queue.protocol, TransferProtocol):
+            kind = self._node.transfers.make_dispatcher
+            self.note_connected(queue.protocol.label, queue.name)
         dispatcher = kind(queue, self._node.services)
         task = self._node.supervisor.start(dispatcher.run(), f"dispatcher {queue.name}")
         self.dispatchers[task] = dispatcher
@@ -190,10 +204,11 @@ class Dispatching:
 
     def note_source_trouble(self, source: EgressSource, error: Exception) -> None:
         """Note that a source cannot be used; it may be taken out for it."""
-        if isinstance(error, ProxyTroubleError):
-            self._node.source_health.note_proxy(source, str(error))
+        # What says more goes first: a source that is out is not judged again.
         if isinstance(error, SourceUnplumbedError | ProxySourceError):
             self._node.source_health.note_unplumbed(source, str(error))
+        if isinstance(error, ProxyTroubleError):
+            self._node.source_health.note_proxy(source, str(error))
 
     # -- while running ------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ The module itself exists inside a running node only. Classes here are for annota
 from the ``make_*`` functions.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import (
     Any,
@@ -40,6 +40,7 @@ from . import sqlite as sqlite
 from . import string as string
 from . import time as time
 from . import uuid as uuid
+from . import xfer as xfer
 
 _Duration: TypeAlias = int | float | str
 _Rate: TypeAlias = str
@@ -447,12 +448,25 @@ class Connection:
         1
         """
 
+@type_check_only
+class _RateAnswer(dict[str, Any]):
+    def __await__(self) -> Generator[Any, Any, dict[str, Any]]: ...
+
+@type_check_only
+class _RateVerdict(int):
+    def __await__(self) -> Generator[Any, Any, bool]: ...
+
 @final
 @type_check_only
 class Throttle:
-    """A rate that the script applies itself; counts are kept across reloads."""
+    """A rate that the script applies itself; counts are kept across reloads.
 
-    def throttle(self, quantity: int = 1) -> dict[str, Any]:
+    Where nodes share limits (`configure_redis_throttles`), a rate without `local:` is counted for
+    all of them. What it answers is then awaited, in an `async def` handler; awaiting is right on a
+    node that shares with nobody too.
+    """
+
+    def throttle(self, quantity: int = 1) -> _RateAnswer:
         """throttled, limit, remaining, reset_after and retry_after (whole seconds).
 
         >>> mta.make_throttle("logins", "100/min").throttle()["throttled"]
@@ -464,7 +478,7 @@ class Throttle:
         >>> await mta.make_throttle("look-ups", "100/min").sleep_if_throttled()
         False
         """
-    def delay_message_if_throttled(self, msg: Message) -> bool:
+    def delay_message_if_throttled(self, msg: Message) -> _RateVerdict:
         """Take one, or have the message wait for its turn; whether it waits.
 
         >>> mta.make_throttle("acme", "100/min").delay_message_if_throttled(msg)
@@ -595,6 +609,32 @@ def set_handler_limits(
     `async def` handler may take 30 s at reception and 10 s elsewhere. `init` keeps its own.
 
     >>> mta.set_handler_limits(event="message_received", cpu="100ms", wait="5s")
+    """
+
+def configure_redis_throttles(
+    *,
+    node: str | Sequence[str],
+    pool_size: int = 10,
+    username: str | None = None,
+    password: str | None = None,
+    connect_timeout: _Duration = 1,
+    wait_timeout: _Duration = 1,
+    response_timeout: _Duration = 1,
+    cluster: bool | None = None,
+    read_from_replicas: bool = False,
+    tls_ca: str | None = None,
+    tls_verify: bool = True,
+    recycle_timeout: _Duration | None = None,
+    nodes: int = 1,
+    share_directives: bool = True,
+) -> None:
+    """Share rates, connection limits and operators' directives with other nodes.
+
+    All rates and limits without `local:` are then counted in this Redis (`redis://`, `rediss://`
+    for TLS; several URLs are a cluster). While it cannot be reached each node goes on with its
+    share: the limit divided by the nodes last seen, or by `nodes` as long as none was.
+
+    >>> mta.configure_redis_throttles(node="redis://127.0.0.1:6379", nodes=3)
     """
 
 # -- answers of get_* events ------------------------------------------------------------------

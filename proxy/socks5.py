@@ -21,9 +21,11 @@ import enum
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TypeAlias
 
+from engine.model.proxy_header import spell_address
 from proxy.errors import ProtocolError, ReplyCode, UnsupportedAddressError
 
 VERSION = 5
@@ -37,7 +39,6 @@ _HEAD = struct.Struct("BBBB")
 _PORT = struct.Struct(">H")
 _IPV4, _NAME, _IPV6 = 1, 3, 4
 _SIZES = {_IPV4: 4, _IPV6: 16}
-_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Method(enum.IntEnum):
@@ -204,17 +205,16 @@ class Socks5Dialogue:
     def _read_request(self) -> Request | None:
         data = self._buffer
         _check_version(data, VERSION)
-        if len(data) < 5:
-            # Every form of an address has at least one octet.
+        if len(data) < _HEAD.size:
             return None
         _, command, _, kind = _HEAD.unpack_from(data)
-        if kind == _NAME:
-            start, size = 5, data[4]
-        elif kind in _SIZES:
-            start, size = 4, _SIZES[kind]
-        else:
+        if kind != _NAME and kind not in _SIZES:
             self._expected = _Expected.REPLY
             raise UnsupportedAddressError(f"address type {kind}")
+        if len(data) == _HEAD.size:
+            # Every form of an address has at least one octet.
+            return None
+        start, size = (5, data[4]) if kind == _NAME else (4, _SIZES[kind])
         end = start + size
         if len(data) < end + _PORT.size:
             return None
@@ -234,8 +234,7 @@ def _read_host(kind: int, raw: bytes) -> str:
     if kind == _IPV4:
         return inet_ntop(AF_INET, raw)
     if kind == _IPV6:
-        is_mapped = raw.startswith(_MAPPED)
-        return inet_ntop(AF_INET, raw[12:]) if is_mapped else inet_ntop(AF_INET6, raw)
+        return spell_address(IPv6Address(raw))
     name = raw.decode("ascii", "replace")
     if not name or not all(char.isalnum() or char in "-._" for char in name) or not raw.isascii():
         raise UnsupportedAddressError("what stands for a host name is none")

@@ -52,6 +52,7 @@ KINDS = {
     "parse_throttle": "rate",
     "parse_limit": "limit",
     "parse_protocol": "protocol",
+    "parse_target": "URL of a node",
     "parse_listen": '`"address:port"`',
     "CidrSet.parse": "list of networks",
     "flag": "True or False",
@@ -86,8 +87,9 @@ is tried within `connect_timeout`, and `source_address` is what it is reached fr
 
 * `socks5_proxy_server` with `socks5_proxy_source_address`: the proxy is asked by BIND for the
   source, then to connect, on one connection; that takes a proxy that knows it, such as `cirrus
-  proxy`. Without a source address any SOCKS5 server will do. User and password are sent where
-  it asks for them.
+  proxy`; another that leaves from an address of its own choice is not used. Without a source
+  address any SOCKS5 server will do; one that does not say from where it leaves shows as `0.0.0.0`
+  in records. User and password are sent where it asks for them.
 * `ha_proxy_server` with `ha_proxy_source_address`: a PROXY header, version 2, tells source and
   destination. There is no answer: a source that the proxy does not have shows as a timeout.
 
@@ -99,6 +101,18 @@ its proxy; `suspend_when_proxy_unhealthy` when its proxy cannot be reached or us
 `{"trigger": "Immediate", "duration": "5m"}` or `{"trigger": {"Threshold": "3/min"}, ...}`. Mail
 of the source goes to the others of its pool; if none is left it is held without burning
 attempts. What a destination does never counts. Records name the proxy in `source_address`.\
+"""
+
+
+LISTENER_NOTES = """\
+`client_timeout` is how long a client may be silent, take over one line, or leave replies unread;
+the header of `require_proxy_protocol` has to be there within it, counted from the connection's
+beginning, and so has the hello of `tls_from_first_byte`. Before either of them nothing is said, not
+even at the end.
+
+`data_buffer_size` is how much of what a client sends is held before the node gets to it, in octets:
+beyond that the connection is not read, and the client waits. One read, of up to 256 KiB, may come
+on top. A smaller one saves memory where very many clients send large messages at once.\
 """
 
 
@@ -200,6 +214,7 @@ def make_listener_page() -> str:
         "",
     ]
     lines += make_table(listener_options._READERS, defaults | {"hostname": None})
+    lines += ["", LISTENER_NOTES]
     later = ", ".join(f"`{name}`" for name in sorted(listener_options._NOT_YET))
     lines += [
         "",

@@ -14,7 +14,7 @@ STUBS = Path(__file__).resolve().parents[1] / "mta-stubs"
 MODULES = (
     *("domain_map", "cidr", "regex_set_map", "digest", "encode", "time", "uuid", "serde", "fs"),
     *("string", "counter_series", "secrets", "mimepart", "dkim"),
-    *("dns", "http", "redis", "sqlite", "amqp", "kafka", "nats", "tsa", "proxy"),
+    *("dns", "http", "redis", "sqlite", "amqp", "kafka", "nats", "xfer", "tsa", "proxy"),
 )
 #: Functions of ``mta`` itself that belong here.
 OF_MTA = (
@@ -31,7 +31,7 @@ FUNCTIONS = (
             *("define_spool", "start_esmtp_listener", "start_http_listener"),
             *("configure_local_logs", "configure_log_hook"),
             *("set_memory_hard_limit", "set_memory_soft_limit", "set_memory_low_thresh"),
-            *("set_handler_limits", "set_fall_back_to_acl_map"),
+            *("set_handler_limits", "set_fall_back_to_acl_map", "configure_redis_throttles"),
         ),
     ),
     (

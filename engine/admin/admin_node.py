@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from engine.admin.audit_log import AuditLog
+from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.control.admin_bounces import AdminBounceRegistry
@@ -54,6 +55,7 @@ class AdminNode(Protocol):
     store: SpoolStore
     runtime: PolicyRuntime
     audit: AuditLog
+    shared_directives: SharedDirectives
 
     @property
     def dispatching(self) -> SessionsPort:

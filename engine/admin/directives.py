@@ -143,6 +143,7 @@ async def bounce(node: AdminNode, caller: Caller, request: BounceRequest) -> Bou
         duration_of(request.duration, request.expires, node.clock.wall()),
         suppress_logging=request.suppress_logging,
     )
+    node.shared_directives.made("bounce", made)
     await node.bounces.wait_swept(SWEEP_WAIT_S)
     tally = made.tally
     return BounceMade(id=made.id, bounced=dict(tally.by_queue), total_bounced=tally.total)
@@ -173,6 +174,7 @@ async def cancel_bounce(node: AdminNode, _caller: Caller, request: IdRequest) ->
     """End a bounce."""
     if not node.bounces.cancel(request.id):
         raise OperationRefusedError(Refusal.NOT_FOUND, "no such bounce")
+    node.shared_directives.ended(request.id)
     return "OK"
 
 
@@ -192,6 +194,7 @@ async def suspend(node: AdminNode, caller: Caller, request: SuspendRequest) -> M
         caller.identity,
         duration_of(request.duration, request.expires, node.clock.wall()),
     )
+    node.shared_directives.made("suspend", made)
     return Made(made.id)
 
 
@@ -225,6 +228,7 @@ async def suspend_ready(node: AdminNode, caller: Caller, request: SuspendReadyRe
     """Hold one ready queue; its mail may leave by other sources."""
     duration_s = duration_of(request.duration, request.expires, node.clock.wall())
     made = node.suspensions.add_ready(request.name, request.reason, caller.identity, duration_s)
+    node.shared_directives.made("suspend-ready-q", made)
     return Made(made.id)
 
 
@@ -254,6 +258,7 @@ def _cancel(node: AdminNode, wanted: str, listed: Iterable[Directive | ReadyDire
     # Of its own kind only: an id of another list is a mistake of whoever typed it.
     if all(one.id != wanted for one in listed) or not node.suspensions.cancel(wanted):
         raise OperationRefusedError(Refusal.NOT_FOUND, "no such suspension")
+    node.shared_directives.ended(wanted)
     return "OK"
 
 

@@ -55,10 +55,16 @@ class AdminBounceRegistry:
         duration_s: float,
         *,
         suppress_logging: bool = False,
+        directive_id: str = "",
     ) -> Directive:
         """Return the new bounce, which replaces one of the same criteria."""
         return self._directives.add(
-            criteria, reason, author, duration_s, suppress_logging=suppress_logging
+            criteria,
+            reason,
+            author,
+            duration_s,
+            suppress_logging=suppress_logging,
+            directive_id=directive_id,
         )
 
     def find(self, queue_name: str) -> Directive | None:

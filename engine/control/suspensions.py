@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager
 from engine.control.change_notice import ChangeNotice
 from engine.control.directive_set import DirectiveSet
 from engine.model.suspension import Criteria, Directive, ReadyDirective
+from engine.model.transfer_target import is_transfer_queue
 
 
 class SuspensionRegistry:
@@ -50,22 +51,37 @@ class SuspensionRegistry:
         return self.scheduled.generation + self._ready_generation
 
     def add_scheduled(
-        self, criteria: Criteria, reason: str, author: str, duration_s: float
+        self,
+        criteria: Criteria,
+        reason: str,
+        author: str,
+        duration_s: float,
+        *,
+        directive_id: str = "",
     ) -> Directive:
         """Return the new suspension of scheduled queues; it replaces one of the same criteria."""
-        return self.scheduled.add(criteria, reason, author, duration_s)
+        return self.scheduled.add(criteria, reason, author, duration_s, directive_id=directive_id)
 
-    def add_ready(self, name: str, reason: str, author: str, duration_s: float) -> ReadyDirective:
+    def add_ready(
+        self, name: str, reason: str, author: str, duration_s: float, *, directive_id: str = ""
+    ) -> ReadyDirective:
         """Return the new suspension of a ready queue, which replaces one of the same name."""
         expires_mono = self._mono() + duration_s
-        made = ReadyDirective(str(uuid.uuid4()), name, reason, author, expires_mono)
+        made_id = directive_id or str(uuid.uuid4())
+        made = ReadyDirective(made_id, name, reason, author, expires_mono)
         self._ready[name] = made
         self._ready_changed()
         return made
 
     def find_scheduled(self, queue_name: str) -> Directive | None:
-        """Return the suspension that covers a scheduled queue now."""
-        return self.scheduled.find(queue_name)
+        """Return the suspension that covers a scheduled queue now.
+
+        Mail that goes to another node is no delivery: only its queue's own name holds it back.
+        """
+        found = self.scheduled.find(queue_name)
+        if found is not None and is_transfer_queue(queue_name):
+            return found if found.criteria.queue_names else None
+        return found
 
     def find_ready(self, name: str) -> ReadyDirective | None:
         """Return the suspension of a ready queue now."""

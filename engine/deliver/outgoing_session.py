@@ -52,6 +52,11 @@ class OutgoingSession:
         self._entered_mono = self.began_mono = services.clock.mono()
 
     @property
+    def held(self) -> int:
+        """Return how many messages are in its hand."""
+        return len(self._hand.messages)
+
+    @property
     def progress_mono(self) -> float:
         """Return when the session last came further."""
         return self._entered_mono

@@ -4,6 +4,7 @@ Place in flow: ``engine.deliver.connector`` drives it over a socket; pure.
 
 Invariants:
     * It asks for exactly the octets that an answer has: what the destination says comes after.
+    * A source address that the proxy swaps for another is not given.
     * The password is only sent to a proxy that asks for it.
 
 Standard: RFC 1928, RFC 1929; BIND before CONNECT on one connection selects the source address, as
@@ -13,13 +14,19 @@ egress proxies of the field understand it.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Generator
+
+from engine.model.proxy_header import spell_address
 
 _VERSION = 5
 _NO_AUTH, _PASSWORD, _NOTHING = 0, 2, 0xFF
 _CONNECT, _BIND = 1, 2
 _V4, _NAME, _V6 = 1, 3, 4
 _OK = 0
+#: Versions of an answer to user and password: that of RFC 1929, and that of SOCKS5 for it, which
+#: some proxies send.
+_PASSWORD_VERSIONS = (1, 5)
 #: What a proxy says of the destination, in the words that a direct connection would fail with.
 _DESTINATION = {3: "ENETUNREACH", 4: "EHOSTUNREACH", 5: "ECONNREFUSED", 6: "ETIMEDOUT"}
 _REASONS = {
@@ -28,6 +35,9 @@ _REASONS = {
     7: "it does not know the command",
     8: "it does not know the kind of address",
 }
+
+#: What goes into log records as a host: nothing that ends a line.
+_HOST_NAME = re.compile("[A-Za-z0-9._-]+")
 
 #: Octets to send, or how many to read; answered by what was read. Returns an address.
 Steps = Generator[bytes | int, bytes, str]
@@ -74,7 +84,21 @@ def begin_steps(
     if code != _OK:
         reason = _REASONS.get(code) or _DESTINATION.get(code) or f"code {code}"
         raise SocksSourceError(f"it does not give the source {source_address}: {reason}")
-    return bound
+    if _is_another(bound, source_address):
+        # A server that takes BIND for that of RFC 1928, and would answer CONNECT with yes as well.
+        raise SocksSourceError(f"it does not give the source {source_address}: it gives {bound}")
+    return source_address
+
+
+def _is_another(bound: str, wanted: str) -> bool:
+    """Return whether a proxy names an address that is not the wanted one."""
+    try:
+        found = ipaddress.ip_address(bound)
+    except ValueError:
+        return True
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return not found.is_unspecified and found != ipaddress.ip_address(wanted)
 
 
 def connect_steps(target: tuple[str, int]) -> Steps:
@@ -100,7 +124,9 @@ def _authenticate(username: str, password: str) -> Generator[bytes | int, bytes,
     if not 0 < len(user) < 256 or not 0 < len(secret) < 256:
         raise SocksError("user and password have 1 to 255 octets")
     yield bytes([1, len(user)]) + user + bytes([len(secret)]) + secret
-    _, status = yield 2
+    version, status = yield 2
+    if version not in _PASSWORD_VERSIONS:
+        raise SocksError("its answer to user and password is none")
     if status != 0:
         raise SocksError("it does not take user and password")
 
@@ -115,9 +141,10 @@ def _ask(command: int, address: tuple[str, int]) -> Generator[bytes | int, bytes
         raise SocksError("its answer is no SOCKS5")
     if kind == _NAME:
         (length,) = yield 1
-        name = (yield length + 2)[:-2].decode("ascii", "replace")
-        return code, name
+        name = (yield length + 2)[:-2].decode("latin-1")
+        # One that is none tells nothing, and is no reason to give up.
+        return code, name if _HOST_NAME.fullmatch(name) else ""
     if kind not in (_V4, _V6):
         raise SocksError(f"its answer holds an unknown kind of address ({kind})")
     packed = (yield (4 if kind == _V4 else 16) + 2)[:-2]
-    return code, str(ipaddress.ip_address(packed))
+    return code, spell_address(ipaddress.ip_address(packed))

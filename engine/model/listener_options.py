@@ -21,7 +21,9 @@ from engine.model.duration import parse_duration
 #: Options of the socket, which no layer can change.
 _FIXED = frozenset({"listen", "max_connections"})
 #: Options of capabilities that this node does not have yet: off is what they are, on is a warning.
-_NOT_YET = ("deferred_queue", "data_buffer_size")
+_NOT_YET = ("deferred_queue",)
+#: Unread input of a session beyond which its socket is not read, octets.
+DATA_BUFFER_SIZE = 256 << 10
 LINE_ENDINGS = ("Deny", "Allow", "Fix")
 BATCH_HANDLING = ("BifurcateAlways", "BatchByDomain")
 
@@ -58,6 +60,7 @@ class ListenerOptions:
     max_messages_per_connection: int = 10_000
     max_recipients_per_message: int = 1024
     max_message_size_bytes: int = 20 << 20
+    data_buffer_size_bytes: int = DATA_BUFFER_SIZE
     invalid_line_endings: str = "Deny"
     line_length_hard_limit: int = 998
     batch_handling: str = "BifurcateAlways"
@@ -270,6 +273,7 @@ _READERS: dict[str, tuple[str, Any]] = {
     "max_messages_per_connection": ("max_messages_per_connection", _number),
     "max_recipients_per_message": ("max_recipients_per_message", _number),
     "max_message_size": ("max_message_size_bytes", _number),
+    "data_buffer_size": ("data_buffer_size_bytes", _number),
     "invalid_line_endings": ("invalid_line_endings", _one_of(LINE_ENDINGS)),
     "line_length_hard_limit": ("line_length_hard_limit", _number),
     "batch_handling": ("batch_handling", _one_of(BATCH_HANDLING)),
@@ -279,5 +283,4 @@ _READERS: dict[str, tuple[str, Any]] = {
 }
 _NOT_YET_READERS: dict[str, tuple[str, Any]] = {
     "deferred_queue": ("deferred_queue", _switch),
-    "data_buffer_size": ("data_buffer_size", _number),
 }

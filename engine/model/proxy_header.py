@@ -4,8 +4,9 @@ Place in flow: listeners read it before anything else where balancers stand in f
 connector writes it to a proxy that leaves from the address it names.
 
 Invariants:
-    * The header is recognised or refused as soon as it can be: bytes that can become none are
-      never waited on, and no more than ``HEADER_MAX`` are ever gathered.
+    * What does not begin like a header is refused at its first wrong octet, a line of version 1
+      once it is whole, version 2 by its fixed part, before its addresses: no more than
+      ``HEADER_MAX`` octets are ever gathered.
     * What is no header is a ``ProxyHeaderError`` and nothing else.
     * Addresses come out in their canonical spelling, an IPv4 address mapped into IPv6 as IPv4.
 
@@ -32,6 +33,8 @@ _BODY_MAX = 4096
 #: The most octets that a header takes.
 HEADER_MAX = _FIXED.size + _BODY_MAX
 _TYPE_CRC32C = 0x03
+#: Version 2, and who speaks: the balancer for itself, or for a client.
+_LOCAL, _PROXY = _COMMANDS = (0x20, 0x21)
 
 Endpoint: TypeAlias = tuple[str, int]
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -103,7 +106,9 @@ def _parse_line(data: bytes) -> tuple[ProxyHeader, int] | None:
     except ValueError as error:
         raise ProxyHeaderError("a PROXY line with a wrong address") from error
     ports = [_parse_port(word) for word in words[4:]]
-    header = ProxyHeader((_spell(source), ports[0]), (_spell(destination), ports[1]), version=1)
+    header = ProxyHeader(
+        (spell_address(source), ports[0]), (spell_address(destination), ports[1]), version=1
+    )
     return header, end + 1
 
 
@@ -118,13 +123,11 @@ def _parse_port(word: bytes) -> int:
 
 
 def _parse_binary(data: bytes) -> tuple[ProxyHeader, int] | None:
-    if len(data) > 12 and data[12] >> 4 != 2:
-        raise ProxyHeaderError("a PROXY header of an unknown version")
+    if len(data) > 12 and data[12] not in _COMMANDS:
+        raise ProxyHeaderError("a PROXY header of an unknown version, or with an unknown command")
     if len(data) < _FIXED.size:
         return None
     _, command, kind, length = _FIXED.unpack_from(data)
-    if command & 0x0F > 1:
-        raise ProxyHeaderError("a PROXY header with an unknown command")
     if length > _BODY_MAX:
         raise ProxyHeaderError("a PROXY header that is too long")
     end = _FIXED.size + length
@@ -132,7 +135,7 @@ def _parse_binary(data: bytes) -> tuple[ProxyHeader, int] | None:
         return None
     body = data[_FIXED.size : end]
     # LOCAL says that what follows counts for nothing; 0x00 says that nothing is known.
-    if command == 0x20 or kind == 0x00:
+    if command == _LOCAL or kind == 0x00:
         return ProxyHeader(None, None), end
     return _parse_addresses(kind, body, data[:end]), end
 
@@ -149,11 +152,16 @@ def _parse_addresses(kind: int, body: bytes, whole: bytes) -> ProxyHeader:
     source, destination = make(body[:size]), make(body[size : 2 * size])
     ports = struct.unpack_from(">HH", body, 2 * size)
     extensions = tuple(_parse_extensions(body[end:]))
-    for number, value in extensions:
-        if number == _TYPE_CRC32C:
-            _check_sum(whole, value, body, end)
+    sums = [value for number, value in extensions if number == _TYPE_CRC32C]
+    if len(sums) > 1:
+        # One says it all; each costs a pass over the header.
+        raise ProxyHeaderError("a PROXY header with several checksums")
+    for value in sums:
+        _check_sum(whole, value, body, end)
     return ProxyHeader(
-        (_spell(source), ports[0]), (_spell(destination), ports[1]), extensions=extensions
+        (spell_address(source), ports[0]),
+        (spell_address(destination), ports[1]),
+        extensions=extensions,
     )
 
 
@@ -214,7 +222,7 @@ def format_proxy_header(source: Endpoint, destination: Endpoint) -> bytes:
         raise ValueError(f"{source[0]} and {destination[0]} are of different families")
     body = first.packed + second.packed + struct.pack(">HH", source[1], destination[1])
     kind = 0x11 if first.version == 4 else 0x21
-    return _FIXED.pack(_SIGNATURE, 0x21, kind, len(body)) + body
+    return _FIXED.pack(_SIGNATURE, _PROXY, kind, len(body)) + body
 
 
 def _bare(address: str) -> _Address:
@@ -226,5 +234,6 @@ def _unmapped(address: _Address) -> _Address:
     return mapped or address
 
 
-def _spell(address: _Address) -> str:
+def spell_address(address: _Address) -> str:
+    """Return an address in its canonical spelling, one mapped into IPv6 as the IPv4 address."""
     return str(_unmapped(address))

@@ -25,13 +25,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from engine.deliver.connection_slots import acquire_slots, limits_of, release_slots
+from engine.deliver.connection_slots import limits_of, release_slots
 from engine.model.egress import EgressPath, EgressSource
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
 from engine.ready.slot_line import SlotLine
 from engine.route.mx_plan import Route
-from engine.throttle.lease import Lease, MemoryLeases
+from engine.throttle.lease import Lease
+from engine.throttle.shared_lease import NodeLeases
 
 log = logging.getLogger("cirrus.ready")
 
@@ -52,7 +53,7 @@ CALLED_A_TURN = 64
 class ReadyPorts(Protocol):
     """What ready queues need from the node."""
 
-    leases: MemoryLeases
+    leases: NodeLeases
 
     def requeue(self, message: Message, reason: InsertReason, delay_s: float | None) -> None:
         """Give a message back to its scheduled queue, no attempt counted."""
@@ -292,7 +293,8 @@ class ReadyQueue:
         limit = self._limits[0][1]
         want = ideal_sessions(len(self.messages), limit)
         while len(self.dispatchers) < want:
-            slots = acquire_slots(self._ports.leases, self._limits, self.path.lease_s)
+            more = want - len(self.dispatchers)
+            slots = self._ports.leases.acquire_all(self._limits, self.path.lease_s, more)
             if isinstance(slots, str):
                 self._stand_in_line(slots)
                 self._retry_in(SLOT_RETRY_S)
@@ -332,7 +334,7 @@ class ReadyQueue:
         if held and kept == len(held):
             return
         release_slots(held)
-        taken = acquire_slots(self._ports.leases, self._limits, ttl_s)
+        taken = self._ports.leases.acquire_all(self._limits, ttl_s)
         self.slots[task] = [] if isinstance(taken, str) else taken
 
     def _ended(self, task: Any) -> None:
@@ -391,6 +393,18 @@ class ReadyQueue:
             insert(message)
         if self.waiters:
             self._call_waiters()
+
+    def pull(self, wanted: Callable[[Message], bool]) -> list[Message]:
+        """Return the messages that are wanted elsewhere; they are the caller's from now on."""
+        kept: deque[Message] = deque()
+        pulled: list[Message] = []
+        for message in self.messages:
+            (pulled if wanted(message) else kept).append(message)
+        if pulled:
+            self.messages = kept
+            if self.waiters and self.has_room:
+                self._call_waiters()
+        return pulled
 
     def shrink(self) -> None:
         """Give back what is beyond a lowered ``max_ready``."""

@@ -32,6 +32,7 @@ from engine.model.egress_options import RefreshStrategy
 from engine.model.errors import ConfigurationError, EngineError
 from engine.model.queue_config import Protocol, SmtpProtocol
 from engine.model.site_name import ready_queue_name
+from engine.model.transfer_target import is_transfer_queue
 from engine.ready.ready_queue import ReadyPorts, ReadyQueue
 from engine.ready.slot_line import SlotLine
 from engine.ready.source_selector import SourceSelector
@@ -52,6 +53,9 @@ ROUND_CALLS = 60
 PLAN_S = 60.0
 #: A plan is good for at least this time, seconds.
 PLAN_MIN_S = 1.0
+#: Of mail that goes to another node: no script is asked, a broken one must not keep it here. Few
+#: connections, for that node has other work too.
+TRANSFER_PATH = make_egress_path(connection_limit=16)
 #: Answers of each kind that are remembered.
 CACHED_MAX = 100_000
 
@@ -303,6 +307,8 @@ class ReadyRegistry:
         self, queue: ReadyQueue | None, domain: str, source: EgressSource, site_name: str
     ) -> tuple[EgressPath, bool]:
         """Return the path, and whether it is the last good one because the handler failed."""
+        if is_transfer_queue(domain):
+            return TRANSFER_PATH, False
         try:
             path = await self._ask("get_egress_path", EgressPath, domain, source.name, site_name)
         except HookFailedError as error:

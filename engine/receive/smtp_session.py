@@ -39,6 +39,7 @@ from engine.receive.smtp_session_auth import (
     obey_auth,
     obey_starttls,
     start_tls,
+    take_client_hello,
 )
 from engine.receive.smtp_session_client import ATTRIBUTES, obey_xclient, take_proxy_header
 from engine.receive.smtp_session_transaction import (
@@ -59,8 +60,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cirrus.receive")
 
-#: First octet of a TLS handshake record (RFC 8446, 5.1).
-_TLS_HANDSHAKE = 22
 #: Replies to wrong or unknown commands in a row after which the client is cut off.
 ERRORS_MAX = 1000
 
@@ -101,8 +100,8 @@ class SmtpSession(SmtpStream):
         self.tls: tuple[str, str, list[str]] | None = None
         self.identity: str | None = None
         self.peer_ip = self.own_ip = self.own_address = ""
-        #: Whether the header that says who the client is has not come yet.
-        self.is_nameless = False
+        #: Nothing may be said yet: the header that says who the client is has not come, or TLS.
+        self.is_mute = False
         self.peer: tuple[str, int] = ("", 0)
         self.own: tuple[str, int] = ("", 0)
         self.messages = 0
@@ -120,7 +119,7 @@ class SmtpSession(SmtpStream):
     def on_silence(self) -> None:
         """Tell a client that let its time pass."""
         text = f"4.3.2 {self.options.hostname} idle too long"
-        self.send_last(b"" if self.is_nameless else make_reply(421, text).encode())
+        self.send_last(b"" if self.is_mute else make_reply(421, text).encode())
 
     def forget_domains(self) -> None:
         """Ask the script about each domain again: the client is somebody else now."""
@@ -145,13 +144,17 @@ class SmtpSession(SmtpStream):
         try:
             await self._begin()
             portion = PORTION
+            waits = 0
             while not self.is_ending:
                 line = self.next_line(self.options.line_length_hard_limit)
                 if line is None:
                     await self.flush()
-                    await self.more_input()
+                    # The first may be idleness; from the second on a line is under way.
+                    await self.more_input(goes_on=waits > 1)
+                    waits += 1
                     portion = PORTION
                     continue
+                waits = 0
                 await self._obey(line)
                 portion -= 1
                 if not portion:
@@ -179,15 +182,15 @@ class SmtpSession(SmtpStream):
         self.start_timer(self.client_timeout_s)
         runtime = self.ports.runtime
         if self.options.for_connection(self.peer_ip, self.own_ip).require_proxy_protocol:
-            self.is_nameless = True
+            self.is_mute = True
             await take_proxy_header(self)
-            self.is_nameless = False
+            self.is_mute = False
         self.rewrites = runtime.is_handled("smtp_rewrite_response")
         await self._choose_options()
         if self.is_ending:
             return
         if self.options.tls_from_first_byte:
-            await start_tls(self, find_context(self), await self._take_client_hello())
+            await start_tls(self, find_context(self), await take_client_hello(self))
         await self._greet()
 
     async def _greet(self) -> None:
@@ -226,15 +229,6 @@ class SmtpSession(SmtpStream):
         if not self.is_ending:
             await self._greet()
 
-    async def _take_client_hello(self) -> bytes:
-        """Return the first TLS record: some loops read it before TLS can be switched on."""
-        data = self._in
-        while len(data) < 5 or len(data) < 5 + int.from_bytes(data[3:5], "big"):
-            if data and data[0] != _TLS_HANDSHAKE:
-                raise ConnectionEndedError
-            await self.more_input()
-        return bytes(self.take_input())
-
     async def _choose_options(self) -> None:
         options = self.options.for_connection(self.peer_ip, self.own_ip)
         runtime = self.ports.runtime
@@ -258,6 +252,7 @@ class SmtpSession(SmtpStream):
             self.is_ending = True
         self.options = options
         self.client_timeout_s = options.client_timeout_s
+        self.input_max = options.data_buffer_size_bytes
         self.meta["hostname"] = options.hostname
         for name, value in options.meta.items():
             self.meta[name] = value

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cirrus.receive")
 
+#: First octet of a TLS handshake record (RFC 8446, 5.1).
+_TLS_HANDSHAKE = 22
 #: How long a TLS handshake may take, seconds.
 HANDSHAKE_S = 30.0
 #: The most octets of a line of an AUTH exchange (RFC 4954, 4).
@@ -81,6 +83,22 @@ async def obey_starttls(session: SmtpSession, argument: str, line: str) -> None:
     await session.answer(READY_FOR_TLS, line)
     await session.flush()
     await start_tls(session, context)
+
+
+async def take_client_hello(session: SmtpSession) -> bytes:
+    """Return the first TLS record: some loops read it before TLS can be switched on.
+
+    Raises:
+        ConnectionEndedError: It is none, or did not come in time; nothing is said in the clear.
+    """
+    session.is_mute = True
+    session.arm_deadline(session.client_timeout_s)
+    while len(data := session.peek_input()) < 5 or len(data) < 5 + int.from_bytes(data[3:5], "big"):
+        if data and data[0] != _TLS_HANDSHAKE:
+            raise ConnectionEndedError
+        await session.more_input(goes_on=True)
+    session.is_mute = False
+    return bytes(session.take_input())
 
 
 def find_context(session: SmtpSession) -> ssl.SSLContext | None:
@@ -202,8 +220,10 @@ async def _converse(session: SmtpSession, mechanism: str, initial: str) -> Crede
 
 async def _challenge(session: SmtpSession, prompt: bytes) -> bytes:
     await session.send_challenge(b"334 " + base64.b64encode(prompt) + b"\r\n")
+    waits = 0
     while (line := session.next_line(AUTH_LINE_MAX)) is None:
-        await session.more_input()
+        await session.more_input(goes_on=waits > 1)
+        waits += 1
     if not line.endswith(b"\r\n"):
         raise _AuthRefusedError(BAD_BASE64)
     text = line[:-2].strip()

@@ -21,7 +21,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
-from engine.model.proxy_header import ProxyHeaderError, parse_proxy_header
+from engine.model.proxy_header import ProxyHeaderError, parse_proxy_header, spell_address
 from engine.model.reply import make_reply
 from engine.receive.incoming import ConnectionEndedError
 
@@ -36,6 +36,8 @@ NEED_ATTRIBUTES = make_reply(501, "5.5.4 syntax: XCLIENT NAME=value ...")
 ATTRIBUTES = ("ADDR", "PORT", "DESTADDR", "DESTPORT")
 #: Values by which a client says that it does not know.
 _UNKNOWN = frozenset({"[UNAVAILABLE]", "[TEMPUNAVAIL]"})
+#: Leading zeros are harmless, but not without end.
+_PORT_DIGITS_MAX = 16
 _XTEXT = re.compile(r"\+([0-9A-Fa-f]{2})")
 
 Endpoint = tuple[str, int]
@@ -55,7 +57,8 @@ async def take_proxy_header(session: SmtpSession) -> None:
             raise ConnectionEndedError from error
         if found is not None:
             break
-        await session.more_input()
+        # One deadline for all of it, since the connection began.
+        await session.more_input(goes_on=True)
     header, length = found
     session.take_octets(length)
     if header.source is not None and header.destination is not None:
@@ -91,7 +94,7 @@ def read_attributes(argument: str, peer: Endpoint, own: Endpoint) -> tuple[Endpo
         ValueError: An attribute is unknown, or a value does not fit; the text is for the client.
     """
     words = argument.split()
-    if not words:
+    if not words or not argument.isascii():
         raise ValueError("syntax: XCLIENT NAME=value ...")
     given: dict[str, Any] = {}
     for word in words:
@@ -112,12 +115,18 @@ def _address(name: str, text: str) -> str:
     # Postfix writes IPV6: before such an address, as in an address literal.
     bare = text[5:] if text[:5].upper() == "IPV6:" else text
     try:
-        return str(ipaddress.ip_address(bare))
+        # A percent sign would bring the name of an interface along, which may be any text: xtext
+        # can hold the end of a line, and addresses stand in header fields.
+        if "%" in bare:
+            raise ValueError(bare)
+        return spell_address(ipaddress.ip_address(bare))
     except ValueError:
         raise ValueError(f"{name} is no address") from None
 
 
 def _port(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:6]) <= 65535:
+    # The length first: int() is not given digits without end.
+    is_port = text.isascii() and text.isdigit() and len(text) <= _PORT_DIGITS_MAX
+    if not is_port or int(text) > 0xFFFF:
         raise ValueError(f"{name} is no port")
     return int(text)

@@ -7,9 +7,10 @@ Built on aiosmtpd's ``SMTP`` class with its constructor, reading and writing rep
 itself at each connection (0.2 ms) and reads line by line (docs/decisions/0003).
 
 Invariants:
-    * Input is bounded: beyond ``INPUT_MAX`` the socket is not read.
+    * Input is bounded: beyond ``input_max`` the socket is not read.
     * A wait for input, for the client to read its replies or for a verdict ends at its deadline;
-      the last replies have one too.
+      the last replies have one too. A line has one deadline from its first octets on, however few
+      come at a time.
     * A client that is gone is seen at the next wait; what it finished is still carried out.
 """
 
@@ -20,21 +21,23 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
+from engine.model.listener_options import DATA_BUFFER_SIZE
 from engine.receive.incoming import ConnectionEndedError
-
-#: Unread input beyond which the socket is paused, octets.
-INPUT_MAX = 256 << 10
 
 
 class SmtpStream(SMTP):
     """One client's connection, as lines and blocks.
 
     Attributes:
-        client_timeout_s: How long the client may take over a line, or over reading a reply.
+        client_timeout_s: How long the client may be silent, take over a line, or over reading a
+            reply.
+        input_max: Unread input beyond which the socket is paused, octets; what one read of the
+            loop brings may come on top.
         is_ending: Nothing more is read; the connection is closed once the replies are out.
     """
 
     client_timeout_s = 60.0
+    input_max = DATA_BUFFER_SIZE
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -60,7 +63,7 @@ class SmtpStream(SMTP):
     def data_received(self, data: bytes) -> None:
         """Take input."""
         self._in += data
-        if len(self._in) > INPUT_MAX and not self._paused:
+        if len(self._in) > self.input_max and not self._paused:
             self._paused = True
             self.transport.pause_reading()
         self._wake()
@@ -102,8 +105,11 @@ class SmtpStream(SMTP):
         """Return whether the session has nothing to do until the client says more."""
         return self._input is not None and not self._in
 
-    async def more_input(self) -> None:
+    async def more_input(self, *, goes_on: bool = False) -> None:
         """Wait for input.
+
+        Args:
+            goes_on: Whether this is part of the wait before, whose deadline stays.
 
         Raises:
             ConnectionEndedError: There will be none.
@@ -113,7 +119,8 @@ class SmtpStream(SMTP):
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
-        self.arm_deadline(self.client_timeout_s)
+        if not goes_on:
+            self.arm_deadline(self.client_timeout_s)
         self._input = self.loop.create_future()
         try:
             await self._input

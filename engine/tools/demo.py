@@ -2,11 +2,12 @@
 
 Place in flow: a command of its own; ``demo_world`` holds the processes.
 
-The story: mail to five domains; one accepts, one defers at first and takes it on the retry, one
-refuses; while mail flows the policy is edited and refuses the fourth. The fifth is a large provider
-that asks to slow down: the TSA sees it in the records and lowers the rate, the node obeys, and when
-the provider is content the rate climbs back. At the end every message is accounted for: by the
-node's own log records, by what the load generator was told and by what the sink holds.
+The story: mail to five domains, from two addresses of a proxy; one domain accepts, one defers at
+first and takes it on the retry, one refuses; while mail flows the policy is edited and refuses the
+fourth. The fifth is a large provider that asks to slow down: the TSA sees it in the records and
+lowers the rate, the node obeys, and when the provider is content the rate climbs back. At the end
+every message is accounted for: by the node's own log records, by what the load generator was told
+and by what the sink holds, also for each address that it came from.
 
 Failure: exit status 1 with the reason; the folder with all logs is then kept.
 """
@@ -29,7 +30,7 @@ from rich.table import Table
 
 from engine.model.log_record import LogRecord, RecordKind
 from engine.tools.demo_timeline import Timeline, make_timeline, sentences, table_of
-from engine.tools.demo_world import ENDING_SIGNALS, DemoFailedError, Story, World
+from engine.tools.demo_world import ENDING_SIGNALS, SOURCES, DemoFailedError, Story, World
 
 #: The whole demonstration ends within this time, seconds; what ends the processes comes on top.
 LIMIT_S = 90.0
@@ -65,13 +66,15 @@ def demo(keep: bool) -> None:
     """Show a node and the automation at work on loopback, in well under a minute.
 
     A sink plays the receiving hosts of five domains; a node takes 60 messages a second and delivers
-    them. One domain defers some of its mail, one refuses all; the node's policy is edited under the
-    running traffic; a large provider asks to slow down, and the TSA lowers the rate until it is
-    content. Tables at the end show the loop second by second and compare the node's log records
-    with what the traffic was told and what the sink got.
+    them through a proxy, from two of its addresses. One domain defers some of its mail, one refuses
+    all; the node's policy is edited under the running traffic; a large provider asks to slow down,
+    and the TSA lowers the rate until it is content. Tables at the end show the loop second by
+    second and compare the node's log records with what the traffic was told, what the sink got and
+    where that came from.
 
-    Needs no configuration, no name server and no network; uses free ports of 127.0.0.1 and a folder
-    of its own, which is removed at the end (and kept, with all logs, when something went wrong).
+    Needs no configuration, no name server and no network; uses free ports of 127.0.0.1, the
+    addresses 127.0.0.11 and 127.0.0.12 to leave from, and a folder of its own, which is removed at
+    the end (and kept, with all logs, when something went wrong).
 
     Exit status: 0 when every message is accounted for; 1 when one is not, or when it was stopped
     before it knew.
@@ -130,10 +133,15 @@ def tell(world: World, console: Console, *, keep: bool = False, story: Story | N
         DemoFailedError: Something did not go as told.
     """
     say = _Teller(console).say
-    world.start_sink()
+    for start in (world.start_sink, world.start_tsa, world.start_proxy):
+        start()
+    world.await_listener("sink")
     say("sink", f"listens on 127.0.0.1:{world.sink_port}, plays every MX host")
-    world.start_tsa()
+    world.await_listener("tsa")
     say("tsa", f"reads log records on 127.0.0.1:{world.tsa_port}, rules {world.shaping}")
+    world.await_listener("proxy")
+    leaves_from = " and ".join(SOURCES.values())
+    say("proxy", f"listens on 127.0.0.1:{world.proxy_port}, lets mail leave from {leaves_from}")
     world.start_node()
     say("node", f"takes mail on 127.0.0.1:{world.smtp_port}, policy {world.policy}")
     world.start_traffic(
@@ -157,7 +165,7 @@ def tell(world: World, console: Console, *, keep: bool = False, story: Story | N
     if keep:
         time.sleep(LOG_DELAY_S)
     else:
-        for name in ("node", "tsa", "sink"):
+        for name in ("node", "proxy", "tsa", "sink"):
             world.stop(name)
     records, got = world.read_records(), world.sink_stats()
     timeline = make_timeline(records, (story or Story()).provider)
@@ -165,8 +173,11 @@ def tell(world: World, console: Console, *, keep: bool = False, story: Story | N
     console.print(table_of(timeline))
     for sentence in sentences(timeline):
         console.print(sentence)
+    console.print()
+    console.print(table_of_addresses(records, got))
     show(records, sent, got, console)
     judge(records, sent, got)
+    judge_addresses(records, got)
     judge_loop(timeline)
 
 
@@ -208,6 +219,44 @@ def judge_loop(timeline: Timeline) -> None:
         )
     if timeline.recovered_s is None:
         raise DemoFailedError(f"{timeline.provider} never took as much as before")
+
+
+def count_addresses(records: Iterable[LogRecord]) -> Counter[tuple[str, str]]:
+    """Return how many deliveries there were by egress source and address, as records say."""
+    return Counter(
+        (record.egress_source or "", record.source_address.address)
+        for record in records
+        if record.kind is RecordKind.DELIVERY and record.source_address is not None
+    )
+
+
+def table_of_addresses(records: Iterable[LogRecord], got: Mapping[str, Any]) -> Table:
+    """Return by which addresses mail left, and how much of it came from there."""
+    table = Table(title="Where mail left from, through the proxy", title_justify="left")
+    for name in ("egress source", "address"):
+        table.add_column(name, no_wrap=True)
+    for name in ("deliveries", "at the sink"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for (source, address), number in sorted(count_addresses(records).items()):
+        arrived = got["clients"].get(address, 0)
+        style = "" if arrived == number else "red"
+        table.add_row(source, address, str(number), str(arrived), style=style)
+    return table
+
+
+def judge_addresses(records: Iterable[LogRecord], got: Mapping[str, Any]) -> None:
+    """Check that mail left from the address of each source, and came from nowhere else.
+
+    Raises:
+        DemoFailedError: It did not, or the records and the sink do not agree.
+    """
+    counts = count_addresses(records)
+    if counts.keys() != set(SOURCES.items()):
+        those = ", ".join(f"{source} from {address}" for source, address in sorted(counts))
+        raise DemoFailedError(f"mail did not leave by all sources of the proxy: {those or 'none'}")
+    told = {address: number for (_, address), number in counts.items()}
+    if got["clients"] != told:
+        raise DemoFailedError(f"mail left from {told}, but came from {got['clients']}")
 
 
 def has_all(world: World, kinds: Iterable[RecordKind]) -> bool:
@@ -315,7 +364,7 @@ def stay(world: World, console: Console) -> None:
     """Say where to look, and leave everything running until Ctrl-C.
 
     Raises:
-        DemoFailedError: The node or the sink ended by itself.
+        DemoFailedError: One of them ended by itself.
     """
     base = f"http://127.0.0.1:{world.http_port}"
     console.print()
@@ -324,14 +373,16 @@ def stay(world: World, console: Console) -> None:
     console.print(f"  records  zstdcat {world.log_dir}/*")
     console.print(f"  node     pid {world.pid_of('node')}, log {world.folder / 'node.log'}")
     console.print(f"  tsa      pid {world.pid_of('tsa')}, log {world.folder / 'tsa.log'}")
+    console.print(f"  proxy    pid {world.pid_of('proxy')}, log {world.folder / 'proxy.log'}")
     console.print(f"  sink     pid {world.pid_of('sink')}, log {world.folder / 'sink.log'}")
     console.print(f"  metrics  curl {base}/metrics")
     console.print(f"  decided  curl {world.tsa_url}/decisions (rules {world.shaping})")
+    console.print(f"  relayed  curl http://127.0.0.1:{world.proxy_http_port}/proxy/status")
     console.print(f"  queues   curl {base}/api/admin/queues/v1")
     console.print(f"  send     cirrus traffic --target 127.0.0.1:{world.smtp_port}")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            for name in ("node", "tsa", "sink"):
+            for name in ("node", "proxy", "tsa", "sink"):
                 if world.has_ended(name):
                     raise DemoFailedError(f"the {name} ended: {world.last_line(name)}")
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""The small world of ``cirrus demo``: sink, TSA, node and traffic as processes on loopback.
+"""The small world of ``cirrus demo``: sink, TSA, proxy, node and traffic, processes on loopback.
 
 Place in flow: ``demo`` tells the story; this starts, asks and ends the processes.
 
@@ -83,8 +83,16 @@ def get_egress_pool(name):
 
 @on("get_egress_source")
 def get_egress_source(name):
-    return mta.make_egress_source(name=name, ehlo_domain=name + ".example")
+    # Each source is an address of the proxy: any node with this script sends from there.
+    return mta.make_egress_source(
+        name=name,
+        ehlo_domain=name + ".example",
+        socks5_proxy_server="127.0.0.1:{proxy}",
+        socks5_proxy_source_address={sources!r}[name],
+    )
 '''
+#: The egress sources, and the addresses of the proxy that they leave from. Loopback has many.
+SOURCES = {"ip-1": "127.0.0.11", "ip-2": "127.0.0.12"}
 SHAPING = """\
 # Of the demonstration: the node and the TSA read it.
 [default]
@@ -160,7 +168,8 @@ class World:
 
     def __init__(self, folder: Path, deadline_mono: float) -> None:
         self.folder = folder
-        self.sink_port, self.smtp_port, self.http_port, self.tsa_port = _free_ports(4)
+        self.sink_port, self.smtp_port, self.http_port, *others = _free_ports(6)
+        self.tsa_port, self.proxy_port, self.proxy_http_port = others
         self.policy = folder / "policy.py"
         self.shaping = folder / "shaping.toml"
         self.log_dir = folder / "logs"
@@ -190,6 +199,8 @@ class World:
             http=self.http_port,
             tsa=self.tsa_url,
             zone=ZONE,
+            proxy=self.proxy_port,
+            sources=SOURCES,
         )
         fresh = self.policy.with_suffix(".new")
         fresh.write_text(text)
@@ -210,7 +221,7 @@ class World:
         self._processes["sink"].send_signal(signal.SIGHUP)
 
     def start_sink(self) -> None:
-        """Start the receiving end and wait for it."""
+        """Start the receiving end."""
         replies = self._replies
         replies.write_text(REPLIES)
         listen = f"127.0.0.1:{self.sink_port}"
@@ -218,18 +229,33 @@ class World:
         self._start(
             "sink", "engine.tools.sink", *arguments, "--stats-file", str(self._sink_stats_file)
         )
-        self.wait("the sink", lambda: _answers(self.sink_port), needs="sink")
 
     def write_shaping(self) -> None:
         """Write what node and TSA know of the receiving hosts."""
         self.shaping.write_text(SHAPING.format(sink=self.sink_port))
 
     def start_tsa(self) -> None:
-        """Start the automation and wait for it."""
+        """Start the automation."""
         self.write_shaping()
         arguments = ("--listen", f"127.0.0.1:{self.tsa_port}", "--shaping", str(self.shaping))
         self._start("tsa", "tsa", *arguments, "--state", str(self.folder / "decisions"))
-        self.wait("the TSA", lambda: _answers(self.tsa_port), needs="tsa")
+
+    def start_proxy(self) -> None:
+        """Start the proxy, which leaves from the addresses of the sources and reaches the sink."""
+        listen = ("--listen", f"127.0.0.1:{self.proxy_port}")
+        http = ("--http-listen", f"127.0.0.1:{self.proxy_http_port}")
+        rules = [f"--allow-source={address}" for address in SOURCES.values()]
+        rules.append(f"--allow-destination=127.0.0.1:{self.sink_port}")
+        self._start("proxy", "proxy", *listen, *http, *rules)
+
+    def await_listener(self, name: str) -> None:
+        """Return once the sink, the TSA or the proxy takes connections.
+
+        Raises:
+            DemoFailedError: It does not come up.
+        """
+        port = {"sink": self.sink_port, "tsa": self.tsa_port, "proxy": self.proxy_port}[name]
+        self.wait(f"the {name}", lambda: _answers(port), needs=name)
 
     def start_node(self) -> None:
         """Start the node and wait until it takes mail."""
@@ -363,7 +389,7 @@ class World:
     def close(self) -> None:
         """End every process, the sender first and the receiver last."""
         with _unsignalled():
-            for name in ("traffic", "node", "tsa", "sink"):
+            for name in ("traffic", "node", "proxy", "tsa", "sink"):
                 self.stop(name)
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ log = logging.getLogger("cirrus.sink")
 
 #: How often ``--stats-file`` is written, seconds.
 STATS_EVERY_S = 1.0
-#: Domains shown in the table.
-_SHOWN_DOMAINS = 10
+#: Domains, and clients, shown in the table.
+_SHOWN_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,16 @@ def summary_sections(stats: SinkStats) -> Iterator[list[Row]]:
         (f"violation: {what}", f"{number:,}", "red")
         for what, number in sorted(stats.violations.items())
     ]
-    busiest = sorted(stats.domains.items(), key=lambda item: -item[1])
-    shown: list[Row] = [(f"@{domain}", f"{number:,}") for domain, number in busiest]
-    if len(busiest) > _SHOWN_DOMAINS:
-        shown[_SHOWN_DOMAINS:] = [("further domains", f"{len(busiest) - _SHOWN_DOMAINS:,}")]
-    yield shown
+    yield _busiest("@", stats.domains, "further domains")
+    yield _busiest("from ", stats.clients, "further clients")
+
+
+def _busiest(prefix: str, counts: Mapping[str, int], others: str) -> list[Row]:
+    busiest = sorted(counts.items(), key=lambda item: -item[1])
+    shown: list[Row] = [(f"{prefix}{name}", f"{number:,}") for name, number in busiest]
+    if len(busiest) > _SHOWN_MAX:
+        shown[_SHOWN_MAX:] = [(others, f"{len(busiest) - _SHOWN_MAX:,}")]
+    return shown
 
 
 def print_summary(stats: SinkStats, *, as_json: bool) -> None:

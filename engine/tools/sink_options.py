@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _REPLY = re.compile(r"[2-5][0-9]{2}(?:[ -]|\Z)")
-#: Domains counted one by one; the rest is counted together.
+#: Domains, and clients, counted one by one; the rest is counted together.
 MAX_DOMAINS = 10_000
 #: Violations counted one by one (they may name what a client made up); the rest together.
 MAX_VIOLATIONS = 500
@@ -201,10 +201,12 @@ class SinkStats:
         replies: How often each code was answered at each stage.
         violations: What clients did against the standard, or without an offer, and how often.
         domains: Recipients taken, by domain.
+        clients: Messages taken, by the client's address.
     """
 
     __slots__ = (
         "bytes_taken",
+        "clients",
         "connections",
         "connections_open",
         "connections_peak",
@@ -231,6 +233,7 @@ class SinkStats:
         self.replies: dict[tuple[Stage, str], int] = {}
         self.violations: dict[str, int] = {}
         self.domains: dict[str, int] = {}
+        self.clients: dict[str, int] = {}
 
     def note_reply(self, stage: Stage, code: str) -> None:
         """Count a reply."""
@@ -243,7 +246,9 @@ class SinkStats:
             what = _OTHERS
         self.violations[what] = self.violations.get(what, 0) + 1
 
-    def note_message(self, recipients: tuple[str, ...], size_bytes: int, at_mono: float) -> None:
+    def note_message(
+        self, recipients: tuple[str, ...], size_bytes: int, at_mono: float, client: str
+    ) -> None:
         """Count a message taken."""
         if not self.messages:
             self.first_mono = at_mono
@@ -251,12 +256,9 @@ class SinkStats:
         self.messages += 1
         self.recipients += len(recipients)
         self.bytes_taken += size_bytes
-        domains = self.domains
+        _count(self.clients, client)
         for recipient in recipients:
-            domain = recipient.rpartition("@")[2][:_MAX_DOMAIN].lower()
-            if domain not in domains and len(domains) >= MAX_DOMAINS:
-                domain = _OTHERS
-            domains[domain] = domains.get(domain, 0) + 1
+            _count(self.domains, recipient.rpartition("@")[2][:_MAX_DOMAIN].lower())
 
     @property
     def per_s(self) -> float:
@@ -285,4 +287,11 @@ class SinkStats:
             "replies": replies,
             "violations": dict(self.violations),
             "domains": dict(self.domains),
+            "clients": dict(self.clients),
         }
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    if name not in counts and len(counts) >= MAX_DOMAINS:
+        name = _OTHERS
+    counts[name] = counts.get(name, 0) + 1

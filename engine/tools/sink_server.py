@@ -185,7 +185,7 @@ class Sink:
 
     def take(self, message: SinkMessage, size_bytes: int) -> None:
         """Count a message that was answered with yes, and keep it."""
-        self.stats.note_message(message.recipients, size_bytes, message.at_mono)
+        self.stats.note_message(message.recipients, size_bytes, message.at_mono, message.client)
         if self._keeps:
             self.messages.append(message)
         self._arrived.set()

@@ -148,6 +148,26 @@ async def test_attributes_are_read_as_filters_write_them(start_node, command, co
     assert (await client.command(command)).code == code
 
 
+async def test_an_address_brings_no_text_into_the_header(start_node):
+    node = await start_node(SEEN, allow_xclient=True)
+    client = await node.greeted()
+    reply = await client.command(b"XCLIENT ADDR=fe80::1+25a)+0D+0AX-Spam:+20no+0D+0AX-Rest:+20(")
+    assert reply.code == 501
+    assert (await seen_by_script(node, client))[0].startswith("127.0.0.1:")
+    assert b"X-Spam" not in node.content()
+
+
+async def test_an_address_in_either_family_s_spelling_may_relay(start_node):
+    node = await start_node(allow_xclient=True, relay_hosts=["10.0.0.0/8"])
+    client = await node.greeted()
+    assert await client.codes(
+        b"XCLIENT ADDR=IPV6:::ffff:10.0.0.9",
+        b"EHLO c.test",
+        b"MAIL FROM:<a@x.test>",
+        b"RCPT TO:<b@y.test>",
+    ) == [220, 250, 250, 250]
+
+
 async def test_xclient_within_a_transaction_is_refused(start_node):
     node = await start_node(allow_xclient=True)
     client = await node.greeted()

@@ -14,6 +14,7 @@ import msgspec
 from engine.admin.audit_log import AuditEntry, AuditLog
 from engine.admin.http_api import AdminApi
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
+from engine.admin.shared_directives import SharedDirectives
 from engine.base.http_service import HttpService
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.model.caller import Caller
@@ -34,6 +35,7 @@ class AdminWorld:
     def __init__(self, world: QueueWorld, folder: Path) -> None:
         self.world = world
         self.audit = AuditLog(world.clock.wall)
+        self.shared_directives = SharedDirectives(world)
         self.audit.open(folder / "audit")
         self.reload: Any = None
         self.dispatching = SimpleNamespace(dispatchers={})

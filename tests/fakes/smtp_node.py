@@ -89,6 +89,7 @@ class SmtpNode:
         self.metrics = Metrics(ENGINE_METRICS)
         self.memory = MemoryGuard({"CIRRUS_MEMORY_HARD_LIMIT": str(1 << 50)})
         self.relaxed = False
+        self.node_id = "node-1"
         self.trouble: str | None = None
         self.sink = ListSink()
         self.recorder = Recorder(self.clock, "node-1", "mx.test")
@@ -97,7 +98,7 @@ class SmtpNode:
         self.taken: list[Message] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
         limiter = MemoryLimiter(self.clock.mono)
-        self.api = ScriptApi(limiter.take_nowait)
+        self.api = ScriptApi(limiter)
         namespace = ScriptNamespace()
         self.api.expose(namespace, version="test")
         self.runtime = PolicyRuntime(

@@ -19,6 +19,7 @@ from engine.script_declarations import (
     AutomationDeclaration,
     Declarations,
     HttpListenerDeclaration,
+    SharedLimitsDeclaration,
     SpoolDeclaration,
 )
 from tests.fakes.smtp_node import smtp_node
@@ -35,6 +36,7 @@ class DeclaringNode:
             grow=lambda octets: None,
         )
         self.admin = SimpleNamespace(add_to=lambda service: None, note_denied=None)
+        self.transfers = SimpleNamespace(add_to=lambda service: None)
         floors = Floor(None, 0), Floor(None, 0)
         self.disk_guards = [DiskGuard(Path("/"), *floors, lambda: 0.0)]
         self.hostname = "mx.test"
@@ -42,10 +44,15 @@ class DeclaringNode:
         self.liveness = lambda: None
         self.automations: list[AutomationDeclaration | None] = []
         self.automation = SimpleNamespace(reconcile=self._reconcile, close=_close)
+        self.shared: list[SharedLimitsDeclaration | None] = []
+        self.shared_limits = SimpleNamespace(reconcile=self._share, close=_close)
         self._node = node
 
     async def _reconcile(self, declared: AutomationDeclaration | None, _spool: Any) -> None:
         self.automations.append(declared)
+
+    async def _share(self, declared: SharedLimitsDeclaration | None) -> None:
+        self.shared.append(declared)
 
     def set_resolver(self, declarations: Declarations) -> None:
         self.resolver_sets.append(declarations)
@@ -310,3 +317,18 @@ async def test_daemons_of_the_automation_follow_the_script(declared):
     await declared.carry_out(declarations(automation=wanted))
     await declared.carry_out(declarations())
     assert declared._node.automations == [wanted, None]
+
+
+async def test_sessions_with_recipients_count_as_receiving(declared):
+    port = free_port()
+    await declared.carry_out(declarations(port))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await reader.readline()
+    counts = []
+    for command in (b"HELO c.test", b"MAIL FROM:<a@x.test>", b"RCPT TO:<b@y.test>", b"RSET"):
+        writer.write(command + b"\r\n")
+        assert (await reader.readline()).startswith(b"250 ")
+        counts.append(declared.receiving)
+    writer.close()
+
+    assert counts == [0, 0, 1, 0]

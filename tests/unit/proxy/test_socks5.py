@@ -131,7 +131,7 @@ def test_a_host_name_that_is_none_is_answered_as_such(name):
 
 def test_an_unknown_kind_of_address_is_answered_before_it_is_complete():
     dialogue = Socks5Dialogue()
-    dialogue.feed(GREETING + b"\5\1\0\7\1")
+    dialogue.feed(GREETING + b"\5\1\0\7")
     dialogue.next_message()
     dialogue.choose_method(Method.NONE)
 

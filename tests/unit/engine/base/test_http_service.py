@@ -12,7 +12,13 @@ import msgspec
 import pytest
 
 from engine.base import http_service
-from engine.base.http_call import Access, AuthInfo, BasicCredentials, HttpRefusalError
+from engine.base.http_call import (
+    Access,
+    AuthInfo,
+    BasicCredentials,
+    BodyLimits,
+    HttpRefusalError,
+)
 from engine.base.http_service import HttpService
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
@@ -70,6 +76,9 @@ class Started:
         for name, function in (("echo", echo), ("fail", fail), ("refuse", refuse)):
             self.service.add_route("POST", f"/{name}", function, Access.ADMIN)
         self.service.add_route("POST", "/inject", echo, Access.INJECT)
+        self.service.add_route(
+            "POST", "/large", echo, Access.ADMIN, limits=BodyLimits(lambda: 5000, 600.0)
+        )
         self.service.add_route("POST", "/typed", echo, Access.ADMIN, body=Nested, answer=Thing)
 
     async def __aenter__(self):
@@ -333,6 +342,24 @@ async def test_liveness_gives_the_reason():
         assert await call("GET", "/api/check-liveness/v1") == (503, "shutting down")
 
 
+async def test_a_daemon_that_takes_no_work_is_alive_all_the_same():
+    started = Started(liveness=lambda: "the disk is full", trusted_hosts=[])
+    async with started as call:
+        assert (await call("GET", "/api/check-liveness/v1"))[0] == 503
+        assert await call("GET", "/api/check-alive/v1") == (200, "OK")
+        async with call.session.head(f"{call.base}/api/check-alive/v1") as response:
+            assert response.status == 200
+
+
+async def test_whether_it_is_alive_asks_nothing_that_may_fail():
+    def broken():
+        raise OSError("no disk")
+
+    async with Started(liveness=broken) as call:
+        assert (await call("GET", "/api/check-liveness/v1"))[0] == 500
+        assert await call("GET", "/api/check-alive/v1") == (200, "OK")
+
+
 async def test_metrics_are_streamed_to_trusted_peers_only():
     metrics = Metrics(ENGINE_METRICS)
     for number in range(3000):
@@ -358,6 +385,10 @@ async def test_the_description_names_routes_and_schemas():
     body = document["paths"]["/typed"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["$ref"] == "#/components/schemas/Nested"
     assert "Thing" in document["components"]["schemas"]
+    for path, who in (("alive", "it."), ("liveness", "it, unless an access list says otherwise.")):
+        probe = document["paths"][f"/api/check-{path}/v1"]["get"]
+        assert probe["description"] == f"Anyone may call {who}"
+        assert probe["summary"]
 
 
 async def test_stopping_lets_a_running_request_end():
@@ -389,3 +420,13 @@ async def test_tls_is_spoken_when_asked_for():
         async with session.get(url, ssl=False) as response:
             assert await response.text() == "OK"
     await service.stop(1.0)
+
+
+async def test_a_route_may_have_limits_of_its_own():
+    async with Started(request_body_limit=1000) as call:
+        assert (await call("POST", "/echo", data=b"x" * 2000))[0] == 413
+        assert (await call("POST", "/large", data=b"x" * 5000))[1]["size"] == 5000
+        assert (await call("POST", "/large", data=b"x" * 5001))[0] == 413
+        packed = gzip.compress(b"x" * 6000)
+        headers = {"Content-Encoding": "gzip"}
+        assert (await call("POST", "/large", data=packed, headers=headers))[0] == 413

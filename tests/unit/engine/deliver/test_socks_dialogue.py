@@ -75,6 +75,28 @@ def test_an_answer_may_hold_a_name_or_an_ipv6_address():
     assert talk(b"\x05\x00" + v6)[1] == "::1"
 
 
+def test_an_ipv4_address_mapped_into_ipv6_is_the_ipv4_address():
+    mapped = b"\x05\x00\x00\x04" + bytes(10) + b"\xff\xff\x0a\x00\x00\x07\x00\x19"
+    assert talk(b"\x05\x00" + mapped)[1] == "10.0.0.7"
+
+
+@pytest.mark.parametrize("name", [b"", b"a\r\nX: y", b"a b", b"\xc3\xa4", b"\0"])
+def test_a_name_that_is_none_tells_nothing_and_stops_nothing(name):
+    answer = b"\x05\x00\x00\x03" + bytes([len(name)]) + name + b"\x00\x19"
+    assert talk(b"\x05\x00" + answer)[1] == ""
+
+
+def test_the_version_of_an_answer_to_a_password_may_be_that_of_socks():
+    _, used, _ = talk(b"\x05\x02\x05\x00" + OK_V4, credentials=("me", "secret"))
+    assert used == "10.0.0.7"
+
+
+@pytest.mark.parametrize("answer", [b"\x00\x00", b"H\x00"])
+def test_what_is_no_answer_to_a_password_is_none(answer):
+    with pytest.raises(SocksError, match="answer to user and password is none"):
+        talk(b"\x05\x02" + answer, credentials=("me", "secret"))
+
+
 @pytest.mark.parametrize(
     ("code", "name"),
     [(3, "ENETUNREACH"), (4, "EHOSTUNREACH"), (5, "ECONNREFUSED"), (6, "ETIMEDOUT")],
@@ -88,6 +110,28 @@ def test_trouble_of_the_destination_is_named_as_a_direct_connection_would(code, 
 def test_a_source_that_is_not_given_is_told_apart():
     with pytest.raises(SocksSourceError, match=r"10\.0\.0\.9: a general failure"):
         talk(b"\x05\x00\x05\x01" + OK_V4[2:], "10.0.0.9")
+
+
+@pytest.mark.parametrize(
+    ("bound", "named"),
+    [
+        (b"\x01\x0a\x00\x00\x08", "10.0.0.8"),
+        (b"\x03\x04host", "host"),
+        (b"\x04" + bytes(15) + b"\x01", "::1"),
+    ],
+)
+def test_a_source_that_is_swapped_for_another_is_not_given(bound, named):
+    with pytest.raises(SocksSourceError, match=f"10.0.0.7: it gives {named}$"):
+        talk(b"\x05\x00" + b"\x05\x00\x00" + bound + b"\x9c\x40" + OK_V4, "10.0.0.7")
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [b"\x01" + bytes(4), b"\x04" + bytes(16), b"\x04" + bytes(10) + b"\xff\xff\x0a\x00\x00\x07"],
+)
+def test_a_source_that_is_given_need_not_be_named(bound):
+    answers = b"\x05\x00" + b"\x05\x00\x00" + bound + b"\x00\x00" + OK_V4
+    assert talk(answers, "10.0.0.7")[1] == "10.0.0.7"
 
 
 @pytest.mark.parametrize(

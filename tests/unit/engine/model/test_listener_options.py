@@ -148,12 +148,19 @@ def test_a_key_may_be_given_as_text():
 
 def test_what_is_known_but_not_yet_in_force_is_named_in_every_layer():
     given = {
-        "data_buffer_size": 4096,
         "peer": {"127.0.0.1": {"deferred_queue": True}},
     }
     assert make_listener_options(given, hostname="x").hostname == "x"
 
-    assert unsupported(given) == [
-        "data_buffer_size is known but not yet in force",
-        "deferred_queue is known but not yet in force",
-    ]
+    assert unsupported(given) == ["deferred_queue is known but not yet in force"]
+
+
+def test_the_buffer_of_a_session_may_be_set_by_each_layer():
+    options = make_listener_options(
+        {"data_buffer_size": 131072, "peer": {"10.0.0.0/8": {"data_buffer_size": 4096}}},
+        hostname="x",
+    )
+    assert options.data_buffer_size_bytes == 131072
+    assert options.for_connection("10.0.0.9", "192.0.2.1").data_buffer_size_bytes == 4096
+    with pytest.raises(ValueError, match="data_buffer_size: wants a whole number from 1"):
+        make_listener_options({"data_buffer_size": 0}, hostname="x")

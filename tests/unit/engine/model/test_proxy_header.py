@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 import struct
 
@@ -14,6 +15,7 @@ from engine.model.proxy_header import (
     crc32c,
     format_proxy_header,
     parse_proxy_header,
+    spell_address,
 )
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -125,6 +127,27 @@ def test_a_header_with_the_right_checksum_is_taken_and_a_damaged_one_is_not():
             parse_proxy_header(bytes(damaged))
 
 
+def test_two_checksums_are_refused_even_if_the_first_is_right():
+    blank = binary(V4_BODY + extension(3, bytes(4)) + extension(3, bytes(4)))
+    start = len(blank) - 11
+    data = blank[:start] + struct.pack(">I", crc32c(blank)) + blank[start + 4 :]
+
+    with pytest.raises(ProxyHeaderError, match="several checksums"):
+        parse_proxy_header(data)
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::FFFF:192.0.2.7", "192.0.2.7"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+    ],
+)
+def test_an_address_has_one_spelling(address, text):
+    assert spell_address(ipaddress.ip_address(address)) == text
+
+
 @pytest.mark.parametrize("data", WHOLE)
 def test_every_beginning_of_a_header_is_waited_on(data):
     assert [parse_proxy_header(data[:size]) for size in range(len(data))] == [None] * len(data)
@@ -156,6 +179,8 @@ def test_every_beginning_of_a_header_is_waited_on(data):
         SIGNATURE + b"\x11",
         SIGNATURE + b"\x31\x11\x00\x0c",
         binary(command=0x22),
+        SIGNATURE + b"\x22",
+        binary(V4_BODY + extension(4, b"") + extension(3, b"sums") + extension(3, b"sums")),
         binary(kind=0x12),
         binary(b"/run/x" + bytes(210), kind=0x31),
         binary(b"", length=HEADER_MAX),

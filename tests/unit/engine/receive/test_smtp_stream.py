@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.receive.incoming import ConnectionEndedError
 from engine.receive.smtp_stream import SmtpStream
 
 LIMIT = 12
@@ -104,3 +105,49 @@ async def test_a_client_that_took_the_last_reply_and_left_is_forgotten():
     await asyncio.sleep(SmtpStream.client_timeout_s + 1)
 
     assert transport.aborted_after_s is None
+
+
+class PausingTransport:
+    """A transport that can be told not to read."""
+
+    def __init__(self) -> None:
+        self.is_reading = True
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+
+async def test_beyond_its_bound_the_socket_is_not_read_until_input_is_asked_for():
+    stream, transport = SmtpStream(), PausingTransport()
+    stream.transport = transport
+    stream.input_max = 1000
+
+    stream.data_received(b"x" * 1000)
+    assert transport.is_reading
+    stream.data_received(b"x")
+    assert not transport.is_reading
+
+    assert len(stream.take_input()) == 1001
+    asyncio.get_running_loop().call_soon(stream.data_received, b"y")
+    await stream.more_input()
+    assert transport.is_reading
+    assert stream.take_input() == b"y"
+
+
+async def test_a_wait_that_goes_on_keeps_its_deadline():
+    stream = SmtpStream()
+    began_s = stream.loop.time()
+    stream.start_timer(60)
+    stream.transport = FullTransport()
+    for number in range(3):
+        stream.loop.call_later(25, stream.data_received, b"x")
+        if number < 2:
+            await stream.more_input(goes_on=number > 0)
+            continue
+        with pytest.raises(ConnectionEndedError):
+            await stream.more_input(goes_on=True)
+
+    assert stream.loop.time() - began_s == pytest.approx(60, abs=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import signal
@@ -13,17 +14,46 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from rich.console import Console
 
-from engine.model.log_record import LogRecord, RecordKind
-from engine.tools.demo import MEANINGS, judge, tell, unsettled
+from engine.model.log_record import LogRecord, RecordKind, SourceAddress
+from engine.tools.demo import MEANINGS, judge, judge_addresses, tell, unsettled
 from engine.tools.demo_world import DemoFailedError, Story, World
 
 ROOT = Path(__file__).resolve().parents[4]
 SENT = {"accepted": 2, "refused": 1}
 GOT = {"messages": 1, "replies": {"rcpt": {"250": 1, "451": 1, "550": 1}}}
+
+
+def sent_from(source: str, address: str) -> LogRecord:
+    return LogRecord(
+        kind=RecordKind.DELIVERY, egress_source=source, source_address=SourceAddress(address)
+    )
+
+
+BOTH = [sent_from("ip-1", "127.0.0.11"), *[sent_from("ip-2", "127.0.0.12")] * 2]
+
+
+def test_mail_from_every_address_that_the_sink_saw_is_a_true_story():
+    judge_addresses([*BOTH, *a_true_story()], {"clients": {"127.0.0.11": 1, "127.0.0.12": 2}})
+
+
+@pytest.mark.parametrize(
+    ("records", "clients", "reason"),
+    [
+        ([], {}, "not leave by all sources of the proxy: none"),
+        (BOTH[:1], {"127.0.0.11": 1}, "all sources of the proxy: ip-1 from 127.0.0.11"),
+        ([*BOTH, sent_from("ip-1", "127.0.0.1")], {}, "ip-1 from 127.0.0.1, ip-1 from 127.0.0.11"),
+        (BOTH, {"127.0.0.11": 2, "127.0.0.12": 1}, "but came from"),
+        (BOTH, {"127.0.0.11": 1, "127.0.0.12": 2, "127.0.0.1": 1}, "but came from"),
+    ],
+)
+def test_mail_from_elsewhere_fails_the_story(records, clients, reason):
+    with pytest.raises(DemoFailedError, match=reason):
+        judge_addresses(records, {"clients": clients})
 
 
 def record(kind: RecordKind, message: str) -> LogRecord:
@@ -133,6 +163,10 @@ def test_the_whole_demonstration_runs_and_cleans_up(tmp_path):
     assert retried, out
     # One that was deferred twice is one that arrived on a retry.
     assert 1 <= int(retried[1]) <= int(rows["TransientFailure"])
+    addresses = re.findall(r"│ (ip-[12]) +│ (127[0-9.]+) │ +([0-9]+) │ +([0-9]+) │", out)
+    assert [one[:2] for one in addresses] == [("ip-1", "127.0.0.11"), ("ip-2", "127.0.0.12")]
+    assert [one[2] for one in addresses] == [one[3] for one in addresses]
+    assert sum(int(one[3]) for one in addresses) == delivered
     before, meanwhile = re.findall(r"([0-9.]+) a second before, ([0-9.]+) once", out)[0]
     assert float(meanwhile) < float(before) / 2
     assert re.search(r"took as much as before again in second [0-9]+", out)
@@ -178,9 +212,11 @@ def test_a_provider_that_never_defers_is_a_story_that_fails(tmp_path):
 def test_keep_leaves_it_running_and_says_where(tmp_path):
     with running_demo(tmp_path, "--keep") as process:
         said = read_until(process, "cirrus traffic --target")
-        node, tsa, sink = map(int, re.findall(r"pid ([0-9]+)", said))
+        node, tsa, proxy, sink = map(int, re.findall(r"pid ([0-9]+)", said))
+        status = json.loads(urlopen(re.findall(r"curl (http\S+/proxy/status)", said)[0]).read())
         port = int(said.rpartition(":")[2])
-        assert [is_alive(one) for one in (node, tsa, sink)] == [True] * 3
+        assert [is_alive(one) for one in (node, tsa, proxy, sink)] == [True] * 4
+        assert status["listeners"][0]["bytes_client_to_dest"] > 0, status
         with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             assert client.recv(100).startswith(b"220 ")
 
@@ -188,7 +224,7 @@ def test_keep_leaves_it_running_and_says_where(tmp_path):
         process.communicate(timeout=30)
 
     assert process.returncode == 0
-    assert [is_alive(one) for one in (node, tsa, sink)] == [False] * 3
+    assert [is_alive(one) for one in (node, tsa, proxy, sink)] == [False] * 4
     assert list(tmp_path.iterdir()) == []
 
 
@@ -200,7 +236,7 @@ def test_a_demonstration_that_is_stopped_ends_its_processes(tmp_path, number):
     with running_demo(tmp_path) as process:
         said = read_until(process, "traffic  sends")
         children = children_of(process)
-        assert len(children) == 4
+        assert len(children) == 5
 
         for _ in range(3):  # an impatient operator
             process.send_signal(number)

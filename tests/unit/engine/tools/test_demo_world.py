@@ -56,10 +56,17 @@ def test_a_process_that_cannot_start_is_named_with_its_last_words(tmp_path):
 def test_no_process_outlives_its_world(tmp_path):
     with World(tmp_path, deadline_mono=time.monotonic() + 20) as world:
         world.start_tsa()
+        world.start_proxy()
         world.start_node()
-        node, tsa = world._processes["node"], world._processes["tsa"]
+        for name in ("tsa", "proxy"):
+            world.await_listener(name)
+        processes = dict(world._processes)
 
-    assert (node.returncode, tsa.returncode) == (0, 0)
+    assert {name: one.returncode for name, one in processes.items()} == {
+        "node": 0,
+        "tsa": 0,
+        "proxy": 0,
+    }
 
 
 def test_what_a_process_counted_must_be_there(tmp_path):
@@ -69,9 +76,10 @@ def test_what_a_process_counted_must_be_there(tmp_path):
 
 def test_ports_are_different_and_free(tmp_path):
     world = World(tmp_path, deadline_mono=0.0)
-    ports = {world.sink_port, world.smtp_port, world.http_port}
+    ports = {world.sink_port, world.smtp_port, world.http_port, world.tsa_port}
+    ports |= {world.proxy_port, world.proxy_http_port}
 
-    assert len(ports) == 3
+    assert len(ports) == 6
     for port in ports:
         socket.create_server(("127.0.0.1", port)).close()
 

@@ -58,11 +58,11 @@ def test_the_manual_names_every_trick():
 
 def test_the_table_survives_what_clients_made_up():
     stats = SinkStats()
-    stats.note_message(("u@[/bold]", "u@\udcff\x1b[31m"), 1, 0.0)
+    stats.note_message(("u@[/bold]", "u@\udcff\x1b[31m"), 1, 0.0, "127.0.0.1")
     stats.note_reply(Stage.RCPT, "250")
     stats.note_violation("parameter [/x]")
     for number in range(20):
-        stats.note_message((f"u@{number}.test",), 1, 1.0)
+        stats.note_message((f"u@{number}.test",), 1, 1.0, f"127.0.1.{number}")
 
     console = Console(width=100, record=True)
     console.print(summary_table("sink", summary_sections(stats)))
@@ -71,6 +71,8 @@ def test_the_table_survives_what_clients_made_up():
     assert "@[/bold]" in text
     assert "\x1b" not in text
     assert re.search(r"further domains *│ *12 ", text)
+    assert re.search(r"from 127\.0\.1\.0 *│ *1 ", text)
+    assert re.search(r"further clients *│ *11 ", text)
     text.encode("utf-8")
 
 
