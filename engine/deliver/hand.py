@@ -32,10 +32,12 @@ class Hand:
 
     Attributes:
         messages: The messages, oldest first.
+        delivered, deferred, failed: Recipients settled so far, by what became of them.
     """
 
     def __init__(self, services: Services) -> None:
         self.messages: list[Message] = []
+        self.delivered = self.deferred = self.failed = 0
         self._services = services
 
     def take(self, message: Message) -> None:
@@ -54,6 +56,7 @@ class Hand:
         final: bool = True,
     ) -> None:
         """Have the outcomes carried out; with ``final`` the message then leaves the hand."""
+        self._count(outcomes)
         try:
             await self._services.settle(message, list(outcomes), where, final)
         except asyncio.CancelledError:
@@ -64,6 +67,15 @@ class Hand:
             self._forget_finished(message, outcomes)
         if final:
             self.drop(message)
+
+    def _count(self, outcomes: Sequence[RecipientOutcome]) -> None:
+        for one in outcomes:
+            if one.disposition is Disposition.DELIVERED:
+                self.delivered += 1
+            elif one.disposition is Disposition.FAILED:
+                self.failed += 1
+            else:
+                self.deferred += 1
 
     def _forget_finished(self, message: Message, outcomes: Sequence[RecipientOutcome]) -> None:
         done = {

@@ -95,6 +95,7 @@ class ReadyQueue:
         "dispatchers",
         "failures",
         "idle_since_mono",
+        "last_pool",
         "limited_by",
         "limited_since_mono",
         "messages",
@@ -144,6 +145,8 @@ class ReadyQueue:
         self.path_serial = -1
         self.path_until_mono = 0.0
         self.idle_since_mono = now_mono
+        #: The egress pool that last led here, for operators.
+        self.last_pool = ""
         #: The limit that refused a session, and since when it does.
         self.limited_by = ""
         self.limited_since_mono = 0.0

@@ -33,6 +33,19 @@ async def test_sessions_are_told_apart():
     assert first.session_id != second.session_id
 
 
+async def test_a_snapshot_says_what_it_did_and_does():
+    world = DispatchWorld()
+    session = OutgoingSession(world, world.services)
+    await asyncio.sleep(2)
+    session._enter("Idle")
+
+    shown = session.snapshot()
+
+    assert (shown.session_id, shown.phase, shown.detail) == (session.session_id, "Idle", "")
+    assert 1.9 < shown.entered_mono - shown.began_mono < 2.1
+    assert (shown.delivered, shown.deferred, shown.failed) == (0, 0, 0)
+
+
 async def test_what_is_in_its_hand_is_counted():
     world = DispatchWorld()
     session = OutgoingSession(world, world.services)
