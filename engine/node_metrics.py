@@ -18,6 +18,7 @@ from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
 from engine.base.metrics import Labels, Metrics
 from engine.control.source_health import SourceHealth
+from engine.dispatching import Dispatching
 from engine.ready.ready_registry import ReadyRegistry
 from engine.route.dns_resolver import DnsCounts, DnsResolver
 from engine.schedule.scheduled_queue import ScheduledQueue
@@ -42,6 +43,7 @@ class NodeState(Protocol):
     disk_guards: list[DiskGuard]
     runtime: PolicyRuntime
     declared: Any
+    dispatching: Dispatching
     dns_counts: DnsCounts
 
     @property
@@ -72,6 +74,7 @@ class NodeMetrics:
             lambda: self._by_service(lambda q: len(q.dispatchers))
         )
         gauge("connection_count_by_provider").set_collect(self._connections_by_provider)
+        gauge("connection_count_by_provider_and_pool").set_collect(self._connections_by_pool)
         gauge("message_count").set_collect(self._messages)
         gauge("message_data_resident_count").set_collect(self._bodies)
         self._bind_machine()
@@ -179,6 +182,15 @@ class NodeMetrics:
             ((_provider_of(queue),), len(queue.dispatchers))
             for queue in self._node.ready
             if queue.dispatchers
+        )
+
+    def _connections_by_pool(self) -> Samples:
+        at_work = self._node.dispatching.dispatchers
+        return _summed(
+            ((_provider_of(queue), session.pool or ""), 1)
+            for queue in self._node.ready
+            for session in (at_work.get(task) for task in queue.dispatchers)
+            if session is not None
         )
 
     def _messages(self) -> Samples:

@@ -32,15 +32,18 @@ class Hand:
 
     Attributes:
         messages: The messages, oldest first.
+        pool: Egress pool of the one taken last; None before the first, and for mail without.
     """
 
     def __init__(self, services: Services) -> None:
         self.messages: list[Message] = []
+        self.pool: str | None = None
         self._services = services
 
     def take(self, message: Message) -> None:
         """Hold a message from now on."""
         self.messages.append(message)
+        self.pool = message.pool
 
     def __contains__(self, message: Message) -> bool:
         return any(held is message for held in self.messages)

@@ -40,6 +40,11 @@ class OutgoingSession:
         return self._entered_mono
 
     @property
+    def pool(self) -> str | None:
+        """Return the egress pool whose mail it carries, or last did."""
+        return self._hand.pool
+
+    @property
     def watchdog_s(self) -> float:
         """Return how long the session may come no further, seconds."""
         return self._work.path.watchdog_s

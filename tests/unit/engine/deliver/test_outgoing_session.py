@@ -31,3 +31,16 @@ async def test_sessions_are_told_apart():
     first, second = (OutgoingSession(world, world.services) for _ in range(2))
 
     assert first.session_id != second.session_id
+
+
+async def test_it_is_counted_with_the_pool_whose_mail_it_carried_last():
+    world = DispatchWorld()
+    session = OutgoingSession(world, world.services)
+    assert session.pool is None
+
+    for pool in ("pool-a", "pool-b"):
+        message = world.add()
+        message.pool = pool
+        session._hand.take(message)
+
+    assert session.pool == "pool-b"
