@@ -27,13 +27,14 @@ check: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/dialogue tests/properties tests/architecture
 
-# Everything, with the real components from Debian's packages where they can be had.
+# Everything, with the real components from Debian's packages where they can be had; as root with
+# iproute2 also whole deployments in network namespaces. What was left out is told at the end.
 test: $(STAMP) parts
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
 
 # Debian's postfix, redis and haproxy, unpacked into a folder of the project; nothing is installed.
 parts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.app import Node
 from engine.base.memory_relief import map_large_blocks
 from engine.base.run_log import configure_run_log
 from engine.model.errors import EngineError
+from engine.node_identity import NODE_ID_VARIABLE
 from engine.settings import Settings
 from policy.errors import PolicyLoadError
 
@@ -70,13 +72,20 @@ async def _reload(node: Node) -> None:
 def run(policy: Path, drain: float, log_level: str) -> None:
     """Run one MTA node in the foreground.
 
-    Diagnostics go to standard error. SIGTERM drains and stops; SIGHUP reloads the policy.
+    Diagnostics go to standard error. SIGTERM drains and stops; SIGHUP reloads the policy. The id
+    of the node, which log records carry, is CIRRUS_NODE_ID (a UUID), or kept in the spool.
     """
     configure_run_log(log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     map_large_blocks()
     try:
-        _run_loop(serve(Settings(policy.absolute(), drain_s=drain, log_level=log_level)))
+        settings = Settings(
+            policy.absolute(),
+            drain_s=drain,
+            log_level=log_level,
+            node_id=os.environ.get(NODE_ID_VARIABLE) or None,
+        )
+        _run_loop(serve(settings))
     except PolicyLoadError as error:
         lines = [f"\n  at {frame}" for frame in error.trace]
         raise click.ClickException(f"{error}{''.join(lines)}") from None

@@ -14,19 +14,18 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import random
 import resource
 import socket
-import uuid
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
+from engine.admin.audit_log import AuditLog
 from engine.admin.http_api import AdminApi
+from engine.admin.shared_directives import SharedDirectives
 from engine.automation import Automation
 from engine.base.clock import Clock
 from engine.base.disk_guard import DiskGuard
@@ -49,6 +48,7 @@ from engine.hooks import HOOKS
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
 from engine.model.message import Message
+from engine.node_identity import settle_node_id
 from engine.node_metrics import NodeMetrics
 from engine.policy_check import check_local_logs
 from engine.policy_report import PolicyReport
@@ -71,12 +71,13 @@ from engine.script_modules.network_modules import expose_network
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView, queue_name_of
 from engine.settings import Settings
+from engine.shared_limits import SharedLimits
 from engine.spool.disk_store import DiskStore
 from engine.spool.recovery import Recovery
 from engine.spool.spool_store import SpoolStore
 from engine.submission import Submission
-from engine.throttle.lease import MemoryLeases
-from engine.throttle.limiter import MemoryLimiter
+from engine.throttle.shared_lease import NodeLeases
+from engine.throttle.shared_limiter import NodeLimiter
 from policy.errors import HookFailedError
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
@@ -118,10 +119,11 @@ class Node:
         self.supervisor = Supervisor()
         self.retired = RetiredEpochs(self.supervisor.start)
         self.metrics = Metrics(ENGINE_METRICS)
-        self.limiter = MemoryLimiter(self.clock.mono)
-        self.leases = MemoryLeases(self.clock.mono)
+        self.limiter = NodeLimiter(self.clock.mono)
+        self.leases = NodeLeases(self.clock.mono)
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
+        self.audit = AuditLog(self.clock.wall)
         self.source_health = SourceHealth(self.suspensions, self.clock.mono)
         self.memory = MemoryGuard()
         self.relief = MemoryRelief(self.clock.mono)
@@ -140,6 +142,8 @@ class Node:
 
         self.recorder: Recorder
         self.automation = Automation(self)
+        self.shared_directives = SharedDirectives(self)
+        self.shared_limits = SharedLimits(self)
         self._build_policy()
         self.store: SpoolStore
         self.disk_store: DiskStore
@@ -158,7 +162,7 @@ class Node:
 
     def _build_policy(self) -> None:
         """Make the runtime of scripts and what they may import."""
-        self.script_api = ScriptApi(self.limiter.take_nowait)
+        self.script_api = ScriptApi(self.limiter)
         self.script_api.check_local_logs = check_local_logs
         self.script_api.check_hook_records = parse_hook_records
         self.namespace = ScriptNamespace()
@@ -244,7 +248,8 @@ class Node:
         self.disk_store.open()
         self.disk_store.on_change = self._spool_changed
         self.store = self.disk_store
-        self.node_id = _read_node_id(spool.path)
+        self.audit.open(spool.path / "audit")
+        self.node_id = settle_node_id(self.settings.node_id, spool.path)
         self.disk_guards = [
             DiskGuard(spool.path, spool.min_free_space, spool.min_free_inodes, self.clock.mono)
         ]
@@ -286,6 +291,7 @@ class Node:
         self.bounces.on_change.append(self.promotion.bounce_waiting)
         NodeMetrics(self).bind()
         self.automation.bind_metrics()
+        self.shared_limits.bind_metrics()
         failing = self.metrics.gauge("shaping_load_failing").labels()
         failing.set_function(lambda: self.helpers.shaping.failing)
 
@@ -390,6 +396,7 @@ class Node:
         if self.memory.is_low:
             self._save_memory()
         self.promotion.sweep()
+        self.shared_limits.sweep()
         self.dispatching.end_stuck()
         if not self.suspensions.is_empty:
             self.dispatching.give_back_suspended()
@@ -462,27 +469,9 @@ class Node:
         except (HookFailedError, SmtpRefusal) as error:
             log.error("shutdown handler failed: %s", error)
         await self.declared.close()
+        await self.shared_limits.close()
         await self.network.close()
         await self.helpers.close()
         await self.supervisor.stop()
         await self.store.close()
         log.info("stopped")
-
-
-def _read_node_id(folder: Path) -> str:
-    """Return the node's id, kept beside the spool; made at the first start.
-
-    Raises:
-        ConfigurationError: It can be neither read nor kept.
-    """
-    file = folder / "node-id"
-    try:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return str(uuid.UUID(file.read_text().strip()))
-        node_id = str(uuid.uuid4())
-        fresh = file.with_suffix(".new")
-        fresh.write_text(node_id + "\n")
-        fresh.rename(file)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be kept: {error.strerror}") from error
-    return node_id

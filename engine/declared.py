@@ -19,11 +19,11 @@ from typing import Any, Protocol
 from engine.admin.http_api import AdminApi
 from engine.automation import Automation
 from engine.base.disk_guard import DiskGuard
-from engine.base.http_call import AuthInfo, BasicCredentials, BearerCredentials, HttpRefusalError
 from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
 from engine.base.os_reason import os_reason
 from engine.base.tls_files import ServerTls
+from engine.http_callers import HttpCallers
 from engine.model.errors import ConfigurationError, EngineError
 from engine.model.message import Message
 from engine.receive.http_injection import HttpInjection, NewMessage
@@ -35,6 +35,7 @@ from engine.records.recorder import HookSink
 from engine.script_declarations import Declarations, HttpListenerDeclaration, LogHookDeclaration
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView
+from engine.shared_limits import SharedLimits
 from engine.spool.spool_store import SpoolStore
 from policy.errors import HookFailedError
 from policy.handler_call import Pending
@@ -50,6 +51,7 @@ class DeclaredPorts(ListenerPorts, Protocol):
 
     admin: AdminApi
     automation: Automation
+    shared_limits: SharedLimits
     memory: MemoryGuard
     disk_guards: list[DiskGuard]
     store: SpoolStore
@@ -81,6 +83,7 @@ class Declared:
         self._disposition = HookSink("log_disposition", self._tell_disposition)
         self._has_disposition = False
         self.injection = HttpInjection(node.clock, self._admit, node.gate, node.memory.grow)
+        self._callers = HttpCallers(node.runtime)
         self._one_at_a_time = asyncio.Lock()
         self._is_ending = False
 
@@ -100,6 +103,7 @@ class Declared:
             node = self._node
             self._reconcile_spool(declarations)
             node.memory.set_limits(declarations.memory_limits)
+            self._callers.has_default_lists = declarations.has_default_access_lists
             resolver_key = (
                 declarations.test_resolver,
                 declarations.nameservers,
@@ -112,6 +116,7 @@ class Declared:
                 self._reconcile_logs,
                 self._reconcile_hooks,
                 self._reconcile_automation,
+                self._reconcile_shared_limits,
                 self._reconcile_listeners,
                 self._reconcile_http,
             ):
@@ -186,6 +191,9 @@ class Declared:
         if declarations.spool is not None:
             automation = declarations.automation
             await self._node.automation.reconcile(automation, declarations.spool.path)
+
+    async def _reconcile_shared_limits(self, declarations: Declarations) -> None:
+        await self._node.shared_limits.reconcile(declarations.shared_limits)
 
     async def _reconcile_hooks(self, declarations: Declarations) -> None:
         node = self._node
@@ -305,7 +313,9 @@ class Declared:
             trusted_hosts=declared.trusted_hosts,
             request_body_limit=declared.request_body_limit,
             tls=tls,
-            authenticate=self._authenticate,
+            authenticate=self._callers.authenticate,
+            access=self._callers,
+            on_denied=node.admin.note_denied,
             liveness=node.liveness,
             title="Cirrus node",
             version=node.version,
@@ -313,31 +323,6 @@ class Declared:
         self.injection.add_to(service)
         node.admin.add_to(service)
         return service
-
-    async def _authenticate(
-        self, credentials: BasicCredentials | BearerCredentials
-    ) -> AuthInfo | None:
-        runtime = self._node.runtime
-        try:
-            if isinstance(credentials, BasicCredentials):
-                name = credentials.user
-                answer = await runtime.fire("http_auth_basic", name, credentials.password)
-            else:
-                name = "bearer"
-                answer = await runtime.fire("http_auth_bearer", credentials.token)
-        except SmtpRefusal as refusal:
-            raise HttpRefusalError(401, refusal.reply.text) from None
-        except HookFailedError:
-            # The log has it already. A defect is no wrong password: the client may try it again.
-            raise HttpRefusalError(503, "credentials cannot be judged now") from None
-        if isinstance(answer, dict):
-            identities = answer.get("identities") or ()
-            first = next(iter(identities), None)
-            if first is None:
-                raise HttpRefusalError(503, "credentials cannot be judged now")
-            name = str(first["identity"] if isinstance(first, dict) else first)
-            return AuthInfo(name, tuple(str(group) for group in answer.get("groups") or ()))
-        return AuthInfo(name) if answer is True else None
 
     async def _admit(self, messages: list[NewMessage]) -> list[str | None]:
         """Admit injected messages together, so that they share a flush."""

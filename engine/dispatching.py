@@ -44,7 +44,7 @@ from engine.schedule.pace import Pace
 from engine.schedule.promotion import Promotion
 from engine.schedule.settlement import Settlement
 from engine.spool.spool_store import SpoolStore
-from engine.throttle.lease import MemoryLeases
+from engine.throttle.shared_lease import NodeLeases
 
 log = logging.getLogger("cirrus.node")
 
@@ -59,7 +59,7 @@ class DispatchingNode(Protocol):
     clock: Clock
     metrics: Metrics
     supervisor: Supervisor
-    leases: MemoryLeases
+    leases: NodeLeases
     suspensions: SuspensionRegistry
     bounces: AdminBounceRegistry
     source_health: SourceHealth
@@ -190,10 +190,11 @@ class Dispatching:
 
     def note_source_trouble(self, source: EgressSource, error: Exception) -> None:
         """Note that a source cannot be used; it may be taken out for it."""
-        if isinstance(error, ProxyTroubleError):
-            self._node.source_health.note_proxy(source, str(error))
+        # What says more goes first: a source that is out is not judged again.
         if isinstance(error, SourceUnplumbedError | ProxySourceError):
             self._node.source_health.note_unplumbed(source, str(error))
+        if isinstance(error, ProxyTroubleError):
+            self._node.source_health.note_proxy(source, str(error))
 
     # -- while running ------------------------------------------------------------------------
 

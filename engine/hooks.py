@@ -18,6 +18,7 @@ from engine.answer_check import (
     check_rewritten,
     check_split,
 )
+from engine.model.access_list import AccessList
 from engine.model.egress import EgressPath, EgressPool, EgressSource
 from engine.model.listener_domain import ListenerDomain
 from engine.model.queue_config import QueueConfig
@@ -30,7 +31,7 @@ WAIT_S = 10.0
 INIT_CPU_S = 5.0
 #: Declared, so that scripts are checked against them, and fired by what comes later: a handler of
 #: one is a warning at load, never silence.
-NOT_YET_FIRED = frozenset({"get_acl_definition", "rebind_message", "xfer_message_received"})
+NOT_YET_FIRED = frozenset({"rebind_message", "xfer_message_received"})
 
 
 def _receive(
@@ -160,7 +161,19 @@ HOOKS: tuple[Hook, ...] = (
         check_identities,
     ),
     _receive("http_auth_bearer", "token", "An HTTP bearer token.", (bool, dict), check_identities),
-    _config("get_acl_definition", "resource", "Access rules of a resource.", multiple=True),
+    Hook(
+        name="get_acl_definition",
+        arguments=("resource",),
+        result=(object,),
+        multiple=True,
+        on_failure=OnFailure.REFUSE,
+        wait_budget_s=WAIT_S,
+        doc="mta.make_access_control_list(...) of a resource, such as"
+        " `http_listener/127.0.0.1:8000/api/admin`; None for the default one. Asked for each"
+        " request by HTTP, from the path to what it lies in, until a rule speaks of the caller;"
+        " nothing is remembered. A failing handler is a 503.",
+        check=check_kind(AccessList),
+    ),
     _receive("xfer_message_received", "msg", "A message moved here from another node."),
     _config(
         "get_queue_config",

@@ -56,7 +56,7 @@ def check_policy(path: Path) -> list[PolicyFinding]:
     """
     clock = Clock()
     limiter = MemoryLimiter(clock.mono)
-    api = ScriptApi(limiter.take_nowait)
+    api = ScriptApi(limiter)
     api.check_local_logs = check_local_logs
     api.check_hook_records = parse_hook_records
     namespace = ScriptNamespace()

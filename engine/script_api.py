@@ -34,6 +34,7 @@ from engine.model.keyword_options import closest, flag, key_source, list_of, tex
 from engine.model.listener_domain import make_listener_domain
 from engine.model.listener_options import make_listener_options, parse_listen, unsupported
 from engine.model.queue_config import make_queue_config
+from engine.script_access import AccessDeclarations
 from engine.script_declarations import (
     AutomationDeclaration,
     Declarations,
@@ -42,11 +43,12 @@ from engine.script_declarations import (
     SpoolDeclaration,
 )
 from engine.script_dkim import expose_dkim
+from engine.script_limits import LimitDeclarations
 from engine.script_mail import ScriptMail
 from engine.script_mime import expose_mimepart
 from engine.script_refusals import disconnect, reject
 from engine.script_resolver import ResolverDeclarations
-from engine.script_throttle import ScriptThrottle, TakeRate
+from engine.script_throttle import Rates, ScriptThrottle
 from policy.epoch import EPOCH_NAME
 from policy.hook import CallLimits, OnFailure
 from policy.hook_registry import PolicyFinding
@@ -69,8 +71,8 @@ class _Trial(threading.local):
 class ScriptApi:
     """The functions behind ``mta``, bound to one node."""
 
-    def __init__(self, take_rate: TakeRate) -> None:
-        self._take_rate = take_rate
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
         self._trial = _Trial()
         self._warned: list[str] = []
         self._signers = SignerRegistry()
@@ -314,7 +316,7 @@ class ScriptApi:
 
     def make_throttle(self, name: str, spec: str) -> ScriptThrottle:
         """Return a throttle of this node, such as ``mta.make_throttle("t1", "100/min")``."""
-        return ScriptThrottle(self._take_rate, name, spec)
+        return ScriptThrottle(self._rates, name, spec)
 
     # -- exposing -----------------------------------------------------------------------------
 
@@ -346,6 +348,8 @@ class ScriptApi:
         namespace.expose("parse_duration", parse_duration)
         namespace.expose("version", version)
         ResolverDeclarations(self._open, self.warn).expose(namespace)
+        LimitDeclarations(self._open, self.warn).expose(namespace)
+        AccessDeclarations(self._open).expose(namespace)
         expose_dkim(namespace, self._signers)
         expose_mimepart(namespace, Clock().wall)
         self.mail.expose(namespace)

@@ -15,6 +15,7 @@ from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor
 from engine.model.cidr import CidrSet
 from engine.model.listener_options import ListenerOptions
 from engine.model.log_record import RecordKind
+from engine.model.redis_options import RedisOptions
 from engine.model.shaping_rule_set import SKIPPED_KINDS
 from engine.route.resolver_options import ResolverOptions
 from policy.hook import CallLimits
@@ -78,6 +79,21 @@ class AutomationDeclaration:
     back_pressure: int = 100_000
 
 
+@dataclass(frozen=True, slots=True)
+class SharedLimitsDeclaration:
+    """By way of which Redis this node shares limits with others.
+
+    Attributes:
+        redis: Where it is and how long it may take.
+        nodes: How many nodes to assume before any was seen.
+        share_directives: Whether suspensions and bounces of operators are shared too.
+    """
+
+    redis: RedisOptions
+    nodes: int = 1
+    share_directives: bool = True
+
+
 @dataclass(slots=True)
 class Declarations:
     """What one run of ``init`` declared."""
@@ -88,10 +104,12 @@ class Declarations:
     local_logs: dict[str, dict[str, Any]] = field(default_factory=dict)
     log_hooks: dict[str, LogHookDeclaration] = field(default_factory=dict)
     automation: AutomationDeclaration | None = None
+    shared_limits: SharedLimitsDeclaration | None = None
     memory_limits: dict[str, int] = field(default_factory=dict)
     handler_limits: dict[str | None, CallLimits] = field(default_factory=dict)
     test_resolver: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     nameservers: tuple[str, ...] | None = None
     resolver_options: ResolverOptions = field(default_factory=ResolverOptions)
     data_folders: tuple[Path, ...] = ()
+    has_default_access_lists: bool = True
     warnings: list[str] = field(default_factory=list)

@@ -157,7 +157,7 @@ class ScriptTestNode:
 
     def _build_policy(self, report: Callable[[str, dict[str, Any]], None]) -> None:
         limiter = MemoryLimiter(self.clock.mono)
-        self.api = ScriptApi(limiter.take_nowait)
+        self.api = ScriptApi(limiter)
         self.api.check_local_logs = check_local_logs
         self.api.check_hook_records = parse_hook_records
         self.api.own_name = lambda: HOSTNAME

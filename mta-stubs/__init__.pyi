@@ -5,7 +5,7 @@ The module itself exists inside a running node only. Classes here are for annota
 from the ``make_*`` functions.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import (
     Any,
@@ -481,12 +481,25 @@ class Connection:
         {'peer_address': '192.0.2.1', 'identities': [], 'groups': []}
         """
 
+@type_check_only
+class _RateAnswer(dict[str, Any]):
+    def __await__(self) -> Generator[Any, Any, dict[str, Any]]: ...
+
+@type_check_only
+class _RateVerdict(int):
+    def __await__(self) -> Generator[Any, Any, bool]: ...
+
 @final
 @type_check_only
 class Throttle:
-    """A rate that the script applies itself; counts are kept across reloads."""
+    """A rate that the script applies itself; counts are kept across reloads.
 
-    def throttle(self, quantity: int = 1) -> dict[str, Any]:
+    Where nodes share limits (`configure_redis_throttles`), a rate without `local:` is counted for
+    all of them. What it answers is then awaited, in an `async def` handler; awaiting is right on a
+    node that shares with nobody too.
+    """
+
+    def throttle(self, quantity: int = 1) -> _RateAnswer:
         """throttled, limit, remaining, reset_after and retry_after (whole seconds).
 
         >>> mta.make_throttle("logins", "100/min").throttle()["throttled"]
@@ -498,7 +511,7 @@ class Throttle:
         >>> await mta.make_throttle("look-ups", "100/min").sleep_if_throttled()
         False
         """
-    def delay_message_if_throttled(self, msg: Message) -> bool:
+    def delay_message_if_throttled(self, msg: Message) -> _RateVerdict:
         """Take one, or have the message wait for its turn; whether it waits.
 
         >>> mta.make_throttle("acme", "100/min").delay_message_if_throttled(msg)
@@ -631,6 +644,32 @@ def set_handler_limits(
     >>> mta.set_handler_limits(event="message_received", cpu="100ms", wait="5s")
     """
 
+def configure_redis_throttles(
+    *,
+    node: str | Sequence[str],
+    pool_size: int = 10,
+    username: str | None = None,
+    password: str | None = None,
+    connect_timeout: _Duration = 1,
+    wait_timeout: _Duration = 1,
+    response_timeout: _Duration = 1,
+    cluster: bool | None = None,
+    read_from_replicas: bool = False,
+    tls_ca: str | None = None,
+    tls_verify: bool = True,
+    recycle_timeout: _Duration | None = None,
+    nodes: int = 1,
+    share_directives: bool = True,
+) -> None:
+    """Share rates, connection limits and operators' directives with other nodes.
+
+    All rates and limits without `local:` are then counted in this Redis (`redis://`, `rediss://`
+    for TLS; several URLs are a cluster). While it cannot be reached each node goes on with its
+    share: the limit divided by the nodes last seen, or by `nodes` as long as none was.
+
+    >>> mta.configure_redis_throttles(node="redis://127.0.0.1:6379", nodes=3)
+    """
+
 # -- answers of get_* events ------------------------------------------------------------------
 
 @final
@@ -652,6 +691,23 @@ class EgressPath: ...
 @final
 @type_check_only
 class ListenerDomain: ...
+
+@final
+@type_check_only
+class AccessControlList: ...
+
+@final
+@type_check_only
+class AccessControlMap:
+    """Access lists by resource, as load_acl_map returns them.
+
+    >>> acls = mta.load_acl_map({"acl": {}})
+    >>> acls.get("http_listener/*/metrics") is None
+    True
+    """
+
+    def get(self, resource: str) -> AccessControlList | None:
+        """The list of a resource, or None."""
 
 @type_check_only
 class _PoolEntryName(TypedDict):
@@ -805,6 +861,45 @@ def make_listener_domain(
     """What is relayed to and from a domain: the answer of get_listener_domain.
 
     >>> domain = mta.make_listener_domain(relay_to=True)
+    """
+
+@type_check_only
+class _AccessRule(TypedDict, total=False):
+    criteria: dict[str, Any] | str
+    identity: dict[str, Any] | str
+    privilege: str
+    privileges: Iterable[str]
+    access: Literal["Allow", "Deny"]
+    allow: bool
+
+def make_access_control_list(rules: Iterable[_AccessRule]) -> AccessControlList:
+    """Who may do what by HTTP: the answer of get_acl_definition.
+
+    The first rule that speaks of the caller and the privilege decides; if none does, the list of
+    what the resource lies in is asked. A rule has ``criteria`` (or ``identity``): ``Any``,
+    ``Authenticated``, ``Unauthenticated``, ``{"Individual": name}``, ``{"Group": name}``,
+    ``{"Machine": address}``, ``{"MachineSet": [networks]}``, ``{"Not": criteria}``,
+    ``{"AllOf": [criteria]}`` or ``{"AnyOf": [criteria]}``; ``privilege`` (or ``privileges``), HTTP
+    methods; and ``access``, Allow or Deny (or ``allow``). Peers that a listener trusts are in the
+    group ``cirrus:http-listener-trusted-ip``.
+
+    >>> operators = {"Group": "operators"}
+    >>> rule = {"criteria": operators, "privileges": ["GET", "POST", "DELETE"], "access": "Allow"}
+    >>> acl = mta.make_access_control_list([rule])
+    """
+
+def load_acl_map(table: Mapping[str, Any]) -> AccessControlMap:
+    """Access lists by resource, of a file whose tables are ``[[acl."<resource>"]]``.
+
+    >>> acls = mta.load_acl_map(mta.serde.toml_load("acl.toml"))
+    >>> acls.get("http_listener/*/api/admin") is None
+    False
+    """
+
+def set_fall_back_to_acl_map(fall_back: bool) -> None:
+    """In init: whether default access lists hold where get_acl_definition answers None (True).
+
+    >>> mta.set_fall_back_to_acl_map(False)
     """
 
 # -- acting -----------------------------------------------------------------------------------
@@ -1009,7 +1104,7 @@ _H9 = TypeVar("_H9", bound=Callable[[str, str, Connection], _Answer[ListenerDoma
 _H10 = TypeVar("_H10", bound=Callable[[Message], _Nothing])
 _H11 = TypeVar("_H11", bound=Callable[[str, str], _Answer[bool | Mapping[str, Any]]])
 _H12 = TypeVar("_H12", bound=Callable[[str], _Answer[bool | Mapping[str, Any]]])
-_H13 = TypeVar("_H13", bound=Callable[[str], Any])
+_H13 = TypeVar("_H13", bound=Callable[[str], _Answer[AccessControlList]])
 _H14 = TypeVar(
     "_H14", bound=Callable[[str, str | None, str | None, str | None], _Answer[QueueConfig]]
 )

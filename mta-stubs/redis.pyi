@@ -35,8 +35,12 @@ def open(
     response_timeout: _Duration = 5,
     cluster: bool | None = None,
     read_from_replicas: bool = False,
+    tls_ca: str | None = None,
+    tls_verify: bool = True,
 ) -> Connection:
     """Open ``redis://host:port/0``; several nodes are a cluster. Nothing is sent yet.
+
+    ``rediss://`` speaks TLS; ``tls_ca`` names the file of those who may sign its certificate.
 
     >>> db = mta.redis.open(node="redis://127.0.0.1:6379")
     >>> await db.query("SET", "greeting", "hello")

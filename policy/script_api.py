@@ -35,11 +35,18 @@ class Waiting:
 
     __slots__ = ("_args", "_function", "_kwargs", "_unawaited", "_what", "place")
 
-    def __init__(self, what: str, call: tuple[Any, Any, Any], unawaited: dict[int, Any]) -> None:
+    def __init__(
+        self,
+        what: str,
+        call: tuple[Any, Any, Any],
+        unawaited: dict[int, Any],
+        *,
+        depth: int = 2,
+    ) -> None:
         self._what = what
         self._function, self._args, self._kwargs = call
         self._unawaited = unawaited
-        frame = sys._getframe(2)
+        frame = sys._getframe(depth)
         self.place = (frame.f_code.co_filename, frame.f_lineno)
         unawaited[id(self)] = self
 

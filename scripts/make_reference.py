@@ -86,8 +86,9 @@ is tried within `connect_timeout`, and `source_address` is what it is reached fr
 
 * `socks5_proxy_server` with `socks5_proxy_source_address`: the proxy is asked by BIND for the
   source, then to connect, on one connection; that takes a proxy that knows it, such as `cirrus
-  proxy`. Without a source address any SOCKS5 server will do. User and password are sent where
-  it asks for them.
+  proxy`; another that leaves from an address of its own choice is not used. Without a source
+  address any SOCKS5 server will do; one that does not say from where it leaves shows as `0.0.0.0`
+  in records. User and password are sent where it asks for them.
 * `ha_proxy_server` with `ha_proxy_source_address`: a PROXY header, version 2, tells source and
   destination. There is no answer: a source that the proxy does not have shows as a timeout.
 

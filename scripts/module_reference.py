@@ -31,7 +31,7 @@ FUNCTIONS = (
             *("define_spool", "start_esmtp_listener", "start_http_listener"),
             *("configure_local_logs", "configure_log_hook"),
             *("set_memory_hard_limit", "set_memory_soft_limit", "set_memory_low_thresh"),
-            "set_handler_limits",
+            *("set_handler_limits", "set_fall_back_to_acl_map", "configure_redis_throttles"),
         ),
     ),
     (
@@ -41,6 +41,7 @@ FUNCTIONS = (
         (
             *("make_queue_config", "make_egress_pool", "make_egress_source"),
             *("make_egress_path", "make_listener_domain"),
+            *("make_access_control_list", "load_acl_map", "AccessControlMap"),
         ),
     ),
     (
@@ -127,6 +128,9 @@ def make_functions_page() -> str:
     for heading, text, names in FUNCTIONS:
         lines += [f"## {heading}", "", text, ""]
         for name in names:
+            if name in classes("__init__"):
+                lines += _describe_class(classes("__init__")[name])
+                continue
             lines += _describe("mta", functions("__init__")[name], OPTION_PAGES.get(name))
     return "\n".join(lines)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpack Debian's postfix, redis, haproxy, strace, nats-server and two SOCKS servers into
-# .parts/debian/; nothing is installed.
+# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers and a client of
+# theirs into .parts/debian/; nothing is installed.
 #
 # The tests and benches that need a real component look for it there and skip, with the reason,
 # when it is missing. Idempotent; without a network it says what is missing and exits 0, so that
@@ -24,7 +24,7 @@ declare -A binaries=(
   [haproxy]="usr/sbin/haproxy"
   [strace]="usr/bin/strace"
   [nats]="usr/sbin/nats-server"
-  [socks]="usr/bin/microsocks usr/sbin/danted"
+  [socks]="usr/bin/microsocks usr/sbin/danted bin/nc.openbsd"
 )
 declare -A packages=(
   [postfix]="postfix"
@@ -32,7 +32,7 @@ declare -A packages=(
   [haproxy]="haproxy"
   [strace]="strace"
   [nats]="nats-server"
-  [socks]="microsocks dante-server"
+  [socks]="microsocks dante-server netcat-openbsd"
 )
 # Which package holds a library the loader does not find. Only what is missing is fetched.
 package_of_library() {
@@ -59,6 +59,8 @@ package_of_library() {
     libsasl2.so.*) echo libsasl2-2 ;;
     libcap.so.*) echo libcap2 ;;
     libcap-ng.so.*) echo libcap-ng0 ;;
+    libbsd.so.*) echo libbsd0 ;;
+    libmd.so.*) echo libmd0 ;;
     libwrap.so.*) echo libwrap0 ;;
     libpam.so.*) echo libpam0g ;;
     libgssapi_krb5.so.*) echo libgssapi-krb5-2 ;;

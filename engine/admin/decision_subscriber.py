@@ -44,6 +44,8 @@ log = logging.getLogger("cirrus.automation")
 
 #: Seconds that a connect, or a fetch of the overlay, may take.
 CONNECT_S = 3.0
+#: How long the stop waits for a task, and for the disk, seconds.
+STOP_S = 5.0
 #: Pauses after a round in which no daemon could be reached, seconds.
 PAUSE_FIRST_S = 0.25
 PAUSE_MAX_S = 2.0
@@ -125,6 +127,7 @@ class DecisionSubscriber:
         self._following: asyncio.Task[Any] | None = None
         self._keeping: asyncio.Task[Any] | None = None
         self._is_unsaved = False
+        self._saving = asyncio.Lock()
         self._failing_overlay = ""
         self._overlay_at = 0.0
         self._overlay_soonest = 0.0
@@ -165,15 +168,20 @@ class DecisionSubscriber:
     async def stop(self) -> None:
         """End; what is known is written down first."""
         await self._end(self._following)
+        # Cancelled at work it would leave the file to a thread that may not have begun.
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._save()
+        except TimeoutError:
+            log.error("what the automation decided cannot be kept: the disk does not answer")
         await self._end(self._keeping)
         self._following = self._keeping = None
-        await self._save()
 
     @staticmethod
     async def _end(task: asyncio.Task[Any] | None) -> None:
         if task is not None:
             task.cancel()
-            await asyncio.wait([task], timeout=5.0)
+            await asyncio.wait([task], timeout=STOP_S)
 
     async def _run(self) -> None:
         """Follow the daemons in turn until cancelled, always one that answers."""
@@ -353,9 +361,13 @@ class DecisionSubscriber:
             await self._save()
 
     async def _save(self) -> None:
-        if not self._is_unsaved:
-            return
-        self._is_unsaved = False
+        # One at a time: a thread that is late must not write what was so before over what is so.
+        async with self._saving:
+            if self._is_unsaved:
+                self._is_unsaved = False
+                await self._write()
+
+    async def _write(self) -> None:
         kept = keep(
             self._book,
             is_off=self.is_off,

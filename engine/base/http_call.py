@@ -9,8 +9,8 @@ import base64
 import binascii
 import enum
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from aiohttp import hdrs, web
 
 
 class Access(enum.Enum):
-    """Who may use a route."""
+    """Who may use a route where no access list says otherwise."""
 
     ANY = "any"
     #: Trusted peers and whoever shows good credentials.
@@ -61,10 +61,17 @@ class BearerCredentials:
 
 @dataclass(frozen=True, slots=True)
 class AuthInfo:
-    """Who the caller turned out to be."""
+    """Who the caller turned out to be.
+
+    Attributes:
+        identity: The name that records show.
+        groups: What the caller belongs to.
+        identities: All names of the caller, the first included.
+    """
 
     identity: str
     groups: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
 
 
 #: Port: return who these credentials belong to, or None when they are wrong. It raises
@@ -85,9 +92,10 @@ class HttpCall:
         auth: Who the credentials belong to, if any were shown.
         raw_body: The body, decompressed.
         body: The body as the type the route declared.
+        query: The query of the URL as the type the route declared.
     """
 
-    __slots__ = ("auth", "body", "hostname", "is_trusted", "raw_body", "request", "route")
+    __slots__ = ("auth", "body", "hostname", "is_trusted", "query", "raw_body", "request", "route")
 
     def __init__(self, request: web.Request, route: Route, hostname: str) -> None:
         self.request = request
@@ -97,6 +105,7 @@ class HttpCall:
         self.auth: AuthInfo | None = None
         self.raw_body = b""
         self.body: Any = None
+        self.query: Any = None
 
     @property
     def peer_ip(self) -> str:
@@ -124,7 +133,15 @@ RouteFunction = Callable[[HttpCall], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An endpoint: method, path, who may use it and what goes in and out."""
+    """An endpoint: method, path, who may use it and what goes in and out.
+
+    Attributes:
+        body: Type of the JSON body.
+        query: Type of the query of the URL.
+        answer: Type of the answer: text, or what JSON can carry.
+        refusals: Statuses that are the route's own, each with what it means.
+        content_type: Of the answer, where it is neither text nor JSON.
+    """
 
     method: str
     path: str
@@ -133,6 +150,9 @@ class Route:
     body: Any = None
     answer: Any = None
     summary: str = ""
+    query: Any = None
+    refusals: Mapping[int, str] = field(default_factory=dict)
+    content_type: str = ""
 
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)

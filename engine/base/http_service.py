@@ -4,11 +4,13 @@ Place in flow: made by a daemon's composition root; each stage that offers an en
 route before the start. ``engine.base.http_call`` holds what a route's function sees.
 
 Invariants:
-    * A request reaches its route only after the peer's address and credentials were judged.
+    * A request reaches its route only after the peer's address, its credentials and the access
+      lists were judged.
     * A body never takes more memory than ``request_body_limit`` after decompression, nor longer
       than ``BODY_S`` to arrive; a connection that sends no request is closed after ``IDLE_S``.
     * An answer never shows a traceback; an error is ``{"error": ..., "field": ...}``.
     * Only the peer's own address counts; forwarding headers are not believed.
+    * ``/api/check-alive/v1`` depends on nothing but the event loop: a full disk restarts nobody.
 
 Failure: a route that raises is answered 500 and logged; authentication that fails for another
 reason than wrong credentials is answered 503.
@@ -21,12 +23,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
 
+from engine.base.http_access import AccessLists, RouteAccess
+from engine.base.http_answer import make_refusal, make_response, stream
 from engine.base.http_body import make_inflater
 from engine.base.http_call import (
     Access,
@@ -43,6 +47,7 @@ from engine.base.http_call import (
     parse_credentials,
     refuse_other_sites,
 )
+from engine.base.http_query import decode_query
 from engine.base.metrics import Metrics
 from engine.base.openapi import build_openapi
 from engine.base.tls_files import ServerTls
@@ -56,8 +61,6 @@ BODY_LIMIT = 2 * 1024 * 1024
 BODY_S = 60.0
 #: Seconds a connection may stay without a request.
 IDLE_S = 60.0
-#: Seconds a reader of metrics may take.
-STREAM_S = 60.0
 #: Seconds a refused body is still read, so that the client sees the answer.
 LINGER_S = 1.0
 #: Seconds between looks at idle connections.
@@ -66,8 +69,6 @@ _SWEEP_S = 5.0
 _LINE_MAX = 8190
 #: Connections of one listener; more are closed at once.
 _CONNECTIONS_MAX = 4096
-#: Pieces of a stream between two turns for everybody else.
-_PIECES_PER_TURN = 16
 #: What stands in the Server field.
 PRODUCT = "Cirrus"
 #: Peers that need no credentials when nothing else is configured.
@@ -81,10 +82,12 @@ class HttpService:
         listen: Address and port; port 0 takes a free one (see ``port``).
         hostname: The listener's name, shown in the certificate and to routes.
         metrics: What ``/metrics`` shows; no such page when None.
-        trusted_hosts: Networks whose peers may do everything.
+        trusted_hosts: Networks whose peers may do everything by default.
         request_body_limit: Octets of a body, after decompression.
         tls: Speak TLS with these certificates.
         authenticate: Port that judges credentials; without it, any are wrong.
+        access: Port to the access lists of a script; the routes' own hold otherwise.
+        on_denied: Port that is told of each call that was turned away, with the text it got.
         liveness: Port that gives the reason why the daemon takes no work, or None.
         title: Name of the daemon in the API's description.
     """
@@ -99,6 +102,8 @@ class HttpService:
         request_body_limit: int = BODY_LIMIT,
         tls: ServerTls | None = None,
         authenticate: Authenticate | None = None,
+        access: AccessLists | None = None,
+        on_denied: Callable[[HttpCall, str], None] = lambda _call, _text: None,
         liveness: Liveness | None = None,
         title: str = "Cirrus",
         version: str = "",
@@ -111,6 +116,9 @@ class HttpService:
         self.request_body_limit = request_body_limit
         self.tls = tls
         self.authenticate = authenticate
+        self._lists = access
+        self._access: RouteAccess
+        self._on_denied = on_denied
         self._metrics = metrics
         self._liveness = liveness
         self._title, self._version = title, version
@@ -122,7 +130,11 @@ class HttpService:
         self._idle_since: dict[Any, float] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self.add_route("GET", "/api/check-liveness/v1", self._check_liveness, Access.ANY)
+        for path, function, summary in (
+            ("/api/check-alive/v1", self._check_alive, "OK while the process answers at all"),
+            ("/api/check-liveness/v1", self._check_liveness, "OK while it takes work, or why not"),
+        ):
+            self.add_route("GET", path, function, Access.ANY, summary=summary)
         self.add_route("GET", "/api-docs/openapi.json", self._describe, Access.ANY)
         if metrics is not None:
             self.add_route("GET", "/metrics", self._metrics_text, Access.ADMIN)
@@ -145,6 +157,9 @@ class HttpService:
         body: Any = None,
         answer: Any = None,
         summary: str = "",
+        query: Any = None,
+        refusals: Mapping[int, str] | None = None,
+        content_type: str = "",
     ) -> None:
         """Offer an endpoint; before ``start`` only.
 
@@ -152,12 +167,28 @@ class HttpService:
             method: The HTTP method.
             path: The path, with ``{name}`` for variable parts.
             function: Answers a call; returns a struct or other JSON value, text, or a response.
-            access: Who may call it.
+            access: Who may call it where no access list says otherwise.
             body: Type of the JSON body; it is checked before the function is called.
-            answer: Type of the JSON answer, for the description.
+            answer: Type of the answer, for the description.
             summary: One line for the description.
+            query: Type of the query of the URL; it is checked like the body.
+            refusals: Statuses of its own, for the description.
+            content_type: Of an answer that is neither text nor JSON, for the description.
         """
-        self._routes.append(Route(method, path, function, access, body, answer, summary))
+        self._routes.append(
+            Route(
+                method,
+                path,
+                function,
+                access,
+                body,
+                answer,
+                summary,
+                query,
+                refusals or {},
+                content_type,
+            )
+        )
 
     async def start(self) -> None:
         """Listen.
@@ -165,6 +196,7 @@ class HttpService:
         Raises:
             OSError: The address cannot be listened on.
         """
+        self._access = RouteAccess(self._routes, self._lists)
         app = web.Application(middlewares=[self._answer])
         app.on_response_prepare.append(_name_product)
         for route in self._routes:
@@ -252,9 +284,9 @@ class HttpService:
         try:
             response: web.StreamResponse = await handler(request)
         except HttpRefusalError as refusal:
-            return _refuse(refusal)
+            return make_refusal(refusal)
         except web.HTTPException as error:
-            response = _refuse(HttpRefusalError(error.status, error.reason))
+            response = make_refusal(HttpRefusalError(error.status, error.reason))
             if hdrs.ALLOW in error.headers:
                 response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
             return response
@@ -262,7 +294,7 @@ class HttpService:
             raise
         except Exception:  # boundary: admin command
             log.exception("the request %s %s failed", request.method, request.path)
-            return _refuse(HttpRefusalError(500, "internal error"))
+            return make_refusal(HttpRefusalError(500, "internal error"))
         return response
 
     def _bind(self, route: Route) -> Any:
@@ -274,6 +306,8 @@ class HttpService:
                 call.raw_body = await self._read_body(request)
             if route.body is not None:
                 call.body = decode_json_body(call.raw_body, route.body)
+            if route.query is not None:
+                call.query = decode_query(request.query, route.query)
             return make_response(await route.function(call))
 
         return serve
@@ -285,16 +319,46 @@ class HttpService:
             HttpRefusalError: The caller may not use the route.
         """
         call.is_trusted = call.peer_ip in self.trusted_hosts
-        if call.route.access is Access.ANY:
+        if call.route.access is Access.ANY and not self._access.is_custom:
             return
+        try:
+            await self._identify(call)
+            await self._admit(call)
+        except HttpRefusalError as refusal:
+            if refusal.status in (401, 403):
+                self._on_denied(call, refusal.error)
+            raise
+
+    async def _identify(self, call: HttpCall) -> None:
+        """Judge the credentials of a call, if it has any.
+
+        Raises:
+            HttpRefusalError: They are wrong, or cannot be judged.
+        """
         credentials = parse_credentials(call.request.headers.get(hdrs.AUTHORIZATION))
         if credentials is not None:
             call.auth = await self._authenticate(credentials)
             if call.auth is None:
                 raise HttpRefusalError(401, "wrong credentials")
-        if call.is_trusted or (call.auth is not None and call.route.access is Access.INJECT):
+
+    async def _admit(self, call: HttpCall) -> None:
+        """Ask the access lists about a caller.
+
+        Raises:
+            HttpRefusalError: They say no (401 where credentials might help), or cannot be had.
+        """
+        try:
+            verdict = await self._access.judge(call, f"{self.listen[0]}:{self.port}")
+        except HttpRefusalError:
+            raise
+        except Exception as error:  # boundary: admin command
+            log.exception("access to %s could not be judged", call.route.path)
+            raise HttpRefusalError(503, "access cannot be judged now") from error
+        if verdict.is_allowed:
             return
-        raise HttpRefusalError(403, "not allowed")
+        may_help = call.auth is None and self.authenticate is not None
+        why = "denied by an access list" if verdict.resource else "not allowed"
+        raise HttpRefusalError(401 if may_help else 403, why)
 
     async def _authenticate(
         self, credentials: BasicCredentials | BearerCredentials
@@ -324,6 +388,10 @@ class HttpService:
             raise HttpRefusalError(408, "the body took too long") from None
         return inflater.finish()
 
+    async def _check_alive(self, _call: HttpCall) -> web.Response:
+        """Answer whoever would restart the process: what a restart cannot mend is no reason."""
+        return web.Response(text="OK")
+
     async def _check_liveness(self, _call: HttpCall) -> web.Response:
         reason = self._liveness() if self._liveness is not None else None
         if reason is None:
@@ -337,12 +405,12 @@ class HttpService:
     async def _metrics_text(self, call: HttpCall) -> web.StreamResponse:
         assert self._metrics is not None
         pieces = self._metrics.iter_text(call.request.query.get("prefix", ""))
-        return await _stream(call.request, pieces, "text/plain; version=0.0.4; charset=utf-8")
+        return await stream(call.request, pieces, "text/plain; version=0.0.4; charset=utf-8")
 
     async def _metrics_json(self, call: HttpCall) -> web.StreamResponse:
         assert self._metrics is not None
         pieces = self._metrics.iter_json(call.request.query.get("prefix", ""))
-        return await _stream(call.request, pieces, "application/json")
+        return await stream(call.request, pieces, "application/json")
 
 
 async def _name_product(_request: web.Request, response: web.StreamResponse) -> None:
@@ -355,49 +423,3 @@ class _Refusing(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
-
-
-def _refuse(refusal: HttpRefusalError) -> web.Response:
-    document: dict[str, Any] = {"error": refusal.error}
-    if refusal.field is not None:
-        document["field"] = refusal.field
-    headers = {hdrs.WWW_AUTHENTICATE: 'Basic realm="cirrus"'} if refusal.status == 401 else None
-    response = web.Response(
-        status=refusal.status,
-        body=msgspec.json.encode(document),
-        content_type="application/json",
-        headers=headers,
-    )
-    if refusal.status in (408, 413):
-        # What is left of the body is not worth reading.
-        response.force_close()
-    return response
-
-
-def make_response(value: Any) -> web.StreamResponse:
-    """Return what a route returned as a response: JSON, unless it is text or a response."""
-    if isinstance(value, web.StreamResponse):
-        return value
-    if isinstance(value, str):
-        return web.Response(text=value)
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
-
-
-async def _stream(
-    request: web.Request, pieces: Iterable[str], content_type: str
-) -> web.StreamResponse:
-    response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: content_type})
-    with contextlib.suppress(TimeoutError, ConnectionError):
-        async with asyncio.timeout(STREAM_S):
-            await response.prepare(request)
-            for number, piece in enumerate(pieces):
-                await response.write(piece.encode())
-                if number % _PIECES_PER_TURN == 0:
-                    await asyncio.sleep(0)
-            await response.write_eof()
-            return response
-    # The reader is gone or too slow: the connection must not look like a finished answer.
-    response.force_close()
-    if request.transport is not None:
-        request.transport.abort()
-    return response

@@ -120,6 +120,18 @@ NODE_METRICS = (
     _counter("task_defects_total", "tasks that ended with an unexpected error"),
 )
 
+SHARED_LIMIT_METRICS = (
+    _gauge("redis_throttles_shared", "1 while limits are shared by way of Redis, 0 while alone"),
+    _gauge("redis_throttles_nodes", "nodes that share limits, as last seen"),
+    _histogram(
+        "redis_operation_latency",
+        "seconds that a round trip to Redis took",
+        "service",
+        "operation",
+        "status",
+    ),
+)
+
 AUTOMATION_METRICS = (
     _gauge("tsa_reachable", "1 while decisions of a TSA are followed, 0 while none can be reached"),
     _gauge("tsa_decisions_held", "suspensions and bounces of TSAs that this node obeys"),
@@ -157,6 +169,7 @@ ENGINE_METRICS = (
     *DELIVERY_METRICS,
     *RECORD_METRICS,
     *NODE_METRICS,
+    *SHARED_LIMIT_METRICS,
     *AUTOMATION_METRICS,
     *POLICY_METRICS,
 )

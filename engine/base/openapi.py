@@ -2,6 +2,10 @@
 
 Place in flow: asked by ``engine.base.http_service`` for ``/api-docs/openapi.json``.
 
+Invariants:
+    * What is described is what is checked: bodies, queries and answers come from the types that
+      the routes decode and encode.
+
 Standard: OpenAPI 3.1, JSON Schema 2020-12.
 """
 
@@ -17,10 +21,11 @@ from engine.base.http_call import Access, Route
 
 _PARAMETER = re.compile(r"\{([^}:]+)[^}]*\}")
 _ACCESS_TEXT = {
-    Access.ANY: "Anyone may call it.",
-    Access.INJECT: "For trusted peers and authenticated callers.",
-    Access.ADMIN: "For trusted peers.",
+    Access.ANY: "Anyone may call it, unless an access list says otherwise.",
+    Access.INJECT: "For trusted peers and authenticated callers, or as an access list says.",
+    Access.ADMIN: "For trusted peers, or as an access list says.",
 }
+_TEMPLATE = "#/components/schemas/{name}"
 
 
 class ErrorAnswer(msgspec.Struct, omit_defaults=True):
@@ -28,57 +33,127 @@ class ErrorAnswer(msgspec.Struct, omit_defaults=True):
 
     Attributes:
         error: What is wrong.
-        field: The field of the body it is about.
+        field: The field of the body, or the part of the query, that it is about.
     """
 
     error: str
     field: str | None = None
 
 
+class _Schemas:
+    """The schemas of all types of an API, each made once."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        kinds: list[Any] = [ErrorAnswer]
+        for route in routes:
+            kinds.extend(one for one in (route.body, route.answer) if one not in (None, str))
+        schemas, self.components = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
+        self._of = {id(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
+
+    def of(self, kind: Any) -> dict[str, Any]:
+        """Return the schema of a type that a route names."""
+        return self._of[id(kind)]
+
+
 def build_openapi(routes: Iterable[Route], title: str, version: str) -> dict[str, Any]:
     """Return the OpenAPI document of the routes."""
     listed = list(routes)
-    kinds = [ErrorAnswer]
-    for route in listed:
-        kinds.extend(kind for kind in (route.body, route.answer) if kind is not None)
-    schemas, components = msgspec.json.schema_components(
-        kinds, ref_template="#/components/schemas/{name}"
-    )
-    schema_of = dict(zip(map(id, kinds), schemas, strict=True))
+    schemas = _Schemas(listed)
     paths: dict[str, dict[str, Any]] = {}
     for route in listed:
         path = _PARAMETER.sub(r"{\1}", route.path)
-        paths.setdefault(path, {})[route.method.lower()] = _describe(route, schema_of)
+        paths.setdefault(path, {})[route.method.lower()] = _describe(route, schemas)
+    security = {
+        "basic": {"type": "http", "scheme": "basic"},
+        "bearer": {"type": "http", "scheme": "bearer"},
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version or "0"},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": schemas.components, "securitySchemes": security},
     }
 
 
-def _describe(route: Route, schema_of: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": "done"}
-    if route.answer is not None:
-        answer["content"] = {"application/json": {"schema": schema_of[id(route.answer)]}}
-    refused = {
-        "description": "refused",
-        "content": {"application/json": {"schema": schema_of[id(ErrorAnswer)]}},
-    }
+def _describe(route: Route, schemas: _Schemas) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "description": _ACCESS_TEXT[route.access],
-        "responses": {"200": answer, "default": refused},
+        "operationId": _operation_id(route),
+        "responses": _responses(route, schemas),
     }
     if route.summary:
         operation["summary"] = route.summary
+    if route.access is not Access.ANY:
+        # Nothing, for those whose address is enough.
+        operation["security"] = [{}, {"basic": []}, {"bearer": []}]
     if route.body is not None:
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": schema_of[id(route.body)]}},
+            "content": {"application/json": {"schema": schemas.of(route.body)}},
         }
-    names = _PARAMETER.findall(route.path)
-    if names:
-        operation["parameters"] = [
-            {"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names
-        ]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(route.path)
+    ]
+    parameters += _query_parameters(route.query)
+    if parameters:
+        operation["parameters"] = parameters
     return operation
+
+
+def _operation_id(route: Route) -> str:
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", route.path) if word]
+    return "_".join((route.method.lower(), *words))
+
+
+def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
+    done: dict[str, Any] = {"description": "done"}
+    if route.answer is str:
+        done["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    elif route.answer is not None:
+        done["content"] = {"application/json": {"schema": schemas.of(route.answer)}}
+    elif route.content_type:
+        done["content"] = {route.content_type: {"schema": {"type": "string"}}}
+    meanings: dict[int, str] = {}
+    if route.access is not Access.ANY:
+        meanings |= {401: "wrong or missing credentials", 403: "the caller may not do this"}
+    if route.body is not None or route.query is not None:
+        meanings[422] = "the request is wrong; field says where"
+    meanings |= route.refusals
+    responses = {"200": done, "default": _refused("refused", schemas)}
+    return responses | {str(code): _refused(text, schemas) for code, text in meanings.items()}
+
+
+def _refused(text: str, schemas: _Schemas) -> dict[str, Any]:
+    content = {"application/json": {"schema": schemas.of(ErrorAnswer)}}
+    return {"description": text, "content": content}
+
+
+def _query_parameters(kind: Any) -> list[dict[str, Any]]:
+    """Return the parameters of a query; its type has plain fields, described one by one."""
+    if kind is None:
+        return []
+    schema = msgspec.json.schema(kind)
+    properties = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in properties.get("required", ()),
+            "schema": _without_null(found),
+        }
+        for name, found in properties["properties"].items()
+    ]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a value that is left out and not null where there is none."""
+    choices: list[dict[str, Any]] = [
+        one for one in schema.get("anyOf", ()) if one != {"type": "null"}
+    ]
+    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+    if len(choices) == 1:
+        return rest | choices[0]
+    if choices:
+        return rest | {"anyOf": choices}
+    return rest if schema.get("default") is None else schema

@@ -6,12 +6,14 @@ Messages in a ready queue or in flight are not touched until they return.
 Invariants:
     * Asking costs one attribute test while there is none.
     * An expired bounce never matches: mail after it is delivered.
+    * ``wait_swept`` returns once the mail that waited was looked at for every bounce in force.
 
 Failure: memory only; a restart forgets all bounces.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -32,6 +34,8 @@ class AdminBounceRegistry:
         self._notice = ChangeNotice()
         self.on_change = self._notice.on_change
         self._directives = DirectiveSet(mono, self._notice)
+        self._swept_generation = 0
+        self._sweep_waiters: set[asyncio.Future[None]] = set()
 
     @property
     def is_empty(self) -> bool:
@@ -51,10 +55,16 @@ class AdminBounceRegistry:
         duration_s: float,
         *,
         suppress_logging: bool = False,
+        directive_id: str = "",
     ) -> Directive:
         """Return the new bounce, which replaces one of the same criteria."""
         return self._directives.add(
-            criteria, reason, author, duration_s, suppress_logging=suppress_logging
+            criteria,
+            reason,
+            author,
+            duration_s,
+            suppress_logging=suppress_logging,
+            directive_id=directive_id,
         )
 
     def find(self, queue_name: str) -> Directive | None:
@@ -72,6 +82,34 @@ class AdminBounceRegistry:
     def list(self) -> tuple[Directive, ...]:
         """Return every bounce in force."""
         return tuple(self._directives)
+
+    def note_swept(self, generation: int) -> None:
+        """Note that all waiting mail was looked at for the bounces of a generation."""
+        self._swept_generation = generation
+        for waiter in tuple(self._sweep_waiters):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_swept(self, limit_s: float) -> bool:
+        """Wait until waiting mail was looked at for what is in force now; return whether it was.
+
+        Args:
+            limit_s: How long to wait at most, seconds.
+        """
+        wanted = self.generation
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit_s
+        while self._swept_generation < wanted:
+            waiter = loop.create_future()
+            self._sweep_waiters.add(waiter)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await waiter
+            except TimeoutError:
+                return False
+            finally:
+                self._sweep_waiters.discard(waiter)
+        return True
 
     @property
     def next_expiry_mono(self) -> float | None:

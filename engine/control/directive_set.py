@@ -51,12 +51,21 @@ class DirectiveSet:
         duration_s: float,
         *,
         suppress_logging: bool = False,
+        directive_id: str = "",
     ) -> Directive:
-        """Return the new directive, which replaces one of the same criteria."""
+        """Return the new directive, which replaces one of the same criteria.
+
+        Args:
+            criteria: Which queues it covers.
+            reason: Why.
+            author: Who asked for it.
+            duration_s: How long it lasts.
+            suppress_logging: A bounce that makes no records.
+            directive_id: The id that it has on another node; a new one if empty.
+        """
         expires_mono = self._mono() + duration_s
-        made = Directive(
-            str(uuid.uuid4()), criteria, reason, author, expires_mono, suppress_logging
-        )
+        made_id = directive_id or str(uuid.uuid4())
+        made = Directive(made_id, criteria, reason, author, expires_mono, suppress_logging)
         self._by_criteria[criteria] = made
         self._changed()
         return made

@@ -50,15 +50,24 @@ class SuspensionRegistry:
         return self.scheduled.generation + self._ready_generation
 
     def add_scheduled(
-        self, criteria: Criteria, reason: str, author: str, duration_s: float
+        self,
+        criteria: Criteria,
+        reason: str,
+        author: str,
+        duration_s: float,
+        *,
+        directive_id: str = "",
     ) -> Directive:
         """Return the new suspension of scheduled queues; it replaces one of the same criteria."""
-        return self.scheduled.add(criteria, reason, author, duration_s)
+        return self.scheduled.add(criteria, reason, author, duration_s, directive_id=directive_id)
 
-    def add_ready(self, name: str, reason: str, author: str, duration_s: float) -> ReadyDirective:
+    def add_ready(
+        self, name: str, reason: str, author: str, duration_s: float, *, directive_id: str = ""
+    ) -> ReadyDirective:
         """Return the new suspension of a ready queue, which replaces one of the same name."""
         expires_mono = self._mono() + duration_s
-        made = ReadyDirective(str(uuid.uuid4()), name, reason, author, expires_mono)
+        made_id = directive_id or str(uuid.uuid4())
+        made = ReadyDirective(made_id, name, reason, author, expires_mono)
         self._ready[name] = made
         self._ready_changed()
         return made

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.deliver.work import Services, Work
+from engine.throttle.limiter import ASKING
 
 
 class RateGate:
@@ -50,9 +51,12 @@ class RateGate:
         if path.max_message_rate is not None:
             rates.append((path.max_message_rate, f"max_message_rate.{self._work.name}"))
         is_granted = False
+        rates.sort(key=lambda item: item[0].per_s)
+        buckets = [self._services.limiter.bucket(key, spec) for spec, key in rates]
+        for bucket in buckets:
+            bucket.prepare(count)
         try:
-            for spec, key in sorted(rates, key=lambda item: item[0].per_s):
-                bucket = self._services.limiter.bucket(key, spec)
+            for bucket in buckets:
                 wait_s = await self._wait(bucket, count, "MessageRateThrottled")
                 if wait_s > 0.0:
                     return wait_s
@@ -74,8 +78,11 @@ class RateGate:
             bucket.give_back(count)
 
     async def _wait(self, bucket: Any, count: int, phase: str) -> float:
-        while (wait_s := bucket.take(count)) > 0.0:
+        while (wait_s := bucket.take(count)) != 0.0:
             self._enter(phase)
+            if wait_s == ASKING:
+                await bucket.answer(count)
+                continue
             if wait_s >= self._work.path.idle_timeout_s:
                 return float(wait_s)
             await self._services.sleep(wait_s)

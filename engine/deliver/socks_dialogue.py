@@ -4,6 +4,7 @@ Place in flow: ``engine.deliver.connector`` drives it over a socket; pure.
 
 Invariants:
     * It asks for exactly the octets that an answer has: what the destination says comes after.
+    * A source address that the proxy swaps for another is not given.
     * The password is only sent to a proxy that asks for it.
 
 Standard: RFC 1928, RFC 1929; BIND before CONNECT on one connection selects the source address, as
@@ -83,7 +84,21 @@ def begin_steps(
     if code != _OK:
         reason = _REASONS.get(code) or _DESTINATION.get(code) or f"code {code}"
         raise SocksSourceError(f"it does not give the source {source_address}: {reason}")
-    return bound
+    if _is_another(bound, source_address):
+        # A server that takes BIND for that of RFC 1928, and would answer CONNECT with yes as well.
+        raise SocksSourceError(f"it does not give the source {source_address}: it gives {bound}")
+    return source_address
+
+
+def _is_another(bound: str, wanted: str) -> bool:
+    """Return whether a proxy names an address that is not the wanted one."""
+    try:
+        found = ipaddress.ip_address(bound)
+    except ValueError:
+        return True
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return not found.is_unspecified and found != ipaddress.ip_address(wanted)
 
 
 def connect_steps(target: tuple[str, int]) -> Steps:

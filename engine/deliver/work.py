@@ -23,7 +23,7 @@ from engine.model.message import Message
 from engine.route.dns_resolver import DnsResolver
 from engine.route.mx_plan import Route
 from engine.spool.spool_store import SpoolStore
-from engine.throttle.limiter import MemoryLimiter
+from engine.throttle.shared_limiter import NodeLimiter
 from policy.runtime import PolicyRuntime
 
 #: Port: make outcomes durable and visible. With ``final`` the message leaves the dispatcher, also
@@ -78,7 +78,7 @@ class Services:
     store: SpoolStore
     runtime: PolicyRuntime
     resolver: Callable[[], DnsResolver]
-    limiter: MemoryLimiter
+    limiter: NodeLimiter
     hostname: str
     settle: Settle
     give_back: GiveBack

@@ -25,6 +25,7 @@ from engine.model.throttle_spec import ThrottleSpec
 from engine.script_refusals import reject
 from engine.script_views import MessageView
 from engine.throttle.gcra import ThrottleResult
+from policy.handler_call import Pending
 from policy.hook_registry import PolicyFinding
 from policy.native_hooks import NativeHooks
 from policy.script_api import ScriptNamespace
@@ -35,7 +36,13 @@ _CAMPAIGN_KEY = f"queue-helper-tenant-campaign-{RATE}-"
 
 
 class TakeRates(Protocol):
-    """What counts rates: ``engine.throttle.limiter``."""
+    """What counts rates: ``engine.throttle``."""
+
+    def is_shared(self, spec: ThrottleSpec) -> bool:
+        """Return whether other nodes have to be asked about a rate."""
+
+    async def take(self, key: str, spec: ThrottleSpec, quantity: int = 1) -> ThrottleResult:
+        """Return whether so many may go now, and count them if they may."""
 
     def take_nowait(self, key: str, spec: ThrottleSpec, quantity: int = 1) -> ThrottleResult:
         """Return whether so many may go now, and count them if they may."""
@@ -64,27 +71,45 @@ class QueueTables:
         del routing_domain  # it is a consequence of the tables, not a key of them
         return self.rules.config(domain, tenant, campaign)
 
-    def throttle(self, msg: MessageView) -> None:
-        """Delay a message that is over the rate of its tenant or campaign."""
+    def throttle(self, msg: MessageView) -> Pending | None:
+        """Delay a message that is over the rate of its tenant or campaign.
+
+        Returns:
+            What has to be waited for, where a rate is shared with other nodes.
+        """
+        rates = self._rates_of(msg)
+        if any(self._rates.is_shared(rate) for _, rate in rates):
+            return Pending(lambda _is_timed: self._throttle_shared(msg, rates))
+        for place, (key, rate) in enumerate(rates):
+            if _delayed(msg, self._rates.take_nowait(key, rate)):
+                self._give_back(rates[:place])
+                break
+        return None
+
+    async def _throttle_shared(
+        self, msg: MessageView, rates: list[tuple[str, ThrottleSpec]]
+    ) -> None:
+        for place, (key, rate) in enumerate(rates):
+            if _delayed(msg, await self._rates.take(key, rate)):
+                self._give_back(rates[:place])
+                break
+
+    def _rates_of(self, msg: MessageView) -> list[tuple[str, ThrottleSpec]]:
+        """Return keys and rates that a message is counted by, the tenant's first."""
         name = msg.get_meta("tenant")
         tenant = self.rules.tenants.get(name) if isinstance(name, str) else None
         if tenant is None:
-            return
-        if tenant.rate is not None and self._is_over(msg, _TENANT_KEY + str(name), tenant.rate):
-            return
+            return []
+        rates = [] if tenant.rate is None else [(_TENANT_KEY + str(name), tenant.rate)]
         campaign_name = msg.get_meta("campaign")
         campaign = tenant.campaigns.get(campaign_name) if isinstance(campaign_name, str) else None
-        if campaign is None or campaign.rate is None:
-            return
-        key = f"{_CAMPAIGN_KEY}{name}-{campaign_name}"
-        if self._is_over(msg, key, campaign.rate) and tenant.rate is not None:
-            self._rates.give_back_nowait(_TENANT_KEY + str(name), tenant.rate)
+        if campaign is not None and campaign.rate is not None:
+            rates.append((f"{_CAMPAIGN_KEY}{name}-{campaign_name}", campaign.rate))
+        return rates
 
-    def _is_over(self, msg: MessageView, key: str, rate: ThrottleSpec) -> bool:
-        result = self._rates.take_nowait(key, rate)
-        if result.throttled and result.retry_after_s is not None:
-            msg._delay_by(result.retry_after_s)
-        return result.throttled
+    def _give_back(self, taken: list[tuple[str, ThrottleSpec]]) -> None:
+        for key, rate in taken:
+            self._rates.give_back_nowait(key, rate)
 
     # -- apply --------------------------------------------------------------------------------
 
@@ -137,6 +162,13 @@ def _check_pools(
         complaint = sources.misses_pool(pool)
         if complaint is not None:
             yield PolicyFinding(*data.place_of(*path), "error", complaint)
+
+
+def _delayed(msg: MessageView, result: ThrottleResult) -> bool:
+    """Move the due time of a message that is over a rate; return whether it is."""
+    if result.throttled and result.retry_after_s is not None:
+        msg._delay_by(result.retry_after_s)
+    return result.throttled
 
 
 def _taken(msg: MessageView, header: str | None, *, remove: bool) -> str | None:

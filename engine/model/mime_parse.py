@@ -35,15 +35,16 @@ def parse(content: bytes | str) -> MimePart:
         raise TypeError(f"wants bytes or text, not {type(content).__name__}")
     tally = Tally(len(content))
     root = _make(content, "0", 0, tally, DEFAULT_TYPE, is_part=False)
-    stack = [root]
+    stack: list[tuple[MimePart, tuple[bytes, ...]]] = [(root, ())]
     while stack:
-        part = stack.pop()
+        part, around = stack.pop()
         boundary = part._boundary
-        if boundary is None:
+        if boundary is None or boundary in around:
+            # Inside a multipart of the same boundary each line of it would be the outer one's.
             continue
         tally.scan(len(part._content), len(content))
         _divide(part, boundary, tally)
-        stack.extend(part._children or ())
+        stack.extend((child, (*around, boundary)) for child in part._children or ())
     return root
 
 

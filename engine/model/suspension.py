@@ -69,6 +69,31 @@ def matches(criteria: Criteria, queue_name: str, parsed: QueueName | None = None
     )
 
 
+class BounceTally:
+    """What a bounce took so far: how many messages of which scheduled queues.
+
+    Attributes:
+        by_queue: Messages by queue, of the first ``QUEUES_MAX`` queues.
+        total: Messages of all queues.
+    """
+
+    __slots__ = ("by_queue", "total")
+
+    #: A bounce of everything must not keep the name of each queue for as long as it is in force.
+    QUEUES_MAX = 10_000
+
+    def __init__(self) -> None:
+        self.by_queue: dict[str, int] = {}
+        self.total = 0
+
+    def note(self, queue_name: str) -> None:
+        """Count a message."""
+        self.total += 1
+        count = self.by_queue.get(queue_name, 0)
+        if count or len(self.by_queue) < self.QUEUES_MAX:
+            self.by_queue[queue_name] = count + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Directive:
     """One suspension or admin bounce of scheduled queues.
@@ -80,6 +105,7 @@ class Directive:
         author: Who asked for it.
         expires_mono: The monotonic instant at which it ends.
         suppress_logging: A bounce that makes no records.
+        tally: What a bounce took so far.
     """
 
     id: str
@@ -88,6 +114,7 @@ class Directive:
     author: str
     expires_mono: float
     suppress_logging: bool = False
+    tally: BounceTally = field(default_factory=BounceTally, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

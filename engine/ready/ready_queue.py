@@ -25,13 +25,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from engine.deliver.connection_slots import acquire_slots, limits_of, release_slots
+from engine.deliver.connection_slots import limits_of, release_slots
 from engine.model.egress import EgressPath, EgressSource
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
 from engine.ready.slot_line import SlotLine
 from engine.route.mx_plan import Route
-from engine.throttle.lease import Lease, MemoryLeases
+from engine.throttle.lease import Lease
+from engine.throttle.shared_lease import NodeLeases
 
 log = logging.getLogger("cirrus.ready")
 
@@ -52,7 +53,7 @@ CALLED_A_TURN = 64
 class ReadyPorts(Protocol):
     """What ready queues need from the node."""
 
-    leases: MemoryLeases
+    leases: NodeLeases
 
     def requeue(self, message: Message, reason: InsertReason, delay_s: float | None) -> None:
         """Give a message back to its scheduled queue, no attempt counted."""
@@ -95,6 +96,7 @@ class ReadyQueue:
         "failures",
         "idle_since_mono",
         "limited_by",
+        "limited_since_mono",
         "messages",
         "name",
         "path",
@@ -142,7 +144,9 @@ class ReadyQueue:
         self.path_serial = -1
         self.path_until_mono = 0.0
         self.idle_since_mono = now_mono
+        #: The limit that refused a session, and since when it does.
         self.limited_by = ""
+        self.limited_since_mono = 0.0
         self.retired = False
         self._idle: deque[asyncio.Future[None]] = deque()
         self._is_calling = self._is_lowered = False
@@ -286,7 +290,8 @@ class ReadyQueue:
         limit = self._limits[0][1]
         want = ideal_sessions(len(self.messages), limit)
         while len(self.dispatchers) < want:
-            slots = acquire_slots(self._ports.leases, self._limits, self.path.lease_s)
+            more = want - len(self.dispatchers)
+            slots = self._ports.leases.acquire_all(self._limits, self.path.lease_s, more)
             if isinstance(slots, str):
                 self._stand_in_line(slots)
                 self._retry_in(SLOT_RETRY_S)
@@ -308,6 +313,8 @@ class ReadyQueue:
         """Wait for a slot of the limit that refused; an empty key leaves the line."""
         if self.limited_by and self.limited_by != key:
             self._slot_line.leave(self.limited_by, self)
+        if key and key != self.limited_by:
+            self.limited_since_mono = asyncio.get_running_loop().time()
         self.limited_by = key
         if key:
             self._slot_line.join(key, self)
@@ -324,7 +331,7 @@ class ReadyQueue:
         if held and kept == len(held):
             return
         release_slots(held)
-        taken = acquire_slots(self._ports.leases, self._limits, ttl_s)
+        taken = self._ports.leases.acquire_all(self._limits, ttl_s)
         self.slots[task] = [] if isinstance(taken, str) else taken
 
     def _ended(self, task: Any) -> None:

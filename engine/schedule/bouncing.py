@@ -79,6 +79,7 @@ class Bouncing:
                         await self._pace.wait()
                     if self._bounces.find(queue.name) is not None:
                         await self._bounce(queue)
+            self._bounces.note_swept(generation)
         finally:
             self._is_walking = False
 

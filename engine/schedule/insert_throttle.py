@@ -21,7 +21,8 @@ from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView
 from engine.spool.spool_store import SpoolStore
-from engine.throttle.limiter import Bucket, MemoryLimiter
+from engine.throttle.limiter import ASKING, RateBucket
+from engine.throttle.shared_limiter import NodeLimiter
 from policy.errors import HookFailedError
 from policy.handler_call import Pending
 from policy.runtime import PolicyRuntime
@@ -46,11 +47,17 @@ class ThrottlePorts(Protocol):
     clock: Clock
     store: SpoolStore
     runtime: PolicyRuntime
-    limiter: MemoryLimiter
+    limiter: NodeLimiter
 
 
 class InsertThrottle:
-    """Asks the script's throttles, and the selection rates of sources."""
+    """Asks the script's throttles, and the selection rates of sources.
+
+    Attributes:
+        asking: The bucket that gave the last ``ASKING``; it tells when there is news.
+    """
+
+    asking: RateBucket
 
     def __init__(self, ports: ThrottlePorts) -> None:
         self._ports = ports
@@ -59,9 +66,18 @@ class InsertThrottle:
         self._limiter = ports.limiter
 
     def rate_wait_s(self, queue: ScheduledQueue, now: float) -> float:
-        """Take from the queue's ``max_message_rate``; return 0, or how long until it frees."""
+        """Take from the queue's ``max_message_rate``.
+
+        Returns:
+            0, or how long until it frees, or ``ASKING``.
+        """
         bucket = queue.bucket
-        return bucket.take(1, now) if bucket is not None else 0.0
+        if bucket is None:
+            return 0.0
+        wait_s = bucket.take(1, now)
+        if wait_s < 0:
+            self.asking = bucket
+        return wait_s
 
     def ask(self, message: Message) -> Asked | None:
         """Ask the script about a message; what it decides is the message's due time.
@@ -91,20 +107,28 @@ class InsertThrottle:
         message.due_mono = self._clock.mono() + FAILED_S
 
     def selection_wait_s(self, ready: ReadyQueue, now: float) -> float:
-        """Take from a source's selection rates; return 0, or how long until it is eligible."""
+        """Take from a source's selection rates.
+
+        Returns:
+            0, or how long until it is eligible, or ``ASKING``.
+        """
         path = ready.path
         if path.source_selection_rate is None and not path.additional_source_selection_rates:
             return 0.0
         rates = [(spec, key) for key, spec in path.additional_source_selection_rates.items()]
         if path.source_selection_rate is not None:
             rates.append((path.source_selection_rate, f"source_selection_rate.{ready.name}"))
-        taken: list[Bucket] = []
-        for spec, key in sorted(rates, key=lambda rate: rate[0].per_s):
-            bucket = self._limiter.bucket(key, spec)
-            wait_s = bucket.take(1, now)
-            if wait_s > 0:
-                for other in taken:
-                    other.give_back()
-                return wait_s
-            taken.append(bucket)
+        rates.sort(key=lambda rate: rate[0].per_s)
+        buckets = [self._limiter.bucket(key, spec) for spec, key in rates]
+        for bucket in buckets:
+            bucket.prepare()
+        for place, bucket in enumerate(buckets):
+            wait_s: float = bucket.take(1, now)
+            if wait_s == 0.0:
+                continue
+            for other in buckets[:place]:
+                other.give_back()
+            if wait_s == ASKING:
+                self.asking = bucket
+            return wait_s
         return 0.0

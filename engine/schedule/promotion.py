@@ -23,13 +23,13 @@ import asyncio
 import enum
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from engine.base.metrics import Metrics
 from engine.model.circumstances import Circumstances
-from engine.model.errors import SpoolEntryDamagedError, SpoolUnavailableError
 from engine.model.insert_reason import InsertReason
-from engine.model.message import FLAG_HELD, Message, SpoolId, message_from
+from engine.model.message import FLAG_HELD, Message, SpoolId
 from engine.model.queue_config import QueueConfig
 from engine.ready.ready_queue import ReadyQueue
 from engine.ready.ready_registry import EgressPlan, ReadyRegistry
@@ -42,17 +42,18 @@ from engine.schedule.pace import Pace
 from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.schedule.settlement import Settlement
+from engine.schedule.stored_messages import SPOOL_RETRY_S, StoredMessages
 from engine.schedule.timer_wheel import Waiting
 from engine.schedule.way_out import Closed, Way, WayOut, WayPorts
 from engine.script_views import DIRTY_BODY
+from engine.throttle.limiter import ASKING
 
 log = logging.getLogger("cirrus.schedule")
 
 #: What cannot be judged (no configuration, a defect of ours) is tried again after this, seconds.
 RETRY_S = 60.0
-#: How soon a spool that cannot be used is tried again, seconds.
-SPOOL_RETRY_S = 1.0
 _ROOM = "ready queue full"
+_QUESTION = "a shared rate is asked for"
 _THROTTLED = InsertReason.THROTTLED_BY_THROTTLE_INSERT_READY_QUEUE
 
 
@@ -95,8 +96,9 @@ class Promotion:
         self._ways = WayOut(ports, ready)
         self._throttle = InsertThrottle(ports)
         self._holding = Holding(ports, self._due_times, settlement, self._pace, self._look_again)
-        self._bouncing = Bouncing(ports, queues, settlement, self._pace, self._load)
-        self._ageing = Ageing(ports, self._ways, settlement, self._pace, self._load)
+        self._stored = StoredMessages(ports, settlement, self._resume_in)
+        self._bouncing = Bouncing(ports, queues, settlement, self._pace, self._stored.load)
+        self._ageing = Ageing(ports, self._ways, settlement, self._pace, self._stored.load)
         self.stopping = False
         metrics = ports.metrics
         self._count_full = metrics.counter("delayed_due_to_ready_queue_full")
@@ -224,7 +226,7 @@ class Promotion:
             queue.asked = None
         else:
             asked = None
-            message = self._load(queue, entry)
+            message = self._stored.load(queue, entry)
         if message is None:
             return _Step.BLOCKED if queue.knows(entry) else _Step.GONE
         if self._is_set_aside(queue, message, self._clock.mono()):
@@ -250,34 +252,6 @@ class Promotion:
         if step is _Step.GONE:
             queue.discard(entry)
         return step
-
-    def _load(self, queue: ScheduledQueue, entry: Waiting) -> Message | None:
-        """Return the message of an entry.
-
-        Returns:
-            None when the entry left (gone or damaged: the queue no longer knows it), or when the
-            spool cannot be read (the queue still knows it and has a retry handle).
-        """
-        spool_id = SpoolId(entry.spool_id)
-        try:
-            stored = self._ports.store.load(spool_id)
-        except SpoolUnavailableError as error:
-            self._resume_in(queue, SPOOL_RETRY_S, str(error))
-            return None
-        except SpoolEntryDamagedError as error:
-            queue.discard(entry)
-            stand_in = Message(spool_id, "", [], data=b"", size=0, created_at=self._clock.wall())
-            stand_in.queue_name = queue.name
-            self._settlement().drop_damaged(stand_in, str(error))
-            return None
-        if stored is None:
-            log.warning("message %s of %s is no longer in the spool", spool_id.hex(), queue.name)
-            queue.discard(entry)
-            return None
-        message = message_from(spool_id, stored, entry.due_mono)
-        message.queue_name = queue.name
-        message.context = entry.context
-        return message
 
     # -- the way out --------------------------------------------------------------------------
 
@@ -361,6 +335,8 @@ class Promotion:
         if queue.cleared_id == message.spool_id:
             return self._place(queue, message, now)
         wait_s = self._throttle.rate_wait_s(queue, now)
+        if wait_s == ASKING:
+            return self._blocked_by_question(queue)
         if wait_s > 0:
             self._delayed_once(queue, message, InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
             self._count_rate.labels(queue.name).inc()
@@ -413,9 +389,19 @@ class Promotion:
         self._resume_in(queue, again_s, _ROOM)
         return _Step.BLOCKED
 
+    def _blocked_by_question(self, queue: ScheduledQueue) -> _Step:
+        """Go on when Redis has said something about a shared rate."""
+        self._throttle.asking.when_answered(partial(self._resume_from, queue, _QUESTION))
+        self._resume_in(queue, RETRY_S, _QUESTION)
+        return _Step.BLOCKED
+
     def _resume_from_room(self, queue: ScheduledQueue) -> bool:
         """Let a queue go on that waits for room; return whether it still did."""
-        if queue.blocked_by != _ROOM or queue.retry_handle is None:
+        return self._resume_from(queue, _ROOM)
+
+    def _resume_from(self, queue: ScheduledQueue, why: str) -> bool:
+        """Let a queue go on that is blocked by something; return whether it still was."""
+        if queue.blocked_by != why or queue.retry_handle is None:
             return False
         queue.retry_handle.cancel()
         self._resume(queue)
@@ -444,6 +430,8 @@ class Promotion:
                 full = True
                 continue
             wait_s = self._throttle.selection_wait_s(ready, now)
+            if wait_s == ASKING:
+                return self._blocked_by_question(queue)
             if wait_s > 0:
                 again_s = min(again_s, wait_s)
                 continue

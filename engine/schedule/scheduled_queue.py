@@ -16,7 +16,7 @@ from typing import Any
 from engine.model.queue_config import QueueConfig
 from engine.model.queue_name import QueueName
 from engine.schedule.timer_wheel import Waiting
-from engine.throttle.limiter import Bucket
+from engine.throttle.limiter import RateBucket
 
 
 class ScheduledQueue:
@@ -56,7 +56,7 @@ class ScheduledQueue:
         self.epoch_serial = -1
         #: The way out (``engine.ready.ready_registry.EgressPlan``), once it is known.
         self.plan: Any = None
-        self.bucket: Bucket | None = None
+        self.bucket: RateBucket | None = None
         self.draining = False
         #: Why the head of the backlog cannot go, for operators.
         self.blocked_by = ""

@@ -388,6 +388,7 @@ class Settlement:
         if not directive.suppress_logging:
             self._recorder.keep_headers(RecordKind.ADMIN_BOUNCE, message)
         self._store.remove(message)
+        directive.tally.note(message.queue_name)
         if not directive.suppress_logging:
             reply = make_reply(551, f"5.7.1 Administrator bounced with reason: {directive.reason}")
             self._recorder.record(RecordKind.ADMIN_BOUNCE, message, reply=reply, where=_ADMIN)

@@ -25,7 +25,7 @@ from engine.model.reply import SmtpReply, make_reply
 from engine.ready.ready_registry import EgressPlan, ReadyRegistry
 from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.script_refusals import SmtpRefusal
-from engine.throttle.limiter import MemoryLimiter
+from engine.throttle.shared_limiter import NodeLimiter
 from policy.errors import HookFailedError
 from policy.runtime import PolicyRuntime
 
@@ -68,7 +68,7 @@ class WayPorts(Protocol):
 
     clock: Clock
     runtime: PolicyRuntime
-    limiter: MemoryLimiter
+    limiter: NodeLimiter
 
 
 class WayOut:

@@ -17,93 +17,22 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
-from engine.model.duration import parse_duration
-from engine.model.keyword_options import Option, flag, list_of, read_options, text, whole
+from engine.model.redis_options import RedisOptions, read_redis_options
 from engine.script_modules.open_connections import OpenConnections, Opening
 from engine.script_modules.script_call import caller_budget
 from engine.script_modules.waiting_call import account_result, waiting
 from policy.script_api import ScriptNamespace, known_to_scripts
 
 MODULE = "mta.redis"
-NODES_MAX = 64
-POOL_SIZE_MAX = 1000
 ARGUMENTS_MAX = 10_000
-_SCHEMES = ("redis", "rediss", "unix")
 #: They change the connection for those who use it next, or never reply.
 _REFUSED = frozenset(
     {"AUTH", "CLIENT", "DISCARD", "EXEC", "HELLO", "MONITOR", "MULTI", "PSUBSCRIBE", "PSYNC"}
     | {"PUNSUBSCRIBE", "QUIT", "RESET", "SELECT", "SSUBSCRIBE", "SUBSCRIBE", "SUNSUBSCRIBE"}
     | {"SYNC", "UNSUBSCRIBE", "UNWATCH", "WATCH"}
 )
-
-
-def _node(value: Any) -> str:
-    url = text(value)
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES or not (parts.hostname or parts.path):
-        # Not the value: it may hold a password.
-        raise ValueError("redis://host:port, rediss://host:port or unix:///path is expected")
-    return url
-
-
-def _nodes(value: Any) -> tuple[str, ...]:
-    nodes = (_node(value),) if isinstance(value, str) else list_of(_node)(value)
-    if not 0 < len(nodes) <= NODES_MAX:
-        raise ValueError(f"1 to {NODES_MAX} nodes are expected")
-    return nodes
-
-
-def _positive(value: Any) -> float:
-    seconds = parse_duration(value)
-    if seconds <= 0:
-        raise ValueError(f"a duration above zero is expected, not {value!r}")
-    return seconds
-
-
-OPTIONS: Mapping[str, Option] = {
-    "node": Option(_nodes, "nodes", is_secret=True),
-    "pool_size": Option(whole(1, POOL_SIZE_MAX)),
-    "username": Option(text),
-    "password": Option(text, is_secret=True),
-    "connect_timeout": Option(_positive, "connect_s"),
-    "wait_timeout": Option(_positive, "wait_s"),
-    "response_timeout": Option(_positive, "response_s"),
-    "cluster": Option(flag),
-    "read_from_replicas": Option(flag),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class RedisOptions:
-    """Where a server is and how long it may take; times in seconds.
-
-    The defaults are below the waiting time of an event, so that a script can still answer.
-    """
-
-    nodes: tuple[str, ...] = field(repr=False)
-    pool_size: int = 10
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    connect_s: float = 5.0
-    wait_s: float = 5.0
-    response_s: float = 5.0
-    cluster: bool | None = None
-    read_from_replicas: bool = False
-
-    @property
-    def is_cluster(self) -> bool:
-        """Return whether the nodes are those of one cluster."""
-        return self.cluster if self.cluster is not None else len(self.nodes) > 1
-
-    @property
-    def whole_s(self) -> float:
-        """Return the longest that a command may take."""
-        return self.connect_s + self.wait_s + self.response_s
 
 
 class RedisConnections:
@@ -119,14 +48,10 @@ class RedisConnections:
             TypeError: An option is unknown or missing.
             ValueError: A value does not fit.
         """
-        read = read_options("mta.redis.open", options, OPTIONS)
-        if "nodes" not in read:
-            raise TypeError("mta.redis.open: node is missing")
-        if read.get("cluster") is False and len(read["nodes"]) > 1:
-            raise ValueError("mta.redis.open: several nodes are a cluster")
+        read = read_redis_options("mta.redis.open", options)
         # Read here, where a script loads, and not when mail flows.
         importlib.import_module("redis.asyncio")
-        return RedisConnection(self._connections, RedisOptions(**read))
+        return RedisConnection(self._connections, read)
 
     def expose(self, namespace: ScriptNamespace) -> None:
         """Make the module importable by scripts."""
@@ -158,7 +83,7 @@ class RedisConnection:
             raise TimeoutError("redis: no reply in time") from None
         except (exceptions.ConnectionError, exceptions.InvalidResponse, OSError) as error:
             raise ConnectionError(f"redis: {_told(error)}") from None
-        except exceptions.RedisError as error:
+        except (exceptions.RedisError, exceptions.RedisClusterException) as error:
             raise RuntimeError(f"redis: {_told(error)}") from None
         except (ValueError, IndexError) as error:
             # redis-py itself, of a reply that is none.
@@ -189,64 +114,12 @@ def _told(error: BaseException) -> str:
 
 
 async def _open(options: RedisOptions) -> Any:
-    from redis import asyncio as redis  # noqa: PLC0415 - as in open
-    from redis.asyncio.retry import Retry  # noqa: PLC0415
-    from redis.backoff import NoBackoff  # noqa: PLC0415
-
+    from engine.base.redis_client import open_redis  # noqa: PLC0415 - as in open
     from engine.script_modules.redis_parser import BoundedParser  # noqa: PLC0415
 
-    shared = {
-        "protocol": 2,
-        "decode_responses": True,
-        "encoding_errors": "surrogateescape",
-        "socket_timeout": options.response_s,
-        "socket_connect_timeout": options.connect_s,
-        "username": options.username,
-        "password": options.password,
-    }
-    if not options.is_cluster:
-        given = {name: value for name, value in shared.items() if value is not None}
-        pool = redis.BlockingConnectionPool.from_url(
-            options.nodes[0],
-            max_connections=options.pool_size,
-            timeout=options.wait_s,
-            parser_class=BoundedParser,
-            retry=Retry(NoBackoff(), 0),
-            **given,
-        )
-        client = redis.Redis.from_pool(pool)
-        client.response_callbacks.clear()
-        return client
-    return await _open_cluster(options, shared, BoundedParser)
-
-
-async def _open_cluster(options: RedisOptions, shared: dict[str, Any], parser: type) -> Any:
-    from redis import asyncio as redis  # noqa: PLC0415 - as in open
-    from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415
-
-    first = urlsplit(options.nodes[0])
-    shared["username"] = options.username or first.username
-    shared["password"] = options.password or first.password
-    if first.scheme == "rediss":
-        shared["ssl"] = True
-    nodes = [urlsplit(node) for node in options.nodes]
-    cluster = redis.RedisCluster(
-        startup_nodes=[ClusterNode(node.hostname or "", node.port or 6379) for node in nodes],
-        max_connections=options.pool_size,
-        read_from_replicas=options.read_from_replicas,
-        cluster_error_retry_attempts=0,
-        **shared,
-    )
-    makers: tuple[Any, ...] = (cluster, *cluster.nodes_manager.startup_nodes.values())
-    for one in makers:
-        one.connection_kwargs["parser_class"] = parser
-    try:
-        await cluster.initialize()
-    except BaseException:
-        await cluster.aclose()
-        raise
+    client = await open_redis(options, BoundedParser)
     # What the library needs itself stays; commands of scripts are answered as they come.
-    for name in [*cluster.response_callbacks]:
+    for name in [*client.response_callbacks]:
         if not str(name).upper().startswith(("CLUSTER", "COMMAND", "READONLY", "ASKING")):
-            del cluster.response_callbacks[name]
-    return cluster
+            del client.response_callbacks[name]
+    return client

@@ -50,6 +50,26 @@ def waiting(what: str) -> Callable[[Callable[..., Awaitable[Any]]], Callable[...
     return decorate
 
 
+def wait_for(what: str, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """Return a call of something that waits, made by a script two frames up.
+
+    Args:
+        what: Its name as scripts know it, for messages.
+        function: Begins when the script awaits.
+        args: Its arguments.
+
+    Raises:
+        ConfinementError: The handler is no ``async def``.
+    """
+    epoch = caller_epoch()
+    if epoch is None:
+        return function(*args)
+    waits = epoch.budget.waits
+    if waits is None:
+        raise ConfinementError(f"{what}() waits: await it, in an `async def` handler")
+    return Waiting(what, (function, args, {}), waits, depth=3)
+
+
 def account_result(budget: Budget, result: Any) -> Any:
     """Return what came from outside, counted as memory of the call under way.
 

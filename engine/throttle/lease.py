@@ -10,7 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class Lease:
@@ -19,14 +19,16 @@ class Lease:
     Attributes:
         key: What it is a lease of.
         expires_mono: When it ends unless renewed.
+        member: Its name among nodes that share the limit; empty if none do.
     """
 
-    __slots__ = ("_owner", "expires_mono", "key")
+    __slots__ = ("_owner", "expires_mono", "key", "member")
 
     def __init__(self, owner: MemoryLeases, key: str, expires_mono: float) -> None:
         self._owner = owner
         self.key = key
         self.expires_mono = expires_mono
+        self.member = ""
 
     def renew(self, ttl_s: float) -> bool:
         """Return whether the lease is held on for so long from now; False if it was lost."""
@@ -71,6 +73,27 @@ class MemoryLeases:
         held.add(lease)
         return lease
 
+    def acquire_all(
+        self, limits: Sequence[tuple[str, int]], ttl_s: float, wanted: int = 1
+    ) -> list[Lease] | str:
+        """Return one lease of each limit, or the name of one that cannot be had now.
+
+        Args:
+            limits: Keys and limits.
+            ttl_s: How long the leases last unless renewed.
+            wanted: How many of each are going to be wanted next, this one included.
+        """
+        del wanted
+        taken: list[Lease] = []
+        for key, limit in limits:
+            lease = self.acquire_nowait(key, limit, ttl_s)
+            if lease is None:
+                for other in taken:
+                    self.release(other)
+                return key
+            taken.append(lease)
+        return taken
+
     def renew(self, lease: Lease, ttl_s: float) -> bool:
         """Return whether the lease is held on; False if its slot was released or given away."""
         if lease not in self._held.get(lease.key, ()):
@@ -86,8 +109,11 @@ class MemoryLeases:
         held.discard(lease)
         if not held:
             del self._held[lease.key]
+        self._tell(lease.key)
+
+    def _tell(self, key: str) -> None:
         for notify in tuple(self.on_free):
-            notify(lease.key)
+            notify(key)
 
     def count(self, key: str) -> int:
         """Return how many leases of a key are held and not expired."""

@@ -1,7 +1,8 @@
-"""Rate limits by key: the port that every throttled stage asks, and its form in memory.
+"""Rate limits by key: what every throttled stage asks, and its form in memory.
 
 Place in flow: ``engine.schedule.insert_throttle`` and ``engine.deliver.rate_gate`` ask before a
-message or a connection goes; scripts ask through their throttles.
+message or a connection goes; scripts ask through their throttles. ``shared_limiter`` has the other
+form, for rates that nodes share.
 
 Invariants:
     * The key of a bucket includes its rate: changing a rate starts a fresh bucket.
@@ -12,8 +13,9 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from engine.model.throttle_spec import ThrottleSpec
@@ -24,20 +26,33 @@ _BucketKey = tuple[str, int, int, float]
 _SWEEP_FROM = 1024
 
 
-class Limiter(Protocol):
-    """What counts rates, in this process or for the whole cluster."""
+#: What ``take`` returns where only others know: there will be news, see ``when_answered``.
+ASKING = -1.0
 
-    async def take(self, key: str, spec: ThrottleSpec, quantity: int = 1) -> ThrottleResult:
-        """Return whether so many may go now, and count them if they may."""
-        ...
 
-    async def peek(self, key: str, spec: ThrottleSpec, quantity: int = 1) -> ThrottleResult:
-        """Return what ``take`` would answer, without counting."""
-        ...
+class RateBucket(Protocol):
+    """One key and rate, counted in this process or for the whole cluster."""
 
-    async def give_back(self, key: str, spec: ThrottleSpec, quantity: int = 1) -> None:
+    def take(self, quantity: int = 1, now: float | None = None) -> float:
+        """Return 0 and count the quantity, the seconds to wait, or ``ASKING``."""
+
+    def prepare(self, quantity: int = 1) -> None:
+        """Have the answer to a ``take`` on its way before it is called."""
+
+    def when_answered(self, call: Callable[[], Any], quantity: int = 1) -> None:
+        """Call once when it is worth taking again, after ``take`` returned ``ASKING``."""
+
+    async def answer(self, quantity: int = 1) -> None:
+        """Return when it is worth taking again, after ``take`` returned ``ASKING``."""
+
+    def wait_s(self, quantity: int = 1, now: float | None = None) -> float:
+        """Return how long ``take`` would make the caller wait, without counting."""
+
+    def give_back(self, quantity: int = 1) -> None:
         """Uncount what was taken and then not used."""
-        ...
+
+    def result(self, wait_s: float, now: float | None = None) -> ThrottleResult:
+        """Return the full answer that goes with a wait that was returned just now."""
 
 
 class Bucket:
@@ -104,6 +119,17 @@ class Bucket:
             self._keep(self)
         return 0.0
 
+    def prepare(self, quantity: int = 1) -> None:
+        """Have nothing to prepare: the answer is here."""
+
+    def when_answered(self, call: Callable[[], Any], quantity: int = 1) -> None:
+        """Call soon: nobody else has to be asked."""
+        del quantity
+        asyncio.get_running_loop().call_soon(call)
+
+    async def answer(self, quantity: int = 1) -> None:
+        """Return at once: nobody else has to be asked."""
+
     def wait_s(self, quantity: int = 1, now: float | None = None) -> float:
         """Return how long ``take`` would make the caller wait, without counting."""
         if now is None:
@@ -143,6 +169,11 @@ class MemoryLimiter:
             found = Bucket(full_key, spec, self._mono, self._keep)
             self._known[full_key] = found
         return found
+
+    def is_shared(self, spec: ThrottleSpec) -> bool:
+        """Return whether a rate is counted together with other nodes: never, here."""
+        del spec
+        return False
 
     def take_nowait(self, key: str, spec: ThrottleSpec, quantity: int = 1) -> ThrottleResult:
         """Return whether so many may go now, and count them if they may."""

@@ -28,7 +28,7 @@ def exposed() -> dict[str, dict[str, tuple[object, bool]]]:
     """Return what scripts may import, and whether it waits, by module."""
     namespace = ScriptNamespace()
     limiter = MemoryLimiter(lambda: 0.0)
-    api = ScriptApi(limiter.take_nowait)
+    api = ScriptApi(limiter)
     runtime = PolicyRuntime(HOOKS, namespace, mono=lambda: 0.0)
     ScriptHelpers(api, runtime, limiter).expose(namespace)
     names = namespace._names

@@ -7,7 +7,8 @@ import inspect
 
 import pytest
 
-from engine.script_modules import amqp_publisher, kafka_producer, nats_publisher, redis_query
+from engine.model.redis_options import REDIS_OPTIONS
+from engine.script_modules import amqp_publisher, kafka_producer, nats_publisher
 from engine.script_modules.http_client import OPTIONS as HTTP_OPTIONS
 from engine.script_modules.http_client import HttpClient, HttpRequest
 from engine.script_modules.http_response import HttpHeaders, HttpResponse
@@ -86,7 +87,7 @@ def test_headers_are_a_mapping_with_one_method_more():
     [
         ("mta.http", "build_client", HTTP_OPTIONS),
         ("mta.nats", "connect", {**nats_publisher.OPTIONS, **nats_publisher.NOT_IN_FORCE}),
-        ("mta.redis", "open", redis_query.OPTIONS),
+        ("mta.redis", "open", REDIS_OPTIONS),
     ],
 )
 def test_a_function_has_the_options_that_are_read(module, name, options):

@@ -45,6 +45,10 @@ FILES = {
     "tenants.json": '{"acme": "pool-a"}',
     "tenants.toml": '[acme]\npool = "pool-a"\n',
     "tenants.yaml": "acme: pool-a\n",
+    "acl.toml": (
+        '[[acl."http_listener/*/api/admin"]]\n'
+        'allow = true\nprivileges = ["GET"]\nidentity.Group = "operators"\n'
+    ),
     "welcome.txt": "Hello\nall\n",
 }
 ZONES = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import smtplib
 
@@ -93,3 +94,32 @@ def test_liveness_follows_what_the_node_can_do(make_node, sink):
         wait_until("200", lambda: node.http("/api/check-liveness/v1")[0] == 200)
         node.send("y")
         wait_until("it", lambda: sink.taken)
+
+
+def test_a_full_disk_takes_no_mail_and_restarts_no_node(make_node, sink):
+    node = make_node()
+    text = node.policy.read_text()
+    full = text.replace("define_spool(path=", "define_spool(min_free_space=1 << 60, path=")
+    assert full != text
+    node.policy.write_text(full)
+
+    try:
+        node.launch()
+        wait_until("an answer", lambda: answers(node))
+        status, _, reason = node.http("/api/check-liveness/v1")
+        assert (status, reason[:23]) == (503, b"too little disk space; ")
+        assert node.http("/api/check-alive/v1")[::2] == (200, b"OK")
+        assert reply_to(lambda: node.send("x"))[:4] in ("421 ", "452 ")
+        node.policy.write_text(text)
+        wait_until("200", lambda: node.http("/api/check-liveness/v1")[0] == 200)
+        node.send("y")
+        wait_until("it", lambda: sink.taken)
+        assert node.stop() == 0, node.log_text()
+    finally:
+        node.kill()
+
+
+def answers(node):
+    with contextlib.suppress(OSError):
+        return node.http("/api/check-alive/v1")[0] == 200
+    return False

@@ -74,6 +74,15 @@ def test_an_http_port_in_use_is_named_and_nothing_is_left_running(make_node):
     assert f"127.0.0.1:{node.http_port}" in line
 
 
+def test_a_node_id_that_is_none_is_named(make_node):
+    node = make_node(env={"CIRRUS_NODE_ID": "node-1"})
+
+    status, line = failure_of(node)
+
+    assert status == 1
+    assert line.endswith("CIRRUS_NODE_ID is no UUID: 'node-1'")
+
+
 def test_a_spool_folder_that_is_a_file_is_named(make_node):
     node = make_node()
     node.spool.write_text("not a folder\n")

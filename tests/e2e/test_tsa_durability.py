@@ -176,6 +176,7 @@ def test_a_full_disk_is_an_answer_of_503_until_there_is_room_again(tmp_path):
             assert tsa.publish(lines[399]) == 503
             assert tsa.http("/tsa/status")[0] == 503
             assert tsa.http("/api/check-liveness/v1")[0] == 503
+            assert tsa.http("/api/check-alive/v1")[0] == 200
             assert b"tsa_store_failing 1" in tsa.http("/metrics")[1]
             # It obeys what it knows, and reads what leads to nothing.
             assert len(tsa.decisions()) == 400

@@ -50,7 +50,7 @@ class HelperWorld:
         self.clock = Clock(mono=self.time, wall=lambda: 1_700_000_000.0 + self.time())
         self.reports: list[tuple[str, dict[str, Any]]] = []
         limiter = MemoryLimiter(self.time)
-        self.api = ScriptApi(limiter.take_nowait)
+        self.api = ScriptApi(limiter)
         self.api.check_hook_records = parse_hook_records
         namespace = ScriptNamespace()
         self.api.expose(namespace, version="test")

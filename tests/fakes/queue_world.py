@@ -121,7 +121,7 @@ class QueueWorld:
         self.hands: set[bytes] = set()
         self.sessions_started = 0
         self.broken_starts = 0
-        self.api = ScriptApi(self.limiter.take_nowait)
+        self.api = ScriptApi(self.limiter)
         namespace = ScriptNamespace()
         self.api.expose(namespace, version="test")
         self.told: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,78 @@ def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
         yield server
     finally:
         server.stop()
+
+
+_CLI = PARTS / "usr" / "bin" / "redis-cli"
+
+
+class RedisCluster:
+    """Three masters, each with as many replicas as wanted."""
+
+    def __init__(self, folder: Path, replicas: int = 0) -> None:
+        self._count = 3 * (1 + replicas)
+        self._replicas = replicas
+        self.servers: list[RedisServer] = []
+        self._folder = folder
+
+    @property
+    def urls(self) -> list[str]:
+        return [server.url for server in self.servers]
+
+    def start(self) -> None:
+        options = "--cluster-enabled", "yes", "--cluster-node-timeout", "1500"
+        for number in range(self._count):
+            folder = self._folder / f"redis-{number}"
+            folder.mkdir()
+            server = RedisServer(folder, *options)
+            server.start()
+            self.servers.append(server)
+        self.cli(
+            *("--cluster", "create", *(f"127.0.0.1:{one.port}" for one in self.servers)),
+            *("--cluster-replicas", str(self._replicas), "--cluster-yes"),
+        )
+
+        for server in self.servers:
+            self._wait_until_agreed(server)
+
+    def _wait_until_agreed(self, server: RedisServer) -> None:
+        """Wait until a server knows of all slots, and of its replicas that they follow."""
+        deadline = time.monotonic() + 30.0
+        while time.monotonic() < deadline:
+            told = self.cli("-p", str(server.port), "cluster", "info")
+            nodes = self.cli("-p", str(server.port), "cluster", "nodes")
+            replicas = sum(
+                " slave " in f" {line.replace(',', ' ')} " for line in nodes.splitlines()
+            )
+            if "cluster_state:ok" in told and replicas == 3 * self._replicas:
+                return
+            time.sleep(0.05)
+        raise AssertionError("the cluster did not come about")
+
+    def cli(self, *words: str) -> str:
+        done = subprocess.run(
+            [str(_CLI), *words],
+            env={"LD_LIBRARY_PATH": library_path()},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()
+
+
+@contextlib.contextmanager
+def redis_cluster(folder: Path, replicas: int = 0) -> Iterator[RedisCluster]:
+    """Run a cluster, or skip the test where Redis was not unpacked."""
+    if not BINARY.is_file():
+        pytest.skip("no redis-server: run scripts/unpack_parts.sh")
+    cluster = RedisCluster(folder, replicas)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()

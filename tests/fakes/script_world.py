@@ -57,7 +57,7 @@ class ScriptWorld:
             )
         )
         namespace = ScriptNamespace()
-        ScriptApi(MemoryLimiter(self.clock.mono).take_nowait).expose(namespace, version="test")
+        ScriptApi(MemoryLimiter(self.clock.mono)).expose(namespace, version="test")
         self.network.expose(namespace)
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.runtime = PolicyRuntime(

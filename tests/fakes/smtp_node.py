@@ -97,7 +97,7 @@ class SmtpNode:
         self.taken: list[Message] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
         limiter = MemoryLimiter(self.clock.mono)
-        self.api = ScriptApi(limiter.take_nowait)
+        self.api = ScriptApi(limiter)
         namespace = ScriptNamespace()
         self.api.expose(namespace, version="test")
         self.runtime = PolicyRuntime(

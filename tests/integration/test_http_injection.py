@@ -232,7 +232,7 @@ async def test_strangers_need_credentials_which_become_the_messages_identity():
         return AuthInfo("alice") if credentials.user == "alice" else None
 
     async with Node(trusted_hosts=[], authenticate=judge) as node:
-        assert (await node.post(request()))[0] == 403
+        assert (await node.post(request()))[0] == 401
         assert (await node.post(request(), auth=aiohttp.BasicAuth("eve", "x")))[0] == 401
         assert (await node.post(request(), auth=aiohttp.BasicAuth("alice", "x")))[0] == 200
 

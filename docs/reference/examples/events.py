@@ -118,6 +118,11 @@ def http_auth_bearer(token):
 
 @on("get_acl_definition")
 def get_acl_definition(resource):
+    if resource == "http_listener/*/metrics":
+        prometheus = {"MachineSet": ["192.0.2.0/24"]}
+        return mta.make_access_control_list(
+            [{"criteria": prometheus, "privilege": "GET", "access": "Allow"}]
+        )
     return None
 
 

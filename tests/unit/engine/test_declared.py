@@ -19,6 +19,7 @@ from engine.script_declarations import (
     AutomationDeclaration,
     Declarations,
     HttpListenerDeclaration,
+    SharedLimitsDeclaration,
     SpoolDeclaration,
 )
 from tests.fakes.smtp_node import smtp_node
@@ -34,7 +35,7 @@ class DeclaringNode:
             set_limits=lambda limits: setattr(self.memory, "limits", dict(limits)),
             grow=lambda octets: None,
         )
-        self.admin = SimpleNamespace(add_to=lambda service: None)
+        self.admin = SimpleNamespace(add_to=lambda service: None, note_denied=None)
         floors = Floor(None, 0), Floor(None, 0)
         self.disk_guards = [DiskGuard(Path("/"), *floors, lambda: 0.0)]
         self.hostname = "mx.test"
@@ -42,10 +43,15 @@ class DeclaringNode:
         self.liveness = lambda: None
         self.automations: list[AutomationDeclaration | None] = []
         self.automation = SimpleNamespace(reconcile=self._reconcile, close=_close)
+        self.shared: list[SharedLimitsDeclaration | None] = []
+        self.shared_limits = SimpleNamespace(reconcile=self._share, close=_close)
         self._node = node
 
     async def _reconcile(self, declared: AutomationDeclaration | None, _spool: Any) -> None:
         self.automations.append(declared)
+
+    async def _share(self, declared: SharedLimitsDeclaration | None) -> None:
+        self.shared.append(declared)
 
     def set_resolver(self, declarations: Declarations) -> None:
         self.resolver_sets.append(declarations)

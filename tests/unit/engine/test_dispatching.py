@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from engine.base.clock import Clock
+from engine.control.source_health import SourceHealth
+from engine.deliver.local_socket import ProxySourceError, ProxyTroubleError, SourceUnplumbedError
 from engine.dispatching import Dispatching
+from engine.model.egress import EgressSource, SuspendRule
 from engine.model.insert_reason import InsertReason
 from engine.model.log_record import RecordKind
 from engine.model.suspension import Criteria
@@ -249,3 +252,23 @@ async def test_connections_are_counted_until_their_queue_is_gone(world):
     assert both.pop("smtp_client:a->x@smtp_client") == "} 2"
     assert both == counted()
     assert (both["smtp_client"], both["script:a->y@script:send"]) == ("} 2", "} 1")
+
+
+@pytest.mark.parametrize(
+    ("error", "rules", "reason"),
+    [
+        (SourceUnplumbedError("not here"), ("unplumbed", "proxy_unhealthy"), "unplumbed"),
+        (ProxySourceError("not there"), ("unplumbed", "proxy_unhealthy"), "unplumbed"),
+        (ProxySourceError("not there"), ("proxy_unhealthy",), "proxy_unhealthy"),
+        (ProxyTroubleError("gone"), ("unplumbed", "proxy_unhealthy"), "proxy_unhealthy"),
+    ],
+)
+async def test_a_source_is_taken_out_for_the_reason_that_says_most(world, error, rules, reason):
+    world.source_health = SourceHealth(world.suspensions, world.clock.mono)
+    rule = SuspendRule(None, duration_s=60.0)
+    source = EgressSource(name="ip-1", **{f"suspend_when_{name}": rule for name in rules})
+
+    dispatching(world).note_source_trouble(source, error)
+
+    assert world.source_health.out() == [("ip-1", reason)]
+    assert world.source_health.proxy_failures == isinstance(error, ProxyTroubleError)

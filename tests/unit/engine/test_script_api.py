@@ -23,7 +23,7 @@ class Loader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.api = ScriptApi(MemoryLimiter(lambda: 0.0).take_nowait)
+        self.api = ScriptApi(MemoryLimiter(lambda: 0.0))
         namespace = ScriptNamespace()
         self.api.expose(namespace, version="1.2.3")
         self.runtime = PolicyRuntime(HOOKS, namespace, mono=lambda: 0.0)

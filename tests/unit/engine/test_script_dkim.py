@@ -23,7 +23,7 @@ GOOD = "domain='example.com', selector='s1', headers=['From'], key={'key_data': 
 
 def load(folder: Path, line: str, key: str | None = None) -> None:
     namespace = ScriptNamespace()
-    ScriptApi(MemoryLimiter(lambda: 0.0).take_nowait).expose(namespace, version="test")
+    ScriptApi(MemoryLimiter(lambda: 0.0)).expose(namespace, version="test")
     runtime = PolicyRuntime(HOOKS, namespace, mono=lambda: 0.0)
     script = folder / "init.py"
     script.write_text(f"import mta\nKEY = {key or rsa_pair().pem!r}\n{line}\n")

@@ -38,7 +38,7 @@ class World:
         self.taken.append((message, len(signers), relaxed))
 
     def load(self, lines: str, *, check: bool = False) -> LoadedScript:
-        api = ScriptApi(MemoryLimiter(lambda: 0.0).take_nowait)
+        api = ScriptApi(MemoryLimiter(lambda: 0.0))
         api.mail.connect(CLOCK, self.submit)
         namespace = ScriptNamespace()
         api.expose(namespace, version="1")

@@ -35,7 +35,7 @@ class Handler:
 
     def __call__(self, lines: str, data: bytes = MESSAGE) -> Message:
         namespace = ScriptNamespace()
-        ScriptApi(MemoryLimiter(lambda: 0.0).take_nowait).expose(namespace, version="1")
+        ScriptApi(MemoryLimiter(lambda: 0.0)).expose(namespace, version="1")
         source = "import mta\nfrom mta import mimepart, on\n\n\n"
         source += "@on('message_received')\ndef handle(msg):\n"
         source += textwrap.indent(textwrap.dedent(lines), "    ")

@@ -20,7 +20,7 @@ from policy.testing import LoadedScript
 
 
 def throttle(spec: str, now: float = 0.0) -> ScriptThrottle:
-    return ScriptThrottle(MemoryLimiter(lambda: now).take_nowait, "t", spec)
+    return ScriptThrottle(MemoryLimiter(lambda: now), "t", spec)
 
 
 def test_times_are_whole_seconds_rounded_up():
@@ -64,7 +64,7 @@ class Handler:
     async def __call__(self, lines: str, head: str = "async def") -> Message:
         loop = asyncio.get_running_loop()
         namespace = ScriptNamespace()
-        ScriptApi(MemoryLimiter(loop.time).take_nowait).expose(namespace, version="1")
+        ScriptApi(MemoryLimiter(loop.time)).expose(namespace, version="1")
         source = "import mta\n\nrate = mta.make_throttle('t', '1/10s')\n\n"
         source += f"@mta.on('message_received')\n{head} handle(msg):\n"
         source += textwrap.indent(textwrap.dedent(lines), "    ")

@@ -132,4 +132,5 @@ async def test_while_it_drains_it_takes_no_clients_and_says_so():
         proxy.is_draining = True
 
         assert (await get("/api/check-liveness/v1"))[0] == 503
+        assert await get("/api/check-alive/v1") == (200, "OK")
         assert (await get("/proxy/status"))[1]["status"] == "draining"

@@ -166,6 +166,7 @@ async def test_while_nothing_can_be_saved_the_answer_is_503(tmp_path):
             status, text = await world.get(path)
             assert status == 503
             assert "secret" not in text
+        assert await world.get("/api/check-alive/v1") == (200, "OK")
 
         world.broken = None
         assert await world.post(line) == (200, "")

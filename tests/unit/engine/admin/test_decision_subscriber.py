@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from engine.admin.decision_book import DecisionBook
+from engine.admin.decision_file import save_decisions
 from engine.admin.decision_subscriber import DecisionSubscriber
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
@@ -34,7 +35,7 @@ def bounce(domain="mx.example"):
 
 
 class World:
-    def __init__(self, folder) -> None:
+    def __init__(self, folder, **options) -> None:
         clock = Clock()
         self.supervisor = Supervisor()
         self.suspensions = SuspensionRegistry(clock.mono)
@@ -44,7 +45,13 @@ class World:
         self.file = folder / "decisions.json"
         self.pauses: list[float] = []
         self.subscriber = DecisionSubscriber(
-            self.book, self.overrides, self.file, clock, self.supervisor, sleep=self.sleep
+            self.book,
+            self.overrides,
+            self.file,
+            clock,
+            self.supervisor,
+            sleep=self.sleep,
+            **options,
         )
 
     async def sleep(self, seconds: float) -> None:
@@ -219,3 +226,29 @@ async def test_no_list_follows_nobody(world, tsa):
     await world.subscriber.follow([])
     assert not world.is_suspended()
     assert world.subscriber.trouble is None
+
+
+async def test_a_stop_waits_for_the_file_that_a_slow_thread_is_writing(tmp_path, tsa):
+    may_write = asyncio.Event()
+
+    async def in_slow_thread(function, *args, **options):
+        if function is save_decisions:
+            await may_write.wait()
+        return function(*args, **options)
+
+    slow = World(tmp_path, in_thread=in_slow_thread)
+    await slow.subscriber.start([tsa.url])
+    await wait_until(slow.is_suspended)
+    saving = asyncio.ensure_future(slow.subscriber._save())
+    await asyncio.sleep(0)
+    stopping = asyncio.ensure_future(slow.stop())
+    await asyncio.sleep(0.01)
+    assert not stopping.done()
+    may_write.set()
+    await asyncio.gather(saving, stopping)
+
+    await tsa.stop()
+    again = World(tmp_path)
+    await again.subscriber.start([tsa.url])
+    assert again.is_suspended()
+    await again.stop()

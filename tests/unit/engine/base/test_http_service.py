@@ -16,6 +16,7 @@ from engine.base.http_call import Access, AuthInfo, BasicCredentials, HttpRefusa
 from engine.base.http_service import HttpService
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
+from engine.model.access_list import parse_access_list
 
 pytestmark = pytest.mark.real_time
 
@@ -117,12 +118,12 @@ async def test_head_is_answered_as_get_without_the_body():
 @pytest.mark.parametrize(
     ("path", "auth", "status"),
     [
-        ("/inject", None, 403),
+        ("/inject", None, 401),
         ("/inject", ("u", "p"), 200),
         ("/inject", ("u", "wrong"), 401),
         ("/inject", ("broken", ""), 503),
         ("/echo", ("u", "p"), 403),
-        ("/echo", None, 403),
+        ("/echo", None, 401),
     ],
 )
 async def test_others_need_credentials_and_may_inject_only(path, auth, status):
@@ -144,7 +145,71 @@ async def test_wrong_credentials_are_wrong_also_from_a_trusted_peer(header):
 async def test_forwarding_headers_make_nobody_trusted():
     async with Started(trusted_hosts=["192.0.2.0/24"]) as call:
         headers = {"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1"}
-        assert (await call("POST", "/echo", headers=headers))[0] == 403
+        assert (await call("POST", "/echo", headers=headers))[0] == 401
+
+
+async def test_who_shows_nothing_is_asked_for_credentials_only_where_somebody_judges_them():
+    async def answer(service):
+        await service.start()
+        async with aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{service.port}/metrics"
+            async with session.get(url) as response:
+                found = response.status, response.headers.get("WWW-Authenticate", "")
+        await service.stop(1.0)
+        return found
+
+    options = {"metrics": Metrics(ENGINE_METRICS), "trusted_hosts": []}
+    judged = HttpService(("127.0.0.1", 0), "h", authenticate=judge, **options)
+    closed = HttpService(("127.0.0.1", 0), "h", **options)
+
+    assert await answer(judged) == (401, 'Basic realm="cirrus"')
+    assert await answer(closed) == (403, "")
+
+
+class Lists:
+    """Access lists of a script: one for all."""
+
+    def __init__(self, rules):
+        self.rules = rules
+
+    def is_in_force(self):
+        return True
+
+    async def find(self, _resource):
+        if self.rules is None:
+            raise RuntimeError("no list to be had")
+        return parse_access_list(self.rules)
+
+
+async def test_access_lists_decide_also_who_may_ask_for_liveness():
+    rules = [
+        {"identity": {"Individual": "u"}, "allow": True, "privileges": ["GET", "POST"]},
+        {"identity": "Any", "allow": False, "privileges": ["GET", "POST"]},
+    ]
+    denied = []
+    started = Started(
+        access=Lists(rules), on_denied=lambda call, text: denied.append((call.identity, text))
+    )
+    async with started as call:
+        known = {"auth": aiohttp.BasicAuth("u", "p")}
+        statuses = [
+            (await call("GET", "/api/check-liveness/v1", **known))[0],
+            (await call("GET", "/api/check-liveness/v1"))[0],
+            (await call("POST", "/echo", **known))[0],
+            (await call("POST", "/echo"))[0],
+        ]
+
+    assert statuses == [200, 401, 200, 401]
+    assert denied == [("127.0.0.1", "denied by an access list")] * 2
+
+
+async def test_an_access_list_that_cannot_be_had_is_no_refusal():
+    denied = []
+    started = Started(access=Lists(None), on_denied=lambda call, text: denied.append(text))
+    async with started as call:
+        assert (await call("POST", "/echo"))[0] == 503
+
+    assert denied == []
 
 
 @pytest.mark.parametrize(
@@ -268,6 +333,24 @@ async def test_liveness_gives_the_reason():
         assert await call("GET", "/api/check-liveness/v1") == (503, "shutting down")
 
 
+async def test_a_daemon_that_takes_no_work_is_alive_all_the_same():
+    started = Started(liveness=lambda: "the disk is full", trusted_hosts=[])
+    async with started as call:
+        assert (await call("GET", "/api/check-liveness/v1"))[0] == 503
+        assert await call("GET", "/api/check-alive/v1") == (200, "OK")
+        async with call.session.head(f"{call.base}/api/check-alive/v1") as response:
+            assert response.status == 200
+
+
+async def test_whether_it_is_alive_asks_nothing_that_may_fail():
+    def broken():
+        raise OSError("no disk")
+
+    async with Started(liveness=broken) as call:
+        assert (await call("GET", "/api/check-liveness/v1"))[0] == 500
+        assert await call("GET", "/api/check-alive/v1") == (200, "OK")
+
+
 async def test_metrics_are_streamed_to_trusted_peers_only():
     metrics = Metrics(ENGINE_METRICS)
     for number in range(3000):
@@ -281,7 +364,7 @@ async def test_metrics_are_streamed_to_trusted_peers_only():
     assert status == 200
     assert text.count("p_scheduled_count{") == 3000
     assert document["scheduled_count"]["value"]["queue"]["q7.example"] == 7
-    assert refused[0] == 403
+    assert refused[0] == 401
 
 
 async def test_the_description_names_routes_and_schemas():
@@ -293,6 +376,10 @@ async def test_the_description_names_routes_and_schemas():
     body = document["paths"]["/typed"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["$ref"] == "#/components/schemas/Nested"
     assert "Thing" in document["components"]["schemas"]
+    for path in ("/api/check-alive/v1", "/api/check-liveness/v1"):
+        probe = document["paths"][path]["get"]
+        assert probe["description"] == "Anyone may call it."
+        assert probe["summary"]
 
 
 async def test_stopping_lets_a_running_request_end():

@@ -20,6 +20,12 @@ def test_without_a_number_the_text_has_to_do():
     assert os_reason(TimeoutError()) == "TimeoutError"
 
 
+def test_a_name_that_does_not_resolve_is_no_unknown_error():
+    error = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    assert os_reason(error) == "Temporary failure in name resolution"
+
+
 @pytest.mark.real_time
 async def test_a_refused_connection_names_no_address():
     with socket.socket() as closed:

@@ -113,6 +113,28 @@ def test_a_source_that_is_not_given_is_told_apart():
 
 
 @pytest.mark.parametrize(
+    ("bound", "named"),
+    [
+        (b"\x01\x0a\x00\x00\x08", "10.0.0.8"),
+        (b"\x03\x04host", "host"),
+        (b"\x04" + bytes(15) + b"\x01", "::1"),
+    ],
+)
+def test_a_source_that_is_swapped_for_another_is_not_given(bound, named):
+    with pytest.raises(SocksSourceError, match=f"10.0.0.7: it gives {named}$"):
+        talk(b"\x05\x00" + b"\x05\x00\x00" + bound + b"\x9c\x40" + OK_V4, "10.0.0.7")
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [b"\x01" + bytes(4), b"\x04" + bytes(16), b"\x04" + bytes(10) + b"\xff\xff\x0a\x00\x00\x07"],
+)
+def test_a_source_that_is_given_need_not_be_named(bound):
+    answers = b"\x05\x00" + b"\x05\x00\x00" + bound + b"\x00\x00" + OK_V4
+    assert talk(answers, "10.0.0.7")[1] == "10.0.0.7"
+
+
+@pytest.mark.parametrize(
     ("answers", "reason"),
     [
         (b"HTTP", "does not speak SOCKS5"),

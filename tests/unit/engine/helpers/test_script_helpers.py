@@ -51,7 +51,7 @@ def test_a_script_cannot_change_a_helper(tmp_path, name):
 async def test_a_helper_without_a_node_looks_nothing_up():
     namespace = ScriptNamespace()
     limiter = MemoryLimiter(lambda: 0.0)
-    api = ScriptApi(limiter.take_nowait)
+    api = ScriptApi(limiter)
     runtime = PolicyRuntime(HOOKS, namespace, mono=lambda: 0.0)
     helpers = ScriptHelpers(api, runtime, limiter)
 

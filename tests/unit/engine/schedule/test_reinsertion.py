@@ -33,7 +33,7 @@ class World:
         recorder = Recorder(self.clock, "node-1", "mx.test")
         recorder.add_sink(self.sink)
         namespace = ScriptNamespace()
-        ScriptApi(MemoryLimiter(self.clock.mono).take_nowait).expose(namespace, version="test")
+        ScriptApi(MemoryLimiter(self.clock.mono)).expose(namespace, version="test")
         runtime = PolicyRuntime(HOOKS, namespace, mono=self.clock.mono)
         path = tmp_path / "init.py"
         path.write_text(HEADER + textwrap.dedent(script))

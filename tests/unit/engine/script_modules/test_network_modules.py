@@ -25,7 +25,7 @@ from tests.fakes.web_server import web_server
 
 def check(folder, source):
     """Load a script as ``cirrus check`` does; return the findings' texts."""
-    api = ScriptApi(MemoryLimiter(lambda: 0.0).take_nowait)
+    api = ScriptApi(MemoryLimiter(lambda: 0.0))
     namespace = ScriptNamespace()
     api.expose(namespace, version="1")
     NetworkModules().expose(namespace)
@@ -65,7 +65,7 @@ async def test_a_node_reads_secrets_of_a_vault_through_its_key_sources(tmp_path)
             runtime=runtime,
             key_sources=KeySources(lambda: tmp_path, runtime.call_function),
             supervisor=Supervisor(),
-            script_api=ScriptApi(MemoryLimiter(clock.mono).take_nowait),
+            script_api=ScriptApi(MemoryLimiter(clock.mono)),
         )
         network = expose_network(namespace, node)
 

@@ -1,0 +1,49 @@
+"""What administration sees of a node: its state, by the names that the node has for it.
+
+Place in flow: ``engine.app`` is one; tests make smaller ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from engine.admin.audit_log import AuditLog
+from engine.admin.shared_directives import SharedDirectives
+from engine.base.clock import Clock
+from engine.base.lifecycle import Supervisor
+from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.suspensions import SuspensionRegistry
+from engine.ready.ready_registry import ReadyRegistry
+from engine.schedule.scheduled_registry import ScheduledRegistry
+from engine.spool.spool_store import SpoolStore
+
+
+class AutomationPort(Protocol):
+    """The automation, as administration sees it."""
+
+    async def switch(self, *, is_off: bool) -> bool:
+        """Obey nobody, or again those that the policy names; return whether there are any."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what it is doing, for people."""
+
+
+class AdminNode(Protocol):
+    """A node."""
+
+    clock: Clock
+    supervisor: Supervisor
+    bounces: AdminBounceRegistry
+    suspensions: SuspensionRegistry
+    queues: ScheduledRegistry
+    ready: ReadyRegistry
+    store: SpoolStore
+    audit: AuditLog
+    shared_directives: SharedDirectives
+
+    @property
+    def automation(self) -> AutomationPort:
+        """Return the automation of the node."""
+
+    async def reload_policy(self) -> None:
+        """Load the policy again; raises PolicyLoadError and keeps the running one if it fails."""

@@ -1,0 +1,78 @@
+"""Acts on the node itself: its policy, its automation.
+
+Place in flow: operations of ``engine.admin.operation``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from engine.admin.admin_node import AdminNode
+from engine.admin.errors import OperationRefusedError, Refusal
+from engine.admin.operation import NoArguments, Operation
+from engine.model.caller import Caller
+from policy.errors import PolicyLoadError
+
+
+class AutomationRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Whether decisions of the traffic shaping automation count on this node."""
+
+    enabled: bool
+
+
+async def show_automation(node: AdminNode, _caller: Caller, _request: object) -> dict[str, Any]:
+    """Return what the automation is doing."""
+    return node.automation.status()
+
+
+async def switch_automation(
+    node: AdminNode, _caller: Caller, request: AutomationRequest
+) -> dict[str, Any]:
+    """Have the node obey nobody, or again those that the policy names."""
+    if not await node.automation.switch(is_off=not request.enabled):
+        raise OperationRefusedError(Refusal.NOT_FOUND, "the policy subscribes to no TSA")
+    return node.automation.status()
+
+
+async def bump_epoch(node: AdminNode, _caller: Caller, _request: object) -> str:
+    """Load the policy again."""
+    try:
+        await node.reload_policy()
+    except PolicyLoadError as error:
+        text = f"the policy was rejected: {error}"
+        raise OperationRefusedError(Refusal.FAILED, text) from None
+    except OSError as error:
+        text = f"the policy cannot be read: {error.strerror}"
+        raise OperationRefusedError(Refusal.UNAVAILABLE, text) from None
+    return "OK"
+
+
+AUTOMATION = Operation(
+    "automation",
+    show_automation,
+    NoArguments,
+    dict[str, Any],
+    "Show the automation",
+    leaves_record=False,
+)
+SWITCH_AUTOMATION = Operation(
+    "automation-switch",
+    switch_automation,
+    AutomationRequest,
+    dict[str, Any],
+    "Switch the automation off or on, for this node",
+    refusals={Refusal.NOT_FOUND: "the policy subscribes to no TSA"},
+)
+BUMP_EPOCH = Operation(
+    "bump-config-epoch",
+    bump_epoch,
+    NoArguments,
+    str,
+    "Reload the policy",
+    refusals={
+        Refusal.FAILED: "the policy was rejected; the running one stays",
+        Refusal.UNAVAILABLE: "the policy cannot be read; the running one stays",
+    },
+)

@@ -1,0 +1,43 @@
+"""Acts on the node itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.admin.errors import OperationRefusedError, Refusal
+from engine.admin.maintenance import AUTOMATION, BUMP_EPOCH, SWITCH_AUTOMATION
+from policy.errors import PolicyLoadError
+from tests.fakes.admin_world import admin_world
+
+
+async def test_the_automation_is_switched_and_shown(tmp_path):
+    async with admin_world(tmp_path) as world:
+        assert await world.act(SWITCH_AUTOMATION, enabled=False) == {"is_off": True}
+        assert await world.act(AUTOMATION) == {"is_off": True}
+        assert await world.act(SWITCH_AUTOMATION, enabled=True) == {"is_off": False}
+
+        world.automation_is_off = None
+        with pytest.raises(OperationRefusedError) as refused:
+            await world.act(SWITCH_AUTOMATION, enabled=True)
+        assert refused.value.refusal is Refusal.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("error", "refusal", "text"),
+    [
+        (PolicyLoadError("init.py", 7, "no such name"), Refusal.FAILED, "init.py:7: no such name"),
+        (OSError(24, "Too many open files"), Refusal.UNAVAILABLE, "Too many open files"),
+    ],
+)
+async def test_a_policy_that_is_not_taken_is_answered_with_the_reason(
+    tmp_path, error, refusal, text
+):
+    async with admin_world(tmp_path) as world:
+        assert await world.act(BUMP_EPOCH) == "OK"
+        world.reload = error
+        with pytest.raises(OperationRefusedError) as refused:
+            await world.act(BUMP_EPOCH)
+
+        assert refused.value.refusal is refusal
+        assert text in refused.value.text
+        assert [entry.result for entry in world.audited()] == ["done", "failed"]
