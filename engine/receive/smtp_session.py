@@ -52,7 +52,7 @@ from engine.receive.smtp_session_transaction import (
 from engine.receive.smtp_stream import SmtpStream
 from engine.receive.trace_headers import clean
 from engine.script_refusals import CloseMode, SmtpRefusal
-from engine.script_views import ConnectionView
+from engine.script_views import AuthInfo, ConnectionView
 from policy.errors import HookFailedError
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ class SmtpSession(SmtpStream):
         self._after_auth = False
         self.auth_failures = 0
         self.meta: dict[str, Any] = {}
-        self.connection = ConnectionView(self.meta)
+        self.auth = AuthInfo()
+        self.connection = ConnectionView(self.meta, self.auth)
         self.client_name = ""
         self.extended = False
         self.tls: tuple[str, str, list[str]] | None = None
@@ -210,6 +211,7 @@ class SmtpSession(SmtpStream):
     def _know_addresses(self, peer: tuple[str, int], own: tuple[str, int]) -> None:
         self.peer, self.own = peer, own
         self.peer_ip, self.own_ip, self.own_address = peer[0], own[0], _join(own)
+        self.auth.peer_address = peer[0]
         self.meta.update(received_via=self.own_address, received_from=_join(peer))
 
     def set_addresses(self, peer: tuple[str, int], own: tuple[str, int]) -> None:
@@ -223,7 +225,9 @@ class SmtpSession(SmtpStream):
         self.reset()
         self.forget_domains()
         self.client_name, self.extended, self.identity = "", False, None
-        self.meta.pop("ehlo_domain", None)
+        self.auth.identities = self.auth.groups = ()
+        for name in ("ehlo_domain", "authn_id", "authz_id"):
+            self.meta.pop(name, None)
         self.options = self.listener.options
         await self._choose_options()
         if not self.is_ending:

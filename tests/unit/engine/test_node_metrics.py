@@ -65,6 +65,9 @@ def node() -> Any:
             suspensions={("ip-1", "unplumbed"): 2},
             proxy_failures=5,
         ),
+        dispatching=SimpleNamespace(
+            dispatchers={1: SimpleNamespace(pool="p"), 2: SimpleNamespace(pool=None)}
+        ),
         declared=SimpleNamespace(
             log_sinks={"x": sink}, hooks={"h": (None, SimpleNamespace(backlogged=6), None)}
         ),
@@ -103,6 +106,14 @@ def series(node: Any, name: str) -> dict[str, str]:
         (
             "connection_count_by_provider",
             {'{provider="site"}': "2", '{provider="big"}': "2", '{provider="md"}': "2"},
+        ),
+        (
+            "connection_count_by_provider_and_pool",
+            {
+                f'{{provider="{provider}",pool="{pool}"}}': "1"
+                for provider in ("site", "big", "md")
+                for pool in ("p", "")
+            },
         ),
         (
             "connection_count",
