@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.deploy.deployment import DEPLOY, NEEDS_DRAIN, parse_command, read_yaml
+from tests.deploy.deployment import DEPLOY, parse_command, read_yaml
 from tests.deploy.pod import Pod
 from tests.fakes.node_process import wait_until
 
@@ -113,13 +113,11 @@ def test_a_drain_that_a_person_began_goes_on(pod, report):
     assert pod.told == [STATUS]
 
 
-@NEEDS_DRAIN
 @pytest.mark.parametrize("command", [DRAIN, STATUS, CANCEL], ids=lambda command: command[1])
 def test_each_command_is_one_of_ours(command):
     assert parse_command(command)
 
 
-@NEEDS_DRAIN
 def test_what_a_pod_held_is_delivered_by_another(pod, make_node, sink, tmp_path, monkeypatch):
     later = {"now": True}
     sink.judge = lambda _stage, _address: "451 4.3.2 later" if later["now"] else None
