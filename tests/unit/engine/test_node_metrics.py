@@ -108,14 +108,6 @@ def series(node: Any, name: str) -> dict[str, str]:
             {'{provider="site"}': "2", '{provider="big"}': "2", '{provider="md"}': "2"},
         ),
         (
-            "connection_count_by_provider_and_pool",
-            {
-                f'{{provider="{provider}",pool="{pool}"}}': "1"
-                for provider in ("site", "big", "md")
-                for pool in ("p", "")
-            },
-        ),
-        (
             "connection_count",
             {
                 '{service="smtp_client"}': "2",
