@@ -78,6 +78,7 @@ from engine.spool.spool_store import SpoolStore
 from engine.submission import Submission
 from engine.throttle.shared_lease import NodeLeases
 from engine.throttle.shared_limiter import NodeLimiter
+from engine.transfers import Transfers
 from policy.errors import HookFailedError
 from policy.runtime import PolicyRuntime
 from policy.script_api import ScriptNamespace
@@ -155,6 +156,7 @@ class Node:
             self.dispatching, self.runtime, lambda: self.resolver, self.clock
         )
         self.promotion = Promotion(self, self.queues, self.ready, lambda: self.settlement)
+        self.transfers = Transfers(self)
         self.dry_check.queues_in_use = lambda: [queue.parsed for queue in self.queues]
         self.services: Services
         self.declared: Declared
@@ -233,6 +235,7 @@ class Node:
         self.declared = Declared(self)
         await self.declared.carry_out(declarations)
         self.supervisor.start(self.recovery.run(), "recovery")
+        self.transfers.begin()
         self.supervisor.start(self._sweep_forever(), "sweep")
         self.supervisor.start(self.watcher.run(asyncio.sleep), "policy-watcher")
         # While queues are made by the thousand all objects survive: the middle generation is looked
@@ -263,7 +266,7 @@ class Node:
             runtime=self.runtime,
             metrics=self.metrics,
             config_of=self.promotion.config_of,
-            requeue=self.promotion.insert,
+            requeue=self.transfers.transferring.take_back,
             rng=self.rng,
         )
         self.services = Services(
@@ -287,6 +290,7 @@ class Node:
         )
         self.admission = Admission(self, self.promotion.insert)
         self.script_api.mail.connect(self.clock, Submission(self).submit)
+        self.transfers.open(self.disk_store.path, self.script_api.transfer)
         self.suspensions.on_change.append(self._control_changed)
         self.bounces.on_change.append(self.promotion.bounce_waiting)
         NodeMetrics(self).bind()
@@ -311,9 +315,8 @@ class Node:
     def _prepare_recovery(self) -> Recovery:
         """Take stock of the spool before the first listener opens: what comes later is live."""
         reinsertion = Reinsertion(self)
-        return Recovery(
-            self.store.enumerate(), self.clock, reinsertion.reinsert, reinsertion.report_damaged
-        )
+        reinsert = self.transfers.noting(reinsertion.reinsert)
+        return Recovery(self.store.enumerate(), self.clock, reinsert, reinsertion.report_damaged)
 
     # -- ports of the stages ------------------------------------------------------------------
 
@@ -321,6 +324,8 @@ class Node:
         """Return why no mail is taken now, or None."""
         if self.stopping:
             return "shutting down"
+        if (draining := self.transfers.drain.reason()) is not None:
+            return draining
         reason = self.memory.trouble() or self.store.trouble()
         if reason is not None:
             return reason if reason.startswith("load") else "cannot store mail now"
@@ -470,6 +475,7 @@ class Node:
             log.error("shutdown handler failed: %s", error)
         await self.declared.close()
         await self.shared_limits.close()
+        await self.transfers.close()
         await self.network.close()
         await self.helpers.close()
         await self.supervisor.stop()

@@ -46,6 +46,13 @@ log = logging.getLogger("cirrus.node")
 CLOSE_S = 10.0
 
 
+class RoutesPort(Protocol):
+    """What has routes for each HTTP listener."""
+
+    def add_to(self, service: HttpService) -> None:
+        """Add the routes to a listener."""
+
+
 class DeclaredPorts(ListenerPorts, Protocol):
     """What carrying out declarations needs from the node."""
 
@@ -57,6 +64,10 @@ class DeclaredPorts(ListenerPorts, Protocol):
     store: SpoolStore
     hostname: str
     version: str
+
+    @property
+    def transfers(self) -> RoutesPort:
+        """Return its transfers."""
 
     def liveness(self) -> str | None:
         """Return why the node takes no mail, with the cause."""
@@ -91,6 +102,12 @@ class Declared:
     def data_folders(self) -> tuple[Path, ...]:
         """Return the folders that scripts may keep data in."""
         return self._last.data_folders if self._last is not None else ()
+
+    @property
+    def receiving(self) -> int:
+        """Return how many SMTP sessions are in the middle of a transaction with recipients."""
+        listeners = [*self.listeners.values(), *self._leaving]
+        return sum(bool(session.recipients) for one in listeners for session in one.sessions)
 
     async def carry_out(self, declarations: Declarations) -> None:
         """Make the node as declared; once it ends nothing is opened any more.
@@ -322,6 +339,7 @@ class Declared:
         )
         self.injection.add_to(service)
         node.admin.add_to(service)
+        node.transfers.add_to(service)
         return service
 
     async def _admit(self, messages: list[NewMessage]) -> list[str | None]:

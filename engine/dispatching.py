@@ -31,12 +31,12 @@ from engine.deliver.local_socket import ProxySourceError, ProxyTroubleError, Sou
 from engine.deliver.maildir_dispatcher import MaildirDispatcher
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.deliver.script_dispatcher import ScriptDispatcher
-from engine.deliver.work import Services
+from engine.deliver.work import Services, Work
 from engine.model.circumstances import Circumstances
 from engine.model.egress import EgressSource
 from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
-from engine.model.queue_config import MaildirProtocol, ScriptProtocol
+from engine.model.queue_config import MaildirProtocol, ScriptProtocol, TransferProtocol
 from engine.model.reply import make_reply
 from engine.ready.ready_queue import ReadyQueue
 from engine.ready.ready_registry import ReadyRegistry
@@ -51,6 +51,13 @@ log = logging.getLogger("cirrus.node")
 UNREACHABLE = make_reply(451, "4.4.1 too many consecutive connection failures")
 #: How long cancelled dispatchers may take to give back what they hold, seconds.
 GIVE_BACK_S = 5.0
+
+
+class TransfersPort(Protocol):
+    """What makes the dispatchers of transfers."""
+
+    def make_dispatcher(self, work: Work, services: Services) -> OutgoingSession:
+        """Return a dispatcher for a ready queue whose protocol is ``xfer``."""
 
 
 class DispatchingNode(Protocol):
@@ -69,6 +76,10 @@ class DispatchingNode(Protocol):
     settlement: Settlement
     services: Services
     stopping: bool
+
+    @property
+    def transfers(self) -> TransfersPort:
+        """Return its transfers."""
 
 
 class Dispatching:
@@ -140,6 +151,9 @@ class Dispatching:
         elif isinstance(queue.protocol, MaildirProtocol):
             kind = MaildirDispatcher
             self.note_connected("maildir", queue.name)
+        elif isinstance(queue.protocol, TransferProtocol):
+            kind = self._node.transfers.make_dispatcher
+            self.note_connected(queue.protocol.label, queue.name)
         dispatcher = kind(queue, self._node.services)
         task = self._node.supervisor.start(dispatcher.run(), f"dispatcher {queue.name}")
         self.dispatchers[task] = dispatcher

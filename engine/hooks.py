@@ -31,7 +31,7 @@ WAIT_S = 10.0
 INIT_CPU_S = 5.0
 #: Declared, so that scripts are checked against them, and fired by what comes later: a handler of
 #: one is a warning at load, never silence.
-NOT_YET_FIRED = frozenset({"rebind_message", "xfer_message_received"})
+NOT_YET_FIRED = frozenset({"rebind_message"})
 
 
 def _receive(
@@ -174,7 +174,12 @@ HOOKS: tuple[Hook, ...] = (
         " nothing is remembered. A failing handler is a 503.",
         check=check_kind(AccessList),
     ),
-    _receive("xfer_message_received", "msg", "A message moved here from another node."),
+    _receive(
+        "xfer_message_received",
+        "msg",
+        "A message that another node transfers, as it was there, before it is stored; instead of"
+        " message_received. A refusal leaves it where it is.",
+    ),
     _config(
         "get_queue_config",
         "domain tenant campaign routing_domain",

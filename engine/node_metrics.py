@@ -3,12 +3,12 @@
 Place in flow: ``engine.app`` binds it once; ``/metrics`` asks.
 
 Invariants: nothing is counted twice or kept here; a series lives as long as what it counts.
+What is known of queues is in ``queue_metrics``.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -18,10 +18,9 @@ from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
 from engine.base.metrics import Labels, Metrics
 from engine.control.source_health import SourceHealth
-from engine.dispatching import Dispatching
+from engine.queue_metrics import QUEUE_METRICS, walk_queues
 from engine.ready.ready_registry import ReadyRegistry
 from engine.route.dns_resolver import DnsCounts, DnsResolver
-from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.spool.disk_store import DiskStore
 from policy.runtime import PolicyRuntime
@@ -43,7 +42,6 @@ class NodeState(Protocol):
     disk_guards: list[DiskGuard]
     runtime: PolicyRuntime
     declared: Any
-    dispatching: Dispatching
     dns_counts: DnsCounts
 
     @property
@@ -61,22 +59,7 @@ class NodeMetrics:
     def bind(self) -> None:
         """Have the node's metrics ask here."""
         node, gauge, counter = self._node, self._node.metrics.gauge, self._node.metrics.counter
-        gauge("scheduled_count").set_collect(self._scheduled)
-        gauge("scheduled_count_total").set_collect(self._scheduled_total)
-        gauge("scheduled_queue_count").set_collect(lambda: [((), len(node.queues))])
-        gauge("scheduled_by_domain").set_collect(lambda: self._scheduled_by(_domain_of))
-        gauge("scheduled_by_tenant").set_collect(lambda: self._scheduled_by(_tenant_of))
-        gauge("scheduled_by_tenant_campaign").set_collect(lambda: self._scheduled_by(_campaign_of))
-        gauge("queued_count_by_provider").set_collect(self._queued_by_provider)
-        gauge("queued_count_by_provider_and_pool").set_collect(self._queued_by_pool)
-        gauge("ready_count").set_collect(lambda: self._by_service(lambda q: len(q.messages)))
-        gauge("connection_count").set_collect(
-            lambda: self._by_service(lambda q: len(q.dispatchers))
-        )
-        gauge("connection_count_by_provider").set_collect(self._connections_by_provider)
-        gauge("connection_count_by_provider_and_pool").set_collect(self._connections_by_pool)
-        gauge("message_count").set_collect(self._messages)
-        gauge("message_data_resident_count").set_collect(self._bodies)
+        self._node.metrics.set_walk(QUEUE_METRICS, lambda: walk_queues(node.queues, node.ready))
         self._bind_machine()
         counter("task_defects_total").set_collect(lambda: [((), node.supervisor.defects)])
         counter("log_write_errors_total").set_collect(self._log_errors)
@@ -134,73 +117,6 @@ class NodeMetrics:
             lambda: [((path,), float(node.disk_store.trouble() is not None))]
         )
 
-    # -- queues -------------------------------------------------------------------------------
-
-    def _scheduled(self) -> Samples:
-        return [((queue.name,), len(queue)) for queue in self._node.queues if len(queue)]
-
-    def _scheduled_total(self) -> Samples:
-        return [((), sum(len(queue) for queue in self._node.queues))]
-
-    def _scheduled_by(self, key: Callable[[ScheduledQueue], Labels | None]) -> Samples:
-        sums: Counter[Labels] = Counter()
-        for queue in self._node.queues:
-            labels = key(queue)
-            if labels is not None and len(queue):
-                sums[labels] += len(queue)
-        return sums.items()
-
-    def _by_service(self, count: Callable[[Any], int]) -> Samples:
-        """Yield a number of each ready queue, and its sum for each kind of them."""
-        sums: Counter[str] = Counter({"smtp_client": 0})
-        for queue in self._node.ready:
-            number = count(queue)
-            kind = _kind_of(queue)
-            sums[kind] += number
-            if number:
-                yield (f"{kind}:{queue.name}",), number
-        for kind, number in sums.items():
-            yield (kind,), number
-
-    def _queued(self) -> Iterator[tuple[Labels, int]]:
-        for queue in self._node.queues:
-            if len(queue):
-                pool = queue.plan.pool if queue.plan is not None else _pool_of(queue)
-                yield (_provider_of_waiting(queue), pool), len(queue)
-        for ready in self._node.ready:
-            for pool, number in Counter(one.pool or "" for one in ready.messages).items():
-                yield (_provider_of(ready), pool), number
-
-    def _queued_by_pool(self) -> Samples:
-        return _summed(self._queued())
-
-    def _queued_by_provider(self) -> Samples:
-        return _summed(((labels[0],), number) for labels, number in self._queued())
-
-    def _connections_by_provider(self) -> Samples:
-        return _summed(
-            ((_provider_of(queue),), len(queue.dispatchers))
-            for queue in self._node.ready
-            if queue.dispatchers
-        )
-
-    def _connections_by_pool(self) -> Samples:
-        at_work = self._node.dispatching.dispatchers
-        return _summed(
-            ((_provider_of(queue), session.pool or ""), 1)
-            for queue in self._node.ready
-            for session in (at_work.get(task) for task in queue.dispatchers)
-            if session is not None
-        )
-
-    def _messages(self) -> Samples:
-        ready = sum(len(queue.messages) for queue in self._node.ready)
-        return [((), ready + sum(len(queue) for queue in self._node.queues))]
-
-    def _bodies(self) -> Samples:
-        held = (one.data is not None for queue in self._node.ready for one in queue.messages)
-        return [((), sum(held))]
-
     # -- machine and helpers ------------------------------------------------------------------
 
     def _guards(self) -> Iterator[DiskGuard]:
@@ -246,45 +162,3 @@ class _CpuUse:
 def _cpu_s() -> float:
     times = os.times()
     return times.user + times.system
-
-
-def _summed(samples: Iterable[tuple[Labels, int]]) -> Samples:
-    sums: Counter[Labels] = Counter()
-    for labels, number in samples:
-        sums[labels] += number
-    return sums.items()
-
-
-def _domain_of(queue: ScheduledQueue) -> Labels | None:
-    return (queue.parsed.domain,)
-
-
-def _tenant_of(queue: ScheduledQueue) -> Labels | None:
-    return (queue.parsed.tenant,) if queue.parsed.tenant else None
-
-
-def _campaign_of(queue: ScheduledQueue) -> Labels | None:
-    campaign = queue.parsed.campaign
-    return (queue.parsed.tenant or "", campaign) if campaign else None
-
-
-def _pool_of(queue: ScheduledQueue) -> str:
-    return (queue.config.egress_pool if queue.config is not None else None) or "unspecified"
-
-
-def _provider_of(ready: Any) -> str:
-    name: str = ready.path.provider_name or ready.site_name
-    return name
-
-
-def _provider_of_waiting(queue: ScheduledQueue) -> str:
-    if queue.config is not None and queue.config.provider_name:
-        return queue.config.provider_name
-    ways = queue.plan.queues.values() if queue.plan is not None else ()
-    return next((_provider_of(ready) for ready in ways), queue.domain)
-
-
-def _kind_of(ready: Any) -> str:
-    # What comes behind may hold the signs that part the name, as the path of a maildir does.
-    label: str = ready.name.partition(f"->{ready.site_name}@")[2]
-    return label.partition(":")[0]

@@ -49,6 +49,7 @@ from engine.script_mime import expose_mimepart
 from engine.script_refusals import disconnect, reject
 from engine.script_resolver import ResolverDeclarations
 from engine.script_throttle import Rates, ScriptThrottle
+from engine.script_transfer import ScriptTransfer
 from policy.epoch import EPOCH_NAME
 from policy.hook import CallLimits, OnFailure
 from policy.hook_registry import PolicyFinding
@@ -76,8 +77,9 @@ class ScriptApi:
         self._trial = _Trial()
         self._warned: list[str] = []
         self._signers = SignerRegistry()
-        #: ``engine.app`` fills its port.
+        #: ``engine.app`` fills their ports.
         self.mail = ScriptMail()
+        self.transfer = ScriptTransfer()
         #: Port: what listeners call themselves that name nothing.
         self.own_name: Callable[[], str] = socket.gethostname
 
@@ -353,6 +355,7 @@ class ScriptApi:
         expose_dkim(namespace, self._signers)
         expose_mimepart(namespace, Clock().wall)
         self.mail.expose(namespace)
+        self.transfer.expose(namespace)
 
 
 def _explain(function: Callable[..., Any]) -> Callable[..., Any]:

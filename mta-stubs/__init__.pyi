@@ -40,6 +40,7 @@ from . import sqlite as sqlite
 from . import string as string
 from . import time as time
 from . import uuid as uuid
+from . import xfer as xfer
 
 _Duration: TypeAlias = int | float | str
 _Rate: TypeAlias = str

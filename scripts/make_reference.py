@@ -52,6 +52,7 @@ KINDS = {
     "parse_throttle": "rate",
     "parse_limit": "limit",
     "parse_protocol": "protocol",
+    "parse_target": "URL of a node",
     "parse_listen": '`"address:port"`',
     "CidrSet.parse": "list of networks",
     "flag": "True or False",

@@ -14,7 +14,7 @@ STUBS = Path(__file__).resolve().parents[1] / "mta-stubs"
 MODULES = (
     *("domain_map", "cidr", "regex_set_map", "digest", "encode", "time", "uuid", "serde", "fs"),
     *("string", "counter_series", "secrets", "mimepart", "dkim"),
-    *("dns", "http", "redis", "sqlite", "amqp", "kafka", "nats", "tsa", "proxy"),
+    *("dns", "http", "redis", "sqlite", "amqp", "kafka", "nats", "xfer", "tsa", "proxy"),
 )
 #: Functions of ``mta`` itself that belong here.
 OF_MTA = (

@@ -5,6 +5,7 @@ Place in flow: ``engine.app`` is one; tests make smaller ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from engine.admin.audit_log import AuditLog
@@ -13,9 +14,11 @@ from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.suspensions import SuspensionRegistry
+from engine.deliver.outgoing_session import OutgoingSession
 from engine.ready.ready_registry import ReadyRegistry
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.spool.spool_store import SpoolStore
+from policy.runtime import PolicyRuntime
 
 
 class AutomationPort(Protocol):
@@ -28,6 +31,18 @@ class AutomationPort(Protocol):
         """Return what it is doing, for people."""
 
 
+class SessionsPort(Protocol):
+    """The outgoing sessions, as administration sees them.
+
+    Attributes:
+        dispatchers: Those at work, by their task.
+    """
+
+    @property
+    def dispatchers(self) -> Mapping[Any, OutgoingSession]:
+        """Return those at work, by their task."""
+
+
 class AdminNode(Protocol):
     """A node."""
 
@@ -38,8 +53,13 @@ class AdminNode(Protocol):
     queues: ScheduledRegistry
     ready: ReadyRegistry
     store: SpoolStore
+    runtime: PolicyRuntime
     audit: AuditLog
     shared_directives: SharedDirectives
+
+    @property
+    def dispatching(self) -> SessionsPort:
+        """Return the outgoing sessions of the node."""
 
     @property
     def automation(self) -> AutomationPort:

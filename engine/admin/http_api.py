@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from engine.admin import audit, directives, maintenance, messages, queues, ready_queues
+from engine.admin import (
+    audit,
+    directives,
+    maintenance,
+    messages,
+    paths,
+    queue_list,
+    queues,
+    ready_queues,
+)
 from engine.admin.admin_node import AdminNode
 from engine.admin.errors import OperationRefusedError, Refusal
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
@@ -48,9 +57,13 @@ ENDPOINTS = (
     Endpoint("GET", "/api/admin/automation/v1", maintenance.AUTOMATION),
     Endpoint("POST", "/api/admin/automation/v1", maintenance.SWITCH_AUTOMATION),
     Endpoint("POST", "/api/admin/bump-config-epoch", maintenance.BUMP_EPOCH),
+    Endpoint("GET", "/api/admin/queues/v1", queue_list.QUEUES),
     Endpoint("GET", "/api/admin/inspect-message/v1", messages.INSPECT),
     Endpoint("GET", "/api/admin/inspect-sched-q/v1", queues.INSPECT_SCHEDULED),
     Endpoint("GET", "/api/admin/ready-q-states/v1", ready_queues.READY_STATES),
+    Endpoint("GET", "/api/admin/inspect-ready-q/v1", ready_queues.INSPECT_READY),
+    Endpoint("POST", "/api/admin/abort-ready-q-conn/v1", ready_queues.ABORT_SESSION),
+    Endpoint("GET", "/api/admin/resolve-egress-path/v1", paths.RESOLVE_PATH),
     Endpoint("GET", "/api/admin/audit/v1", audit.AUDIT),
 )
 

@@ -30,6 +30,7 @@ from engine.model.access_list import (
 
 _TRUSTED = Criterion("Group", TRUSTED_GROUPS[0])
 _CRITERIA = {
+    Access.ALWAYS: Criterion("Any"),
     Access.ANY: Criterion("Any"),
     Access.INJECT: Criterion("AnyOf", (_TRUSTED, Criterion("Authenticated"))),
     Access.ADMIN: _TRUSTED,

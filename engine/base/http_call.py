@@ -21,6 +21,8 @@ from aiohttp import hdrs, web
 class Access(enum.Enum):
     """Who may use a route where no access list says otherwise."""
 
+    #: Anyone whatever lists say: nothing that could fail or take its time is asked.
+    ALWAYS = "always"
     ANY = "any"
     #: Trusted peers and whoever shows good credentials.
     INJECT = "inject"
@@ -132,6 +134,19 @@ RouteFunction = Callable[[HttpCall], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What the body of one endpoint may take, instead of what the listener says.
+
+    Attributes:
+        octets: Returns how large it may be now, after decompression.
+        seconds: How long it may take to arrive.
+    """
+
+    octets: Callable[[], int]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """An endpoint: method, path, who may use it and what goes in and out.
 
@@ -153,6 +168,7 @@ class Route:
     query: Any = None
     refusals: Mapping[int, str] = field(default_factory=dict)
     content_type: str = ""
+    limits: BodyLimits | None = None
 
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)

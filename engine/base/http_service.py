@@ -7,7 +7,8 @@ Invariants:
     * A request reaches its route only after the peer's address, its credentials and the access
       lists were judged.
     * A body never takes more memory than ``request_body_limit`` after decompression, nor longer
-      than ``BODY_S`` to arrive; a connection that sends no request is closed after ``IDLE_S``.
+      than ``BODY_S`` to arrive, unless its route has limits of its own; a connection that sends no
+      request is closed after ``IDLE_S``.
     * An answer never shows a traceback; an error is ``{"error": ..., "field": ...}``.
     * Only the peer's own address counts; forwarding headers are not believed.
     * ``/api/check-alive/v1`` depends on nothing but the event loop: a full disk restarts nobody.
@@ -38,6 +39,7 @@ from engine.base.http_call import (
     AuthInfo,
     BasicCredentials,
     BearerCredentials,
+    BodyLimits,
     HttpCall,
     HttpRefusalError,
     Liveness,
@@ -73,6 +75,10 @@ _CONNECTIONS_MAX = 4096
 PRODUCT = "Cirrus"
 #: Peers that need no credentials when nothing else is configured.
 LOOPBACK = ("127.0.0.1", "::1")
+
+
+ALIVE_PATH = "/api/check-alive/v1"
+LIVE_PATH = "/api/check-liveness/v1"
 
 
 class HttpService:
@@ -130,11 +136,11 @@ class HttpService:
         self._idle_since: dict[Any, float] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
-        for path, function, summary in (
-            ("/api/check-alive/v1", self._check_alive, "OK while the process answers at all"),
-            ("/api/check-liveness/v1", self._check_liveness, "OK while it takes work, or why not"),
+        for path, function, who, summary in (
+            (ALIVE_PATH, self._check_alive, Access.ALWAYS, "OK while the process answers at all"),
+            (LIVE_PATH, self._check_liveness, Access.ANY, "OK while it takes work, or why not"),
         ):
-            self.add_route("GET", path, function, Access.ANY, summary=summary)
+            self.add_route("GET", path, function, who, summary=summary)
         self.add_route("GET", "/api-docs/openapi.json", self._describe, Access.ANY)
         if metrics is not None:
             self.add_route("GET", "/metrics", self._metrics_text, Access.ADMIN)
@@ -160,6 +166,7 @@ class HttpService:
         query: Any = None,
         refusals: Mapping[int, str] | None = None,
         content_type: str = "",
+        limits: BodyLimits | None = None,
     ) -> None:
         """Offer an endpoint; before ``start`` only.
 
@@ -174,6 +181,7 @@ class HttpService:
             query: Type of the query of the URL; it is checked like the body.
             refusals: Statuses of its own, for the description.
             content_type: Of an answer that is neither text nor JSON, for the description.
+            limits: Of its body, where they are not the listener's.
         """
         self._routes.append(
             Route(
@@ -187,6 +195,7 @@ class HttpService:
                 query,
                 refusals or {},
                 content_type,
+                limits,
             )
         )
 
@@ -303,7 +312,7 @@ class HttpService:
             call = HttpCall(request, route, self.hostname)
             await self._authorize(call)
             if request.body_exists:
-                call.raw_body = await self._read_body(request)
+                call.raw_body = await self._read_body(request, route.limits)
             if route.body is not None:
                 call.body = decode_json_body(call.raw_body, route.body)
             if route.query is not None:
@@ -319,6 +328,8 @@ class HttpService:
             HttpRefusalError: The caller may not use the route.
         """
         call.is_trusted = call.peer_ip in self.trusted_hosts
+        if call.route.access is Access.ALWAYS:
+            return
         if call.route.access is Access.ANY and not self._access.is_custom:
             return
         try:
@@ -374,14 +385,14 @@ class HttpService:
             log.exception("credentials could not be judged")
             raise HttpRefusalError(503, "credentials cannot be judged now") from error
 
-    async def _read_body(self, request: web.Request) -> bytes:
-        limit = self.request_body_limit
+    async def _read_body(self, request: web.Request, limits: BodyLimits | None) -> bytes:
+        limit = self.request_body_limit if limits is None else limits.octets()
         encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
         if encoding == "identity" and (request.content_length or 0) > limit:
             raise HttpRefusalError(413, f"the body has more than {limit} octets")
         inflater = make_inflater(encoding, limit)
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(BODY_S if limits is None else limits.seconds):
                 async for piece in request.content.iter_any():
                     inflater.feed(piece)
         except TimeoutError:

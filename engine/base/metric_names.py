@@ -72,11 +72,7 @@ DELIVERY_METRICS = (
     _counter("total_messages_transfail_by_provider_and_source", "transient failures", *_SOURCE),
     _gauge("connection_count", "connections open now", "service"),
     _gauge("connection_count_by_provider", "outbound connections open now", "provider"),
-    _gauge(
-        "connection_count_by_provider_and_pool",
-        "outbound connections open now, by the pool whose mail they carry",
-        *_POOL,
-    ),
+    _gauge("connection_count_by_provider_and_pool", "outbound connections open now", *_POOL),
     _counter("total_connection_count", "connections ever made", "service"),
     _gauge("egress_source_health_suspended", "1 while a source is taken out", "source", "reason"),
     _counter(

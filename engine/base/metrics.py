@@ -7,26 +7,27 @@ declarations (``engine.base.metric_names`` for the engine) and handed to every s
 Invariants:
     * A metric exists only if it is declared; its name, type and labels are the table's.
     * ``labels(...)`` returns the same child each time: hot paths keep it and call ``inc``.
-    * Exposition never builds the whole text: it is made in pieces of about 4 KiB.
+    * Exposition never builds the whole text, and may be stopped between any two pieces: what is
+      asked for its series says None where that is.
     * Only the event loop's thread creates children; any thread may call ``inc`` on its own child.
-
-Standard: Prometheus text exposition format 0.0.4.
 """
 
 from __future__ import annotations
 
 import enum
-import json
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from engine.base.exposition import write_json, write_text
+from engine.base.sharded_dict import ShardedDict
+
 #: Upper bounds of histogram buckets, seconds.
 DEFAULT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-#: Characters of one piece of exposition.
-CHUNK_CHARS = 4096
+#: Series between two places to pause.
+_PAUSE_EVERY = 64
 
 Labels = tuple[str, ...]
 
@@ -127,6 +128,9 @@ class Histogram:
 Child = TypeVar("Child", Counter, Gauge, Histogram)
 #: Yields label values and value of each series of a gauge that is asked, not kept.
 Collect = Callable[[], Iterable[tuple[Labels, float]]]
+#: Yields name, label values and value of the series of several metrics, one metric after the other;
+#: None where a reader may pause.
+Walk = Callable[[], Iterator[tuple[str, Labels, float] | None]]
 
 
 class Family(Generic[Child]):
@@ -137,7 +141,7 @@ class Family(Generic[Child]):
     def __init__(self, declaration: MetricDeclaration, make: Callable[[], Child]) -> None:
         self.declaration = declaration
         self._make: Callable[[], Child] = make
-        self._children: dict[Labels, Child] = {}
+        self._children: ShardedDict[Labels, Child] = ShardedDict()
         self._collect: Collect | None = None
 
     def labels(self, *values: str) -> Child:
@@ -156,11 +160,11 @@ class Family(Generic[Child]):
 
     def remove(self, *values: str) -> None:
         """Forget the series of these label values, if there is one."""
-        self._children.pop(values, None)
+        self._children.pop(values)
 
     def prune(self, is_gone: Callable[[Labels], bool]) -> int:
         """Return how many series were forgotten because the predicate said so."""
-        gone = [labels for labels in self._children if is_gone(labels)]
+        gone = [labels for labels, _ in self._children.items() if is_gone(labels)]
         for labels in gone:
             del self._children[labels]
         return len(gone)
@@ -174,9 +178,18 @@ class Family(Generic[Child]):
 
     def samples(self) -> Iterator[tuple[Labels, float | Histogram]]:
         """Yield label values and value of each series, as they are now."""
-        for labels, child in list(self._children.items()):
+        for sample in self.paced_samples():
+            if sample is not None:
+                yield sample
+
+    def paced_samples(self) -> Iterator[tuple[Labels, float | Histogram] | None]:
+        """Yield the same; None where a reader may pause, while series come and go."""
+        for number, (labels, child) in enumerate(self._children.items()):
             yield labels, child if isinstance(child, Histogram) else child.value
+            if number % _PAUSE_EVERY == 0:
+                yield None
         if self._collect is not None:
+            # At once: what it walks may change while a reader pauses.
             yield from list(self._collect())
 
 
@@ -189,6 +202,7 @@ class Metrics:
 
     def __init__(self, declarations: Iterable[MetricDeclaration]) -> None:
         self._families: dict[str, Family[Any]] = {}
+        self._groups: dict[str, tuple[tuple[str, ...], Walk]] = {}
         for declaration in declarations:
             self.declare(declaration)
 
@@ -220,6 +234,17 @@ class Metrics:
         """Return a declared histogram."""
         return self._family(name, MetricKind.HISTOGRAM)
 
+    def set_walk(self, names: Iterable[str], walk: Walk) -> None:
+        """Ask one function for the series of several metrics: what is counted in one walk agrees.
+
+        Args:
+            names: The metrics, in the order in which the walk yields them.
+            walk: Is asked each time they are exposed.
+        """
+        group = tuple(names), walk
+        for name in group[0]:
+            self._groups[name] = group
+
     def _family(self, name: str, kind: MetricKind) -> Family[Any]:
         family = self._families.get(name)
         if family is None:
@@ -234,7 +259,7 @@ class Metrics:
         Args:
             prefix: Put before every name.
         """
-        return _in_chunks(_text_lines(self._families.values(), prefix))
+        return write_text(self._events(), prefix)
 
     def iter_json(self, prefix: str = "") -> Iterator[str]:
         """Yield the metrics as one JSON object, in pieces.
@@ -242,116 +267,30 @@ class Metrics:
         Args:
             prefix: Put before every name.
         """
-        return _in_chunks(_json_pieces(self._families.values(), prefix))
+        return write_json(self._events(), prefix)
 
+    def _events(self) -> Iterator[Any]:
+        """Yield each metric followed by its series; None where a reader may pause."""
+        for name, family in list(self._families.items()):
+            group = self._groups.get(name)
+            if group is None:
+                yield family.declaration
+                yield from family.paced_samples()
+            elif group[0][0] == name:
+                yield from self._group_events(*group)
 
-def _in_chunks(pieces: Iterable[str]) -> Iterator[str]:
-    gathered: list[str] = []
-    chars = 0
-    for piece in pieces:
-        gathered.append(piece)
-        chars += len(piece)
-        if chars >= CHUNK_CHARS:
-            yield "".join(gathered)
-            gathered.clear()
-            chars = 0
-    if gathered:
-        yield "".join(gathered)
-
-
-def _text_lines(families: Iterable[Family[Any]], prefix: str) -> Iterator[str]:
-    for family in list(families):
-        declared = family.declaration
-        name = prefix + declared.name
-        is_first = True
-        for labels, value in family.samples():
-            if is_first:
-                is_first = False
-                if declared.help:
-                    yield f"# HELP {name} {_escape_help(declared.help)}\n"
-                yield f"# TYPE {name} {declared.kind}\n"
-            pairs = [f'{k}="{_escape(v)}"' for k, v in zip(declared.labels, labels, strict=True)]
-            if isinstance(value, Histogram):
-                yield from _histogram_lines(name, pairs, value)
-            else:
-                yield f"{name}{_braces(pairs)} {_number(value)}\n"
-
-
-def _histogram_lines(name: str, pairs: list[str], histogram: Histogram) -> Iterator[str]:
-    buckets = histogram.cumulative()
-    for bound, total in buckets:
-        le = f'le="{_number(bound)}"'
-        yield f"{name}_bucket{_braces([*pairs, le])} {total}\n"
-    yield f"{name}_sum{_braces(pairs)} {_number(histogram.sum)}\n"
-    yield f"{name}_count{_braces(pairs)} {buckets[-1][1]}\n"
-
-
-def _braces(pairs: list[str]) -> str:
-    return "{" + ",".join(pairs) + "}" if pairs else ""
-
-
-def _escape(value: str) -> str:
-    value = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-
-
-def _escape_help(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n")
-
-
-def _number(value: float) -> str:
-    if isinstance(value, float):
-        if math.isinf(value):
-            return "+Inf" if value > 0 else "-Inf"
-        if math.isnan(value):
-            return "NaN"
-        if value.is_integer() and abs(value) < 1e15:
-            return str(int(value))
-    return str(value)
-
-
-def _json_pieces(families: Iterable[Family[Any]], prefix: str) -> Iterator[str]:
-    separator = "{"
-    for family in list(families):
-        declared = family.declaration
-        head: dict[str, Any] = {"help": declared.help} if declared.help else {}
-        head["type"] = declared.kind
-        yield f'{separator}{json.dumps(prefix + declared.name)}:{json.dumps(head)[:-1]}, "value":'
-        yield from _json_value(family)
-        yield "}"
-        separator = ",\n"
-    yield "{}" if separator == "{" else "}\n"
-
-
-def _json_value(family: Family[Any]) -> Iterator[str]:
-    names = family.declaration.labels
-    opening = {0: "", 1: "{" + f"{json.dumps(names[0])}:{{" if names else ""}.get(len(names), "[")
-    closing = {0: "", 1: "}}"}.get(len(names), "]")
-    separator = opening
-    is_empty = True
-    for labels, value in family.samples():
-        is_empty = False
-        number = json.dumps(_json_number(value))
-        if len(names) == 0:
-            yield number
-        elif len(names) == 1:
-            yield f"{separator}{json.dumps(labels[0])}:{number}"
-        else:
-            pairs = dict(zip(names, labels, strict=True))
-            yield f'{separator}{json.dumps(pairs)[:-1]}, "@":{number}}}'
-        separator = ",\n"
-    yield "null" if is_empty else closing
-
-
-def _json_number(value: float | Histogram) -> Any:
-    if isinstance(value, Histogram):
-        buckets = value.cumulative()
-        count = buckets[-1][1]
-        return {
-            "count": count,
-            "sum": value.sum,
-            "avg": value.sum / count if count else 0.0,
-            "bucket": [list(bucket) for bucket in buckets[:-1]],
-        }
-    # JSON has neither infinity nor NaN.
-    return value if math.isfinite(value) else None
+    def _group_events(self, names: tuple[str, ...], walk: Walk) -> Iterator[Any]:
+        current, left = "", dict.fromkeys(names)
+        for item in walk():
+            if item is None:
+                yield None
+                continue
+            name, labels, value = item
+            if name != current:
+                current = name
+                # A KeyError tells of a name that comes a second time.
+                del left[name]
+                yield self._families[name].declaration
+            yield labels, value
+        for name in left:
+            yield self._families[name].declaration

@@ -21,6 +21,7 @@ from engine.base.http_call import Access, Route
 
 _PARAMETER = re.compile(r"\{([^}:]+)[^}]*\}")
 _ACCESS_TEXT = {
+    Access.ALWAYS: "Anyone may call it.",
     Access.ANY: "Anyone may call it, unless an access list says otherwise.",
     Access.INJECT: "For trusted peers and authenticated callers, or as an access list says.",
     Access.ADMIN: "For trusted peers, or as an access list says.",

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager
 from engine.control.change_notice import ChangeNotice
 from engine.control.directive_set import DirectiveSet
 from engine.model.suspension import Criteria, Directive, ReadyDirective
+from engine.model.transfer_target import is_transfer_queue
 
 
 class SuspensionRegistry:
@@ -73,8 +74,14 @@ class SuspensionRegistry:
         return made
 
     def find_scheduled(self, queue_name: str) -> Directive | None:
-        """Return the suspension that covers a scheduled queue now."""
-        return self.scheduled.find(queue_name)
+        """Return the suspension that covers a scheduled queue now.
+
+        Mail that goes to another node is no delivery: only its queue's own name holds it back.
+        """
+        found = self.scheduled.find(queue_name)
+        if found is not None and is_transfer_queue(queue_name):
+            return found if found.criteria.queue_names else None
+        return found
 
     def find_ready(self, name: str) -> ReadyDirective | None:
         """Return the suspension of a ready queue now."""

@@ -107,7 +107,6 @@ class SmtpDispatcher(OutgoingSession):
         self._candidates: deque[Candidate] | None = None
         self._current: Candidate | None = None
         self._delivery: _Delivery | None = None
-        self._delivered = 0
         self._trouble: list[str] = []
 
     @property
@@ -115,6 +114,12 @@ class SmtpDispatcher(OutgoingSession):
         """Return when the session last came further: by a step, a reply, or data that left."""
         client = self._client
         return max(self._entered_mono, client.progress_mono if client is not None else 0.0)
+
+    @property
+    def detail(self) -> str:
+        """Return the host that it speaks with or connects to."""
+        current = self._current
+        return "" if current is None else f"{current.host_name}/{current.address}:{current.port}"
 
     async def run(self) -> None:
         """Work until there is nothing left to do; never raises but for cancellation."""

@@ -32,18 +32,17 @@ class Hand:
 
     Attributes:
         messages: The messages, oldest first.
-        pool: Egress pool of the one taken last; None before the first, and for mail without.
+        delivered, deferred, failed: Recipients settled so far, by what became of them.
     """
 
     def __init__(self, services: Services) -> None:
         self.messages: list[Message] = []
-        self.pool: str | None = None
+        self.delivered = self.deferred = self.failed = 0
         self._services = services
 
     def take(self, message: Message) -> None:
         """Hold a message from now on."""
         self.messages.append(message)
-        self.pool = message.pool
 
     def __contains__(self, message: Message) -> bool:
         return any(held is message for held in self.messages)
@@ -57,6 +56,7 @@ class Hand:
         final: bool = True,
     ) -> None:
         """Have the outcomes carried out; with ``final`` the message then leaves the hand."""
+        self._count(outcomes)
         try:
             await self._services.settle(message, list(outcomes), where, final)
         except asyncio.CancelledError:
@@ -67,6 +67,15 @@ class Hand:
             self._forget_finished(message, outcomes)
         if final:
             self.drop(message)
+
+    def _count(self, outcomes: Sequence[RecipientOutcome]) -> None:
+        for one in outcomes:
+            if one.disposition is Disposition.DELIVERED:
+                self.delivered += 1
+            elif one.disposition is Disposition.FAILED:
+                self.failed += 1
+            else:
+                self.deferred += 1
 
     def _forget_finished(self, message: Message, outcomes: Sequence[RecipientOutcome]) -> None:
         done = {

@@ -9,10 +9,25 @@ phase ``Idle``, one that ends when it is let alone in ``DeliveringMessage``.
 from __future__ import annotations
 
 import uuid
+from typing import NamedTuple
 
 from engine.deliver.hand import Hand
 from engine.deliver.rate_gate import RateGate
 from engine.deliver.work import Services, Work
+
+
+class SessionSnapshot(NamedTuple):
+    """A session at one moment; instants are monotonic, numbers are of recipients."""
+
+    session_id: str
+    began_mono: float
+    entered_mono: float
+    phase: str
+    detail: str
+    delivered: int
+    deferred: int
+    failed: int
+    delivered_this_connection: int
 
 
 class OutgoingSession:
@@ -20,6 +35,7 @@ class OutgoingSession:
 
     Attributes:
         session_id: Correlates the records of the session.
+        began_mono: When it was started.
         phase: What it does now, as operators see it.
         is_stuck: Set by who ends the session because it comes no further.
     """
@@ -32,7 +48,13 @@ class OutgoingSession:
         self.session_id = str(uuid.uuid4())
         self.phase = "Starting"
         self.is_stuck = False
-        self._entered_mono = services.clock.mono()
+        self._delivered = 0
+        self._entered_mono = self.began_mono = services.clock.mono()
+
+    @property
+    def held(self) -> int:
+        """Return how many messages are in its hand."""
+        return len(self._hand.messages)
 
     @property
     def progress_mono(self) -> float:
@@ -40,9 +62,28 @@ class OutgoingSession:
         return self._entered_mono
 
     @property
-    def pool(self) -> str | None:
-        """Return the egress pool whose mail it carries, or last did."""
-        return self._hand.pool
+    def delivered_this_connection(self) -> int:
+        """Return how many messages were tried over the connection in use."""
+        return self._delivered
+
+    @property
+    def detail(self) -> str:
+        """Return with whom or what it is occupied, for operators."""
+        return ""
+
+    def snapshot(self) -> SessionSnapshot:
+        """Return the session as it is now."""
+        return SessionSnapshot(
+            self.session_id,
+            self.began_mono,
+            self._entered_mono,
+            self.phase,
+            self.detail,
+            self._hand.delivered,
+            self._hand.deferred,
+            self._hand.failed,
+            self.delivered_this_connection,
+        )
 
     @property
     def watchdog_s(self) -> float:

@@ -40,7 +40,6 @@ class ScriptDispatcher(OutgoingSession):
 
     def __init__(self, work: Work, services: Services) -> None:
         super().__init__(work, services)
-        self._delivered = 0
         self._over = False
 
     async def run(self) -> None:

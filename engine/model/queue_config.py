@@ -34,6 +34,8 @@ from engine.model.keyword_options import (
 from engine.model.option_error import OptionError
 from engine.model.retry_schedule import RetrySchedule
 from engine.model.throttle_spec import ThrottleSpec, parse_throttle
+from engine.model.transfer_target import LABEL as TRANSFER_LABEL
+from engine.model.transfer_target import TransferTarget, parse_target
 
 
 class QueueStrategy(Enum):
@@ -239,6 +241,22 @@ class ScriptProtocol:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferProtocol:
+    """Transfer to another node, which goes on with the mail as it is."""
+
+    target: TransferTarget
+
+    @property
+    def label(self) -> str:
+        """Return the protocol as ready queues are named by it."""
+        return TRANSFER_LABEL
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the protocol as operators see it: without credentials."""
+        return {"xfer": {"target": self.target.url}}
+
+
+@dataclass(frozen=True, slots=True)
 class NullProtocol:
     """Mail is dropped."""
 
@@ -252,7 +270,7 @@ class NullProtocol:
         return {"null": {}}
 
 
-Protocol = SmtpProtocol | MaildirProtocol | ScriptProtocol | NullProtocol
+Protocol = SmtpProtocol | MaildirProtocol | ScriptProtocol | TransferProtocol | NullProtocol
 
 
 _PROTOCOLS: dict[str, tuple[Callable[..., Protocol], dict[str, Option], str]] = {
@@ -280,6 +298,7 @@ _PROTOCOLS: dict[str, tuple[Callable[..., Protocol], dict[str, Option], str]] = 
         },
         "sender",
     ),
+    "xfer": (TransferProtocol, {"target": Option(parse_target)}, "target"),
     "null": (NullProtocol, {}, ""),
 }
 
@@ -408,6 +427,17 @@ def make_queue_config(**kw: Any) -> QueueConfig:
     values = read_options("make_queue_config", kw, OPTIONS)
     retry = {name: values.pop(name) for name in _RETRY_FIELDS if name in values}
     return QueueConfig(retry=RetrySchedule(**retry), **values)
+
+
+#: How often a transfer that failed is tried again, seconds.
+TRANSFER_RETRY_S = 10.0
+#: Of mail that waits for another node. It does not grow too old here: the other node is the judge.
+_TRANSFER_RETRY = RetrySchedule(TRANSFER_RETRY_S, TRANSFER_RETRY_S, float("inf"))
+
+
+def transfer_queue_config(target: TransferTarget) -> QueueConfig:
+    """Return the configuration of the queue of mail that goes to a node; no script is asked."""
+    return QueueConfig(retry=_TRANSFER_RETRY, protocol=TransferProtocol(target))
 
 
 def to_json(config: QueueConfig) -> dict[str, Any]:

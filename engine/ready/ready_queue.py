@@ -95,6 +95,7 @@ class ReadyQueue:
         "dispatchers",
         "failures",
         "idle_since_mono",
+        "last_pool",
         "limited_by",
         "limited_since_mono",
         "messages",
@@ -144,6 +145,8 @@ class ReadyQueue:
         self.path_serial = -1
         self.path_until_mono = 0.0
         self.idle_since_mono = now_mono
+        #: The egress pool that last led here, for operators.
+        self.last_pool = ""
         #: The limit that refused a session, and since when it does.
         self.limited_by = ""
         self.limited_since_mono = 0.0
@@ -390,6 +393,18 @@ class ReadyQueue:
             insert(message)
         if self.waiters:
             self._call_waiters()
+
+    def pull(self, wanted: Callable[[Message], bool]) -> list[Message]:
+        """Return the messages that are wanted elsewhere; they are the caller's from now on."""
+        kept: deque[Message] = deque()
+        pulled: list[Message] = []
+        for message in self.messages:
+            (pulled if wanted(message) else kept).append(message)
+        if pulled:
+            self.messages = kept
+            if self.waiters and self.has_room:
+                self._call_waiters()
+        return pulled
 
     def shrink(self) -> None:
         """Give back what is beyond a lowered ``max_ready``."""

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from engine.base.clock import Clock
+from engine.base.sharded_dict import ShardedDict
 from engine.model.egress import (
     UNSPECIFIED,
     EgressPath,
@@ -28,9 +29,10 @@ from engine.model.egress import (
     make_egress_path,
 )
 from engine.model.egress_options import RefreshStrategy
-from engine.model.errors import ConfigurationError
+from engine.model.errors import ConfigurationError, EngineError
 from engine.model.queue_config import Protocol, SmtpProtocol
 from engine.model.site_name import ready_queue_name
+from engine.model.transfer_target import is_transfer_queue
 from engine.ready.ready_queue import ReadyPorts, ReadyQueue
 from engine.ready.slot_line import SlotLine
 from engine.ready.source_selector import SourceSelector
@@ -51,6 +53,9 @@ ROUND_CALLS = 60
 PLAN_S = 60.0
 #: A plan is good for at least this time, seconds.
 PLAN_MIN_S = 1.0
+#: Of mail that goes to another node: no script is asked, a broken one must not keep it here. Few
+#: connections, for that node has other work too.
+TRANSFER_PATH = make_egress_path(connection_limit=16)
 #: Answers of each kind that are remembered.
 CACHED_MAX = 100_000
 
@@ -64,6 +69,15 @@ class EgressPlan(NamedTuple):
     sources: dict[str, EgressSource]
     until_mono: float
     is_null: bool = False
+
+
+class WayShown(NamedTuple):
+    """A way out as the policy describes it now; ``route`` is None where there is no site."""
+
+    route: Route | None
+    site_name: str
+    source: EgressSource
+    path: EgressPath
 
 
 class _Cached(NamedTuple):
@@ -87,15 +101,14 @@ class ReadyRegistry:
         self._resolver = resolver
         self._clock = clock
         self._slot_line = SlotLine(ports.leases)
-        self._queues: dict[str, ReadyQueue] = {}
-        self._round: list[str] = []
+        self._queues: ShardedDict[str, ReadyQueue] = ShardedDict()
         self._pools: dict[str, _Cached] = {}
         self._sources: dict[str, _Cached] = {}
         self._selectors: dict[tuple[str, str], tuple[Any, SourceSelector]] = {}
         self._hosts: dict[str, tuple[str, ...]] = {}
 
     def __iter__(self) -> Iterator[ReadyQueue]:
-        return iter(list(self._queues.values()))
+        return self._queues.values()
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -113,6 +126,26 @@ class ReadyRegistry:
         path, is_kept = await self._path(queue, queue.routing_domain, queue.source, queue.site_name)
         if not queue.retired:
             self._set_path(queue, path, queue.source, is_kept=is_kept)
+
+    async def describe_way(self, domain: str, protocol: Protocol, source_name: str) -> WayShown:
+        """Return the way from a source to a domain as the policy has it now; nothing is made.
+
+        Where the DNS cannot say, the domain stands for its site.
+
+        Raises:
+            EngineError: The source does not exist.
+            HookFailedError: A handler failed.
+        """
+        source = await self._source(source_name)
+        route = None
+        if isinstance(protocol, SmtpProtocol):
+            try:
+                route = await resolve_route(self._resolver(), domain, protocol.mx_list)
+            except EngineError as error:
+                log.info("the way to %s is shown without its site: %s", domain, error)
+        site_name = domain if route is None else route.site_name
+        path, _ = await self._path(None, domain, source, site_name)
+        return WayShown(route, site_name, source, path)
 
     async def plan_for(
         self, queue_name: str, domain: str, protocol: Protocol, pool_name: str | None
@@ -144,6 +177,7 @@ class ReadyRegistry:
                 continue
             source = await self._source(entry.name)
             queue = await self._queue(source, site_name, domain, protocol, route)
+            queue.last_pool = pool.name
             queues[entry.name], sources[entry.name] = queue, source
             until = min(until, self._clock.mono() + source.ttl_s, queue.path_until_mono)
         selector = self._selector(queue_name, pool)
@@ -273,6 +307,8 @@ class ReadyRegistry:
         self, queue: ReadyQueue | None, domain: str, source: EgressSource, site_name: str
     ) -> tuple[EgressPath, bool]:
         """Return the path, and whether it is the last good one because the handler failed."""
+        if is_transfer_queue(domain):
+            return TRANSFER_PATH, False
         try:
             path = await self._ask("get_egress_path", EgressPath, domain, source.name, site_name)
         except HookFailedError as error:
@@ -287,13 +323,9 @@ class ReadyRegistry:
 
         One call looks at some of the queues, the next at those that follow.
         """
-        if not self._round:
-            self._round = list(self._queues)
         share = max(LOOK_AT, len(self._queues) // ROUND_CALLS)
-        names = self._round[-share:]
-        del self._round[-share:]
         gone: list[str] = []
-        for name in names:
+        for name in self._queues.take_names(share):
             queue = self._queues.get(name)
             if queue is None:
                 continue

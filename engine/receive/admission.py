@@ -98,7 +98,11 @@ async def finished(answer: Any) -> Any:
 
 
 class Admission:
-    """Turns transactions into stored, queued messages."""
+    """Turns transactions into stored, queued messages.
+
+    Attributes:
+        under_way: Transactions that are being judged and stored.
+    """
 
     def __init__(self, ports: AdmissionPorts, insert: Insert) -> None:
         self._store = ports.store
@@ -107,6 +111,7 @@ class Admission:
         self._clock = ports.clock
         self._insert = insert
         self._signing = MessageSigning()
+        self.under_way = 0
         received = ports.metrics.counter("total_messages_received")
         self._save_latency = ports.metrics.histogram("message_save_latency").labels()
         self._count_smtp = received.labels("esmtp_listener")
@@ -114,6 +119,7 @@ class Admission:
 
     async def admit(self, incoming: Incoming) -> Admitted:
         """Return what became of a transaction; never raises."""
+        self.under_way += 1
         try:
             if self._recorder.must_wait:
                 await self._recorder.wait_capacity()
@@ -127,6 +133,8 @@ class Admission:
         except Exception:  # boundary: listener session
             log.exception("admission failed")
             return Admitted(INTERNAL)
+        finally:
+            self.under_way -= 1
 
     async def _examine(self, incoming: Incoming) -> list[Message]:
         """Run all handlers; return the messages to store."""

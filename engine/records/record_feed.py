@@ -28,6 +28,7 @@ from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.model.log_record import LogRecord, RecordKind
 from engine.model.message import Message
+from engine.model.transfer_target import DELIVERY_PROTOCOL
 from engine.records.feed_journal import FeedJournal, Position, Stretch
 from engine.records.feed_publisher import FeedPublisher
 from engine.records.record_selection import RecordSelection
@@ -112,6 +113,9 @@ class RecordFeed:
         """Take a record, if a rule could count it."""
         del message
         if record.reception_protocol == "LogRecord" or not self.wants_record(record):
+            return
+        if record.delivery_protocol == DELIVERY_PROTOCOL:
+            # Another node that takes no mail is no destination to go easy on.
             return
         if len(self._waiting) >= self.waiting_max:
             self.dropped += 1

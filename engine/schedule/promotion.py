@@ -342,7 +342,7 @@ class Promotion:
             self._count_rate.labels(queue.name).inc()
             self._resume_in(queue, wait_s, "max_message_rate")
             return _Step.BLOCKED
-        asked = self._throttle.ask(message)
+        asked = None if queue.is_transfer else self._throttle.ask(message)
         if asked is not None:
             return asked
         return self._place_asked(queue, message)

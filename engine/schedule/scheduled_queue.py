@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.model.queue_config import QueueConfig
 from engine.model.queue_name import QueueName
+from engine.model.transfer_target import is_transfer_queue
 from engine.schedule.timer_wheel import Waiting
 from engine.throttle.limiter import RateBucket
 
@@ -37,6 +38,7 @@ class ScheduledQueue:
         "epoch_serial",
         "held",
         "idle_since_mono",
+        "is_transfer",
         "lacks_source",
         "name",
         "parsed",
@@ -62,6 +64,8 @@ class ScheduledQueue:
         self.blocked_by = ""
         self.retry_handle: Any = None
         self.idle_since_mono = now_mono
+        #: Whether its mail goes to another node: no throttle of a script is asked about that.
+        self.is_transfer = is_transfer_queue(name)
         #: Why there is no way out (``engine.schedule.way_out.Closed``), as long as that is known.
         self.closed: Any = None
         #: A throttle handler that was asked for the head and has to be waited for.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from engine.base.sharded_dict import ShardedDict
 from engine.model.queue_name import parse_queue_name
 from engine.schedule.scheduled_queue import ScheduledQueue
 
@@ -27,14 +28,13 @@ class ScheduledRegistry:
     """The scheduled queues of a node, by name."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, ScheduledQueue] = {}
-        self._round: list[str] = []
+        self._queues: ShardedDict[str, ScheduledQueue] = ShardedDict()
 
     def __len__(self) -> int:
         return len(self._queues)
 
     def __iter__(self) -> Iterator[ScheduledQueue]:
-        return iter(list(self._queues.values()))
+        return self._queues.values()
 
     def find(self, name: str) -> ScheduledQueue | None:
         """Return the queue of this name, or None."""
@@ -53,13 +53,9 @@ class ScheduledRegistry:
 
         One call looks at some of the queues, the next at those that follow.
         """
-        if not self._round:
-            self._round = list(self._queues)
         share = max(LOOK_AT, len(self._queues) // ROUND_CALLS)
-        names = self._round[-share:]
-        del self._round[-share:]
         gone: list[ScheduledQueue] = []
-        for name in names:
+        for name in self._queues.take_names(share):
             queue = self._queues.get(name)
             if queue is None:
                 continue

@@ -14,6 +14,7 @@ A crash between the peer's final 250 and step 1 delivers twice; nothing else doe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterable
@@ -29,12 +30,14 @@ from engine.model.disposition import Disposition
 from engine.model.insert_reason import InsertReason, reason_names
 from engine.model.log_record import RecordKind
 from engine.model.message import FLAG_HELD, Message
-from engine.model.queue_config import QueueConfig
+from engine.model.queue_config import QueueConfig, transfer_queue_config
 from engine.model.queue_name import parse_queue_name
 from engine.model.reply import SmtpReply, make_reply
 from engine.model.retry_schedule import RetrySchedule, is_expired, next_delay_s
 from engine.model.schedule_window import adjust_due
 from engine.model.suspension import Directive
+from engine.model.transfer_state import is_assigned, restore
+from engine.model.transfer_target import DELIVERY_PROTOCOL, LABEL, is_transfer_queue, target_of
 from engine.records.recorder import Recorder
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import DIRTY_BODY, MessageView, queue_name_of
@@ -64,7 +67,14 @@ _METRICS = {
 }
 #: The field ``site`` of what an operator bounced.
 _ADMIN = Circumstances(site="localhost")
-_SERVICES = {"Script": "script", "Maildir": "maildir"}
+_SERVICES = {"Script": "script", "Maildir": "maildir", DELIVERY_PROTOCOL: LABEL}
+
+
+def _kind_of(disposition: Disposition | None, where: Circumstances) -> RecordKind:
+    """Return the kind of record that an outcome is."""
+    if disposition is Disposition.DELIVERED and where.delivery_protocol == DELIVERY_PROTOCOL:
+        return RecordKind.XFER_OUT
+    return _KINDS[disposition or Disposition.DEFERRED]
 
 
 def _nowhere(message: Message) -> Circumstances:
@@ -132,9 +142,7 @@ class Settlement:
             remaining = [one for one in message.recipients if one not in done]
         if not remaining:
             for one in outcomes:
-                self._recorder.keep_headers(
-                    _KINDS[one.disposition or Disposition.DEFERRED], message
-                )
+                self._recorder.keep_headers(_kind_of(one.disposition, circumstances), message)
             self._store.remove(message)
             self._emit(message, outcomes, circumstances)
             return
@@ -184,7 +192,7 @@ class Settlement:
                 where = msgspec.structs.replace(where, provider_name=config.provider_name)
         self._count(disposition, where, message.pool)
         self._recorder.record(
-            _KINDS[disposition],
+            _kind_of(disposition, where),
             message,
             reply=outcome.reply,
             where=where,
@@ -258,7 +266,9 @@ class Settlement:
             delay_s = next_delay_s(retry, message.attempts, jitter)
         elif delay_s is None:
             delay_s = self._rng.uniform(0.0, SPREAD_S)
-        if self._runtime.is_handled("message_requeued"):
+        # What another node does not take now is no attempt at delivery, and no script's business.
+        is_transfer = is_transfer_queue(message.queue_name)
+        if not is_transfer and self._runtime.is_handled("message_requeued"):
             moved = False
             try:
                 moved = await self._ask_script(message, reply, counted=counted, delay_s=delay_s)
@@ -323,13 +333,16 @@ class Settlement:
         except (HookFailedError, ValueError) as error:
             log.error("message_requeued failed for %s: %s", message.id, error)
             # What it did by then must not name another queue after a restart.
+            if is_assigned(message):
+                with contextlib.suppress(ValueError):
+                    restore(message)
             message.meta = meta
             return False
         if name == before:
             return False
         message.queue_name = name
         message.attempts += 1
-        config = self._config_of(name)
+        config = self._config_of(name) or _config_of_transfer(name)
         # At once, that is what a fallback is for; but a script that moves a message to and fro
         # between queues that cannot be reached must not spin.
         delay_s = 0.0 if message.attempts < MOVES_AT_ONCE else MOVE_PAUSE_S
@@ -417,6 +430,12 @@ class Settlement:
         due_at = self._clock.wall_of(message.due_mono)
         text = f"Context: {names}; next due: {format_instant(due_at)}{why}"
         self._recorder.record(RecordKind.DELAYED, message, reply=SmtpReply(400, None, text))
+
+
+def _config_of_transfer(queue_name: str) -> QueueConfig | None:
+    """Return the configuration of a queue for another node, which may not be there yet."""
+    target = target_of(queue_name)
+    return transfer_queue_config(target) if target is not None else None
 
 
 _INTERRUPTED = make_reply(451, "4.4.2 the session ended before the message was sent")

@@ -20,8 +20,14 @@ from engine.base.clock import Clock
 from engine.model.egress_options import RefreshStrategy
 from engine.model.errors import DnsFailureError, EngineError
 from engine.model.insert_reason import InsertReason
-from engine.model.queue_config import NullProtocol, QueueConfig, make_queue_config
+from engine.model.queue_config import (
+    NullProtocol,
+    QueueConfig,
+    make_queue_config,
+    transfer_queue_config,
+)
 from engine.model.reply import SmtpReply, make_reply
+from engine.model.transfer_target import target_of
 from engine.ready.ready_registry import EgressPlan, ReadyRegistry
 from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.script_refusals import SmtpRefusal
@@ -172,6 +178,9 @@ class WayOut:
         return config
 
     async def _ask(self, queue: ScheduledQueue) -> QueueConfig:
+        target = target_of(queue.name)
+        if target is not None:
+            return transfer_queue_config(target)
         parsed = queue.parsed
         config = await self._runtime.fire(
             "get_queue_config",

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlencode
 
 from engine.model.log_record import LogRecord
 from engine.tools.segment_reader import read_records
@@ -334,12 +335,15 @@ class World:
 
     def rates(self, domain: str) -> list[str]:
         """Return the message rates in force on the node for the site of a domain."""
-        answer = _get_json(self.http_port, "/api/admin/ready-q-states/v1") or {}
-        return [
-            str(state["path_config"].get("max_message_rate"))
-            for name, state in sorted(answer.get("states_by_ready_queue", {}).items())
-            if f"mx.{domain}" in name
-        ]
+        wanted = f"/api/admin/queues/v1?order=name&has_empty=true&name=mx.{domain}"
+        queues = (_get_json(self.http_port, wanted) or {}).get("ready", [])
+        found = []
+        for queue in queues:
+            query = urlencode({"queue_name": queue["queue_name"]})
+            shown = _get_json(self.http_port, f"/api/admin/inspect-ready-q/v1?{query}")
+            if shown is not None:
+                found.append(str(shown["path_config"].get("max_message_rate")))
+        return found
 
     def read_records(self) -> list[LogRecord]:
         """Return the log records written so far, in the order of the files."""

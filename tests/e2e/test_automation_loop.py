@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -77,9 +78,10 @@ class ShapedNode(NodeProcess):
         return self.json("/api/admin/automation/v1", request or None)
 
     def rate(self) -> str | None:
-        states = self.json("/api/admin/ready-q-states/v1")["states_by_ready_queue"]
-        (found,) = [one["path_config"] for one in states.values()]
-        return found.get("max_message_rate")
+        (queue,) = self.json("/api/admin/queues/v1?has_empty=true")["ready"]
+        name = urllib.parse.quote(queue["queue_name"])
+        shown = self.json(f"/api/admin/inspect-ready-q/v1?queue_name={name}")
+        return shown["path_config"].get("max_message_rate")
 
 
 @pytest.fixture

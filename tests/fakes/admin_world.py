@@ -16,7 +16,9 @@ from engine.admin.http_api import AdminApi
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.http_service import HttpService
+from engine.deliver.outgoing_session import OutgoingSession
 from engine.model.caller import Caller
+from engine.ready.ready_queue import ReadyQueue
 from tests.fakes.queue_world import QueueWorld, queue_world
 
 ANN = Caller("ann", "192.0.2.1", "console")
@@ -36,6 +38,7 @@ class AdminWorld:
         self.shared_directives = SharedDirectives(world)
         self.audit.open(folder / "audit")
         self.reload: Any = None
+        self.dispatching = SimpleNamespace(dispatchers={})
         self.automation_is_off: bool | None = False
         self.automation = SimpleNamespace(
             switch=self._switch, status=lambda: {"is_off": self.automation_is_off}
@@ -59,6 +62,13 @@ class AdminWorld:
         is_plain = operation.request is NoArguments
         request = NOTHING if is_plain else msgspec.convert(arguments, operation.request)
         return await perform(self, operation, caller, request)
+
+    def give_sessions(self, queue: ReadyQueue) -> list[OutgoingSession]:
+        """Put a session behind each dispatcher of a ready queue, as the real ones have."""
+        services = SimpleNamespace(clock=self.clock)
+        for task in queue.dispatchers:
+            self.dispatching.dispatchers[task] = OutgoingSession(queue, services)
+        return [self.dispatching.dispatchers[task] for task in queue.dispatchers]
 
     def audited(self) -> list[AuditEntry]:
         """Return what the audit log holds, the oldest first."""

@@ -90,6 +90,7 @@ class NodeProcess:
         **parts: str,
     ) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.smtp_port, self.http_port = free_ports(2)
         self.spool, self.logs = folder / "spool", folder / "logs"
         self.policy, self.run_log = folder / "policy.py", folder / "run.log"

@@ -41,6 +41,7 @@ from engine.schedule.promotion import Promotion
 from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.schedule.settlement import Settlement
+from engine.schedule.transferring import Transferring
 from engine.script_api import ScriptApi
 from engine.script_views import queue_name_of
 from engine.spool.memory_store import MemoryStore
@@ -135,6 +136,7 @@ class QueueWorld:
         self.queues = ScheduledRegistry()
         self.ready = ReadyRegistry(self, self.runtime, lambda: self.resolver, self.clock)
         self.promotion = Promotion(self, self.queues, self.ready, lambda: self.settlement)
+        self.transferring = Transferring(self)
         self.settlement = Settlement(
             clock=self.clock,
             store=self.store,
@@ -142,7 +144,7 @@ class QueueWorld:
             runtime=self.runtime,
             metrics=self.metrics,
             config_of=self.promotion.config_of,
-            requeue=self.promotion.insert,
+            requeue=self.transferring.take_back,
             rng=random.Random(7),
         )
         self._defer, self.settlement.defer = self.settlement.defer, self._seen_defer

@@ -89,6 +89,7 @@ class SmtpNode:
         self.metrics = Metrics(ENGINE_METRICS)
         self.memory = MemoryGuard({"CIRRUS_MEMORY_HARD_LIMIT": str(1 << 50)})
         self.relaxed = False
+        self.node_id = "node-1"
         self.trouble: str | None = None
         self.sink = ListSink()
         self.recorder = Recorder(self.clock, "node-1", "mx.test")

@@ -9,6 +9,7 @@ import shutil
 import smtplib
 import ssl
 import threading
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -199,10 +200,12 @@ def test_limits_come_from_the_files_and_the_automation_is_followed(tmp_path):
             client.sendmail("a@shop.example.com", ["b@partner.example"], mail("a@shop.example.com"))
         wait_until("the message", lambda: len(receiver.taken) == 1)
         wait_until("the TSA", lambda: ask("/api/admin/automation/v1")["subscribed_to"])
-        states = ask("/api/admin/ready-q-states/v1")["states_by_ready_queue"]
+        queues = ask("/api/admin/queues/v1?has_empty=true")["ready"]
+        # That of the log hook is no SMTP.
+        names = [one["queue_name"] for one in queues if one["protocol"] == "smtp_client"]
+        path = "/api/admin/inspect-ready-q/v1?queue_name="
+        paths = [ask(path + urllib.parse.quote(name))["path_config"] for name in names]
 
-    # That of the log hook is no SMTP.
-    paths = [one["path_config"] for name, one in states.items() if "@smtp_client" in name]
     assert {one["max_message_rate"] for one in paths} == {"5/s"}
     assert {one["connection_limit"] for one in paths} == {"2"}
     # From the file about the large providers, which ours is laid over.

@@ -36,6 +36,7 @@ class DeclaringNode:
             grow=lambda octets: None,
         )
         self.admin = SimpleNamespace(add_to=lambda service: None, note_denied=None)
+        self.transfers = SimpleNamespace(add_to=lambda service: None)
         floors = Floor(None, 0), Floor(None, 0)
         self.disk_guards = [DiskGuard(Path("/"), *floors, lambda: 0.0)]
         self.hostname = "mx.test"
@@ -316,3 +317,18 @@ async def test_daemons_of_the_automation_follow_the_script(declared):
     await declared.carry_out(declarations(automation=wanted))
     await declared.carry_out(declarations())
     assert declared._node.automations == [wanted, None]
+
+
+async def test_sessions_with_recipients_count_as_receiving(declared):
+    port = free_port()
+    await declared.carry_out(declarations(port))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await reader.readline()
+    counts = []
+    for command in (b"HELO c.test", b"MAIL FROM:<a@x.test>", b"RCPT TO:<b@y.test>", b"RSET"):
+        writer.write(command + b"\r\n")
+        assert (await reader.readline()).startswith(b"250 ")
+        counts.append(declared.receiving)
+    writer.close()
+
+    assert counts == [0, 0, 1, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from engine.model.egress import EgressSource, SuspendRule
 from engine.model.insert_reason import InsertReason
 from engine.model.log_record import RecordKind
 from engine.model.suspension import Criteria
+from engine.model.transfer_target import parse_target
 from engine.schedule.pace import SLICE_S
+from engine.schedule.transferring import TransferOrder
 from tests.fakes.queue_world import QueueWorld, queue_world
 
 
@@ -272,3 +275,23 @@ async def test_a_source_is_taken_out_for_the_reason_that_says_most(world, error,
 
     assert world.source_health.out() == [("ip-1", reason)]
     assert world.source_health.proxy_failures == isinstance(error, ProxyTroubleError)
+
+
+async def test_a_queue_of_a_transfer_gets_a_dispatcher_of_its_own_kind(world):
+    target = parse_target("http://10.0.0.2:8000")
+    world.submit(due_in_s=600)
+    await world.transferring.move(Criteria(), TransferOrder(target, "full"))
+    await world.settle_down()
+    (queue,) = world.ready
+    made = []
+
+    class Transferring(Session):
+        async def run(self) -> None:
+            made.append((queue.protocol.target, queue.name))
+
+    world.services = None
+    world.transfers = SimpleNamespace(make_dispatcher=lambda work, _services: Transferring("Idle"))
+    await dispatching(world).start_dispatcher(queue)
+
+    assert made == [(target, f"unspecified->{target.queue_name}@xfer")]
+    assert world.metrics.counter("total_connection_count").labels("xfer").value == 1

@@ -31,6 +31,7 @@ def ready(name: str, site: str, pools: list[str], provider: str | None = None) -
         name=name,
         site_name=site,
         path=SimpleNamespace(provider_name=provider),
+        last_pool="p",
         messages=[SimpleNamespace(pool=pool, data=b"x") for pool in pools],
         dispatchers={1: 1, 2: 2},
     )
@@ -133,6 +134,14 @@ def series(node: Any, name: str) -> dict[str, str]:
                 '{provider="site",pool="p"}': "2",
                 '{provider="site",pool="q"}': "1",
                 '{provider="big",pool="p"}': "1",
+            },
+        ),
+        (
+            "connection_count_by_provider_and_pool",
+            {
+                '{provider="site",pool="p"}': "2",
+                '{provider="big",pool="p"}': "2",
+                '{provider="md",pool="p"}': "2",
             },
         ),
         ("message_count", {"": "9"}),

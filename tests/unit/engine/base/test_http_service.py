@@ -12,7 +12,13 @@ import msgspec
 import pytest
 
 from engine.base import http_service
-from engine.base.http_call import Access, AuthInfo, BasicCredentials, HttpRefusalError
+from engine.base.http_call import (
+    Access,
+    AuthInfo,
+    BasicCredentials,
+    BodyLimits,
+    HttpRefusalError,
+)
 from engine.base.http_service import HttpService
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
@@ -70,6 +76,9 @@ class Started:
         for name, function in (("echo", echo), ("fail", fail), ("refuse", refuse)):
             self.service.add_route("POST", f"/{name}", function, Access.ADMIN)
         self.service.add_route("POST", "/inject", echo, Access.INJECT)
+        self.service.add_route(
+            "POST", "/large", echo, Access.ADMIN, limits=BodyLimits(lambda: 5000, 600.0)
+        )
         self.service.add_route("POST", "/typed", echo, Access.ADMIN, body=Nested, answer=Thing)
 
     async def __aenter__(self):
@@ -376,9 +385,9 @@ async def test_the_description_names_routes_and_schemas():
     body = document["paths"]["/typed"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["$ref"] == "#/components/schemas/Nested"
     assert "Thing" in document["components"]["schemas"]
-    for path in ("/api/check-alive/v1", "/api/check-liveness/v1"):
-        probe = document["paths"][path]["get"]
-        assert probe["description"] == "Anyone may call it."
+    for path, who in (("alive", "it."), ("liveness", "it, unless an access list says otherwise.")):
+        probe = document["paths"][f"/api/check-{path}/v1"]["get"]
+        assert probe["description"] == f"Anyone may call {who}"
         assert probe["summary"]
 
 
@@ -411,3 +420,13 @@ async def test_tls_is_spoken_when_asked_for():
         async with session.get(url, ssl=False) as response:
             assert await response.text() == "OK"
     await service.stop(1.0)
+
+
+async def test_a_route_may_have_limits_of_its_own():
+    async with Started(request_body_limit=1000) as call:
+        assert (await call("POST", "/echo", data=b"x" * 2000))[0] == 413
+        assert (await call("POST", "/large", data=b"x" * 5000))[1]["size"] == 5000
+        assert (await call("POST", "/large", data=b"x" * 5001))[0] == 413
+        packed = gzip.compress(b"x" * 6000)
+        headers = {"Content-Encoding": "gzip"}
+        assert (await call("POST", "/large", data=packed, headers=headers))[0] == 413

@@ -82,3 +82,13 @@ def test_tells_of_each_change(registry, time):
     registry.find_scheduled("d")
 
     assert told == [1, 2, 3, 4]
+
+
+def test_mail_that_goes_to_another_node_is_held_by_its_queues_own_name_only(registry):
+    queue = "http://10.0.0.2:8000/.xfer.kumomta.internal"
+    registry.add_scheduled(Criteria(), "all deliveries", "who", 60)
+    assert registry.find_scheduled("d").reason == "all deliveries"
+    assert registry.find_scheduled(queue) is None
+
+    registry.add_scheduled(Criteria(queue_names={queue}), "not there", "who", 120)
+    assert registry.find_scheduled(queue).reason == "not there"

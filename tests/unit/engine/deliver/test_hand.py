@@ -89,3 +89,16 @@ async def test_a_dropped_message_is_not_given_back(world):
     hand.give_back(InsertReason.DISPATCHER_DROP)
 
     assert world.given_back == []
+
+
+async def test_a_hand_counts_what_became_of_recipients(world):
+    hand, message = holding(world, "a@y.test", "b@y.test", "c@y.test", "d@y.test")
+    outcomes = [
+        outcome("a@y.test", Disposition.DELIVERED),
+        outcome("b@y.test", Disposition.DELIVERED),
+        outcome("c@y.test", Disposition.DEFERRED),
+        outcome("d@y.test", Disposition.FAILED),
+    ]
+    await hand.settle(message, outcomes, WHERE)
+
+    assert (hand.delivered, hand.deferred, hand.failed) == (2, 1, 1)

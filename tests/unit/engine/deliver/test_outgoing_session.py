@@ -33,14 +33,23 @@ async def test_sessions_are_told_apart():
     assert first.session_id != second.session_id
 
 
-async def test_it_is_counted_with_the_pool_whose_mail_it_carried_last():
+async def test_a_snapshot_says_what_it_did_and_does():
     world = DispatchWorld()
     session = OutgoingSession(world, world.services)
-    assert session.pool is None
+    await asyncio.sleep(2)
+    session._enter("Idle")
 
-    for pool in ("pool-a", "pool-b"):
-        message = world.add()
-        message.pool = pool
-        session._hand.take(message)
+    shown = session.snapshot()
 
-    assert session.pool == "pool-b"
+    assert (shown.session_id, shown.phase, shown.detail) == (session.session_id, "Idle", "")
+    assert 1.9 < shown.entered_mono - shown.began_mono < 2.1
+    assert (shown.delivered, shown.deferred, shown.failed) == (0, 0, 0)
+
+
+async def test_what_is_in_its_hand_is_counted():
+    world = DispatchWorld()
+    session = OutgoingSession(world, world.services)
+    assert session.held == 0
+
+    session._hand.take(world.add())
+    assert session.held == 1

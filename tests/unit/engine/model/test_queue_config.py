@@ -12,8 +12,10 @@ from engine.model.queue_config import (
     make_queue_config,
     parse_mx_entry,
     to_json,
+    transfer_queue_config,
 )
 from engine.model.retry_schedule import RetrySchedule
+from engine.model.transfer_target import parse_target
 
 
 def test_has_the_defaults_of_the_field():
@@ -172,3 +174,23 @@ def test_shows_itself_in_plain_values():
     assert to_json(make_queue_config(protocol={"script": {"sender": len}}))["protocol"]["script"]
     assert to_json(make_queue_config(protocol={"maildir": {"path": "/m"}}))["protocol"]
     assert to_json(make_queue_config(protocol={"null": {}}))["protocol"] == {"null": {}}
+
+
+def test_mail_of_a_queue_may_go_to_another_node():
+    config = make_queue_config(protocol={"xfer": {"target": "http://ann:pw@10.0.0.2:8000"}})
+
+    assert config.protocol.label == "xfer"
+    assert config.protocol.target.user == "ann"
+    assert to_json(config)["protocol"] == {"xfer": {"target": "http://10.0.0.2:8000/"}}
+    with pytest.raises(ValueError, match="target: the URL of a node"):
+        make_queue_config(protocol={"xfer": {"target": "y.test"}})
+    with pytest.raises(ValueError, match="target is missing"):
+        make_queue_config(protocol={"xfer": {}})
+
+
+def test_the_queue_of_a_transfer_tries_every_ten_seconds_for_ever():
+    config = transfer_queue_config(parse_target("http://10.0.0.2:8000"))
+
+    assert (config.retry_interval_s, config.max_retry_interval_s) == (10.0, 10.0)
+    assert config.max_age_s == float("inf")
+    assert config.egress_pool is None

@@ -552,3 +552,19 @@ async def test_a_lower_limit_shared_with_others_ends_sessions_too(node):
     await asyncio.sleep(0.001)
 
     assert node.leases.count("shared") == 2
+
+
+async def test_what_is_wanted_elsewhere_is_pulled_and_makes_room(node):
+    queue = node.queue(max_ready=4)
+    messages = [message() for _ in range(4)]
+    for one in messages:
+        queue.push(one)
+    called = []
+    queue.waiters["waiting"] = lambda key: called.append(key) or True
+
+    pulled = queue.pull(lambda one: one in messages[1:3])
+
+    assert pulled == messages[1:3]
+    assert list(queue.messages) == [messages[0], messages[3]]
+    assert called == ["waiting"]
+    assert queue.pull(lambda _one: False) == []

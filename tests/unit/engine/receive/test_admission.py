@@ -61,6 +61,7 @@ async def test_what_is_taken_is_stored_recorded_and_queued_in_this_order(tmp_pat
         task = node.supervisor.start(node.admission.admit(work))
         await node.store.entered.wait()
         assert (work.phase, node.taken, node.sink.records) == (Phase.SPOOL, [], [])
+        assert node.admission.under_way == 1
 
         node.store.gate.set()
         admitted = await task
@@ -68,6 +69,7 @@ async def test_what_is_taken_is_stored_recorded_and_queued_in_this_order(tmp_pat
     assert admitted.reply.code == 250
     assert work.phase is Phase.INSERT
     assert [message.spool_id for message in node.taken] == admitted.spool_ids
+    assert node.admission.under_way == 0
     assert [record.kind for record in node.sink.records] == [RecordKind.RECEPTION] * 2
     assert {message.body_id for message in node.taken} == {node.taken[0].body_id}
     assert all(message.meta == {"k": 1} for message in node.taken)

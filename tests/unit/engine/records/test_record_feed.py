@@ -90,6 +90,16 @@ async def test_what_no_rule_could_count_is_not_fed(tmp_path, tsa):
     await feed.stop()
 
 
+async def test_what_another_node_says_to_a_transfer_is_not_fed(feed, tsa):
+    await feed.start([tsa.url])
+
+    feed.write(record(1, delivery_protocol="Xfer"), None)
+    feed.write(record(2, delivery_protocol="ESMTP"), None)
+    await wait_until(lambda: tsa.records)
+
+    assert ids(tsa) == ["r2"]
+
+
 async def test_records_wait_on_disk_while_the_daemon_is_away_and_over_a_restart(tmp_path, tsa):
     port = tsa.port
     await tsa.stop()

@@ -17,6 +17,8 @@ from engine.model.log_record import RecordKind
 from engine.model.reply import make_reply
 from engine.model.schedule_window import parse_schedule
 from engine.model.suspension import Criteria
+from engine.model.transfer_state import assigned_target, restore
+from engine.model.transfer_target import parse_target
 from engine.records.record_selection import make_selection
 from engine.schedule import settlement
 from engine.schedule.settlement import MOVE_PAUSE_S, MOVES_AT_ONCE, SPREAD_S
@@ -444,3 +446,67 @@ async def test_mail_given_up_counts_as_failed(tmp_path):
 
         failed = world.metrics.counter("total_messages_fail").labels("smtp_client")
         assert failed.value == 1
+
+
+# -- transfers
+
+
+NODE = parse_target("http://10.0.0.2:8000")
+TO_NODE = Circumstances("s1->n@xfer", "n", "s1", "Xfer")
+TAKEN = make_reply(200, "transferred to http://10.0.0.2:8000/ as 1")
+
+
+async def test_what_another_node_has_leaves_the_spool_with_a_record_of_its_own(tmp_path):
+    async with queue_world(tmp_path) as world:
+        message = in_hand(world)
+        await world.settlement.settle(message, [outcome("r@a.test", TAKEN)], TO_NODE, True)
+
+        assert not world.store.envelopes
+        assert world.kinds() == {"XferOut": 1}
+        taken = world.metrics.counter("total_messages_delivered").labels("xfer").value
+        assert taken == 1
+
+
+TO_NODE_SCRIPT = """
+@on("message_requeued")
+def message_requeued(msg, response, reasons, attempt_counted, delay):
+    mta.xfer.xfer_in_requeue(
+        msg, "http://10.0.0.2:8000", reasons, attempt_counted, delay, "to the backup"
+    )
+    {then}
+"""
+
+
+async def test_a_script_moves_what_was_deferred_to_another_node_with_its_attempt(tmp_path):
+    script = policy(more=TO_NODE_SCRIPT.format(then="pass"))
+    async with queue_world(tmp_path, script) as world:
+        message = in_hand(world)
+        await world.settlement.settle(message, [outcome("r@a.test", LATER)], WHERE, True)
+
+        stored = world.stored(message)
+        assert assigned_target(stored) == NODE
+        due_at = restore(stored)
+        assert stored.attempts == 1
+        assert 1100 < due_at - world.clock.wall() < 1300
+
+
+async def test_a_script_that_fails_after_that_has_moved_nothing(tmp_path):
+    script = policy(more=TO_NODE_SCRIPT.format(then="1 / 0"))
+    async with queue_world(tmp_path, script) as world:
+        message = in_hand(world)
+        message.schedule = parse_schedule({"first_attempt": "2020-01-01T00:00:00Z"})
+        await world.settlement.settle(message, [outcome("r@a.test", LATER)], WHERE, True)
+
+        stored = world.stored(message)
+        assert (stored.meta, stored.attempts) == ({}, 2)
+        assert stored.schedule == message.schedule is not None
+
+
+async def test_old_mail_that_is_moved_to_another_node_is_not_given_up_here(tmp_path):
+    script = policy('max_age="30d"', more=TO_NODE_SCRIPT.format(then="pass"))
+    async with queue_world(tmp_path, script) as world:
+        message = in_hand(world, age_s=20 * 86400)
+        await world.settlement.settle(message, [outcome("r@a.test", LATER)], WHERE, True)
+
+        assert assigned_target(world.stored(message)) == NODE
+        assert world.records(RecordKind.EXPIRATION) == []
