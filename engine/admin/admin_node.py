@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from engine.admin.audit_log import AuditLog
+from engine.admin.drain import Drain
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.suspensions import SuspensionRegistry
+from engine.control.transfer_targets import TransferTargets
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.ready.ready_registry import ReadyRegistry
 from engine.schedule.scheduled_registry import ScheduledRegistry
+from engine.schedule.transferring import Transferring
 from engine.spool.spool_store import SpoolStore
 from policy.runtime import PolicyRuntime
 
@@ -43,6 +46,14 @@ class SessionsPort(Protocol):
         """Return those at work, by their task."""
 
 
+class TransfersPort(Protocol):
+    """The transfers of a node, as administration orders them."""
+
+    targets: TransferTargets
+    transferring: Transferring
+    drain: Drain
+
+
 class AdminNode(Protocol):
     """A node."""
 
@@ -64,6 +75,10 @@ class AdminNode(Protocol):
     @property
     def automation(self) -> AutomationPort:
         """Return the automation of the node."""
+
+    @property
+    def transfers(self) -> TransfersPort:
+        """Return the transfers of the node."""
 
     async def reload_policy(self) -> None:
         """Load the policy again; raises PolicyLoadError and keeps the running one if it fails."""
