@@ -60,6 +60,18 @@ class Shape:
     def are_together(self):
         return all(node.metric(SHARED) == 1 for node in self.nodes)
 
+    def said(self, text):
+        """Return how often each node has said something in its log."""
+        return [node.log_text().count(text) for node in self.nodes]
+
+
+def assert_once_more(before, after):
+    """Assert that each node said it again; a busy machine may make two outages of one."""
+    assert all(old < new <= old + 2 for old, new in zip(before, after, strict=True)), (
+        before,
+        after,
+    )
+
 
 @contextlib.contextmanager
 def killed(shape):
@@ -100,15 +112,14 @@ def test_each_node_goes_on_with_its_share_while_redis_cannot_be_used_and_returns
     shape.send(20)
 
     world.expect_trouble()
-    for number, outage in enumerate((killed, refusing, frozen, with_another_password), 1):
+    for outage in (killed, refusing, frozen, with_another_password):
+        apart, together = shape.said(APART), shape.said(TOGETHER)
         with outage(shape):
             shape.send(40)
             wait_until("the nodes to say so", shape.are_apart)
-            for node in shape.nodes:
-                assert node.log_text().count(APART) == number
+            assert_once_more(apart, shape.said(APART))
         wait_until("sharing", shape.are_together)
-        for node in shape.nodes:
-            assert node.log_text().count(TOGETHER) == number + 1
+        assert_once_more(together, shape.said(TOGETHER))
         shape.send(10)
 
     # A node that starts meanwhile does so without it.
