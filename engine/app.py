@@ -47,6 +47,7 @@ from engine.helpers.shaping_keeper import ShapingPorts
 from engine.hooks import HOOKS
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
+from engine.model.log_record import format_created_time
 from engine.model.message import Message
 from engine.node_identity import settle_node_id
 from engine.node_metrics import NodeMetrics
@@ -131,6 +132,7 @@ class Node:
         self.rng = random.Random()  # noqa: S311 - spreading load, not secrets
         self.hostname = socket.gethostname()
         self.version = version()
+        self.online_since = format_created_time(self.clock.wall())
         self.node_id = ""
         self.relaxed = False
         self.stopping = False

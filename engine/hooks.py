@@ -31,7 +31,7 @@ WAIT_S = 10.0
 INIT_CPU_S = 5.0
 #: Declared, so that scripts are checked against them, and fired by what comes later: a handler of
 #: one is a warning at load, never silence.
-NOT_YET_FIRED = frozenset({"rebind_message"})
+NOT_YET_FIRED: frozenset[str] = frozenset()
 
 
 def _receive(
@@ -223,7 +223,13 @@ HOOKS: tuple[Hook, ...] = (
         multiple=True,
     ),
     _note("message_enumerated", "msg", "A message found in the spool at start."),
-    _note("rebind_message", "msg data", "An operator moves a message. May set its metadata."),
+    _note(
+        "rebind_message",
+        "msg data",
+        "An operator moves a message that waits, and asked for this event. What it changes of the"
+        " message is stored, and the message goes where its queue then is. A refusal, like a"
+        " failure, leaves the message as it was.",
+    ),
     _note(
         "rewrite_delivery_status",
         "response domain tenant campaign routing_domain",

@@ -13,11 +13,14 @@ from engine.admin.drain import Drain
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
+from engine.base.memory_guard import MemoryGuard
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.suspensions import SuspensionRegistry
 from engine.control.transfer_targets import TransferTargets
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.ready.ready_registry import ReadyRegistry
+from engine.records.recorder import Recorder
+from engine.schedule.promotion import Promotion
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.schedule.transferring import Transferring
 from engine.spool.spool_store import SpoolStore
@@ -65,6 +68,13 @@ class AdminNode(Protocol):
     ready: ReadyRegistry
     store: SpoolStore
     runtime: PolicyRuntime
+    recorder: Recorder
+    promotion: Promotion
+    memory: MemoryGuard
+    node_id: str
+    version: str
+    #: When the process was started, RFC 3339.
+    online_since: str
     audit: AuditLog
     shared_directives: SharedDirectives
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from engine.admin import (
     audit,
+    diagnostics,
     directives,
     maintenance,
     messages,
@@ -20,6 +21,7 @@ from engine.admin import (
     queue_list,
     queues,
     ready_queues,
+    rebind,
 )
 from engine.admin.admin_node import AdminNode
 from engine.admin.errors import OperationRefusedError, Refusal
@@ -54,9 +56,15 @@ ENDPOINTS = (
     Endpoint("POST", "/api/admin/suspend-ready-q/v1", directives.SUSPEND_READY),
     Endpoint("GET", "/api/admin/suspend-ready-q/v1", directives.SUSPEND_READY_LIST),
     Endpoint("DELETE", "/api/admin/suspend-ready-q/v1", directives.SUSPEND_READY_CANCEL),
+    Endpoint("POST", "/api/admin/rebind/v1", rebind.REBIND),
     Endpoint("GET", "/api/admin/automation/v1", maintenance.AUTOMATION),
     Endpoint("POST", "/api/admin/automation/v1", maintenance.SWITCH_AUTOMATION),
     Endpoint("POST", "/api/admin/bump-config-epoch", maintenance.BUMP_EPOCH),
+    Endpoint("POST", "/api/admin/spool-compact/v1", maintenance.COMPACT_SPOOL),
+    Endpoint("POST", "/api/admin/set_diagnostic_log_filter/v1", diagnostics.LOG_FILTER),
+    Endpoint("GET", "/api/admin/memory/stats", diagnostics.MEMORY_STATS),
+    Endpoint("GET", "/api/admin/task-dump", diagnostics.TASK_DUMP),
+    Endpoint("GET", "/api/machine-info", diagnostics.MACHINE_INFO),
     Endpoint("GET", "/api/admin/queues/v1", queue_list.QUEUES),
     Endpoint("GET", "/api/admin/inspect-message/v1", messages.INSPECT),
     Endpoint("GET", "/api/admin/inspect-sched-q/v1", queues.INSPECT_SCHEDULED),

@@ -1,4 +1,4 @@
-"""Acts on the node itself: its policy, its automation.
+"""Acts on the node itself: its policy, its automation, its spool.
 
 Place in flow: operations of ``engine.admin.operation``.
 """
@@ -15,11 +15,20 @@ from engine.admin.operation import NoArguments, Operation
 from engine.model.caller import Caller
 from policy.errors import PolicyLoadError
 
+#: The second and third are what the reference calls its two.
+SPOOL_NAMES = ("spool", "data", "meta")
+
 
 class AutomationRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Whether decisions of the traffic shaping automation count on this node."""
 
     enabled: bool
+
+
+class CompactRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which spool: there is one, which goes by the names ``spool``, ``data`` and ``meta``."""
+
+    name: str
 
 
 async def show_automation(node: AdminNode, _caller: Caller, _request: object) -> dict[str, Any]:
@@ -49,6 +58,14 @@ async def bump_epoch(node: AdminNode, _caller: Caller, _request: object) -> str:
     return "OK"
 
 
+async def compact_spool(node: AdminNode, _caller: Caller, request: CompactRequest) -> str:
+    """Give the space of dead mail back."""
+    if request.name not in SPOOL_NAMES:
+        raise OperationRefusedError(Refusal.NOT_FOUND, "there is no such spool", "name")
+    await node.store.compact()
+    return "OK"
+
+
 AUTOMATION = Operation(
     "automation",
     show_automation,
@@ -74,5 +91,16 @@ BUMP_EPOCH = Operation(
     refusals={
         Refusal.FAILED: "the policy was rejected; the running one stays",
         Refusal.UNAVAILABLE: "the policy cannot be read; the running one stays",
+    },
+)
+COMPACT_SPOOL = Operation(
+    "spool-compact",
+    compact_spool,
+    CompactRequest,
+    str,
+    "Compact the spool",
+    refusals={
+        Refusal.NOT_FOUND: "there is no spool of this name",
+        Refusal.UNAVAILABLE: "the spool cannot be used now",
     },
 )

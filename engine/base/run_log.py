@@ -16,6 +16,21 @@ import time
 from policy.epoch import EPOCH_NAME
 
 log = logging.getLogger("cirrus.node")
+#: Directives of one filter, and loggers that say little when nothing else is asked for.
+DIRECTIVES_MAX = 64
+_CHATTY = ("asyncio", "mail.log", "aiohttp.access")
+_TARGET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
+_LEVELS = {
+    "off": logging.CRITICAL + 10,
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": logging.DEBUG,
+}
+#: Loggers whose level was set by a filter.
+_filtered: set[str] = set()
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]")
 
 
@@ -49,9 +64,7 @@ def configure_run_log(level: str = "info") -> None:
     Raises:
         ValueError: The level is none of these.
     """
-    number = logging.getLevelNamesMapping().get(level.upper())
-    if number is None:
-        raise ValueError(f"unknown log level {level!r}")
+    number = _level(level)
     handler = logging.StreamHandler(sys.stderr)
     formatter = _Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s")
     formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -60,9 +73,65 @@ def configure_run_log(level: str = "info") -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(number)
+    _set_levels(number, {})
     sys.unraisablehook = _log_dropped
     # Such as: a coroutine of a script was never awaited.
     logging.captureWarnings(True)
-    for chatty in ("asyncio", "mail.log", "aiohttp.access"):
-        logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
+
+
+def set_log_filter(text: str) -> None:
+    """Say how much the diagnostic log says, from now on.
+
+    Args:
+        text: Directives with commas between: a level for all, or ``logger=level``, such as
+            ``info,cirrus.schedule=debug``. Levels are off, error, warn, info, debug.
+
+    Raises:
+        ValueError: A directive is none; nothing has changed.
+    """
+    general, levels = parse_log_filter(text)
+    _set_levels(logging.getLogger().level if general is None else general, levels)
+
+
+def parse_log_filter(text: str) -> tuple[int | None, dict[str, int]]:
+    """Return the level of all loggers, if the filter has one, and those of single ones.
+
+    Raises:
+        ValueError: A directive is none.
+    """
+    directives = [part.strip() for part in text.split(",") if part.strip()]
+    if not directives:
+        raise ValueError("a filter is a level, or logger=level, with commas between")
+    if len(directives) > DIRECTIVES_MAX:
+        raise ValueError(f"a filter has at most {DIRECTIVES_MAX} directives")
+    general: int | None = None
+    levels: dict[str, int] = {}
+    for directive in directives:
+        target, equals, level = directive.rpartition("=")
+        if not equals:
+            general = _level(level)
+        elif _TARGET.fullmatch(target) is None:
+            raise ValueError(f"{target[:100]!r} names no logger")
+        else:
+            # What operators of the reference are used to write.
+            levels["cirrus" if target == "kumod" else target] = _level(level)
+    return general, levels
+
+
+def _level(text: str) -> int:
+    number = _LEVELS.get(text.strip().lower())
+    if number is None:
+        raise ValueError(f"unknown log level {text[:100]!r}")
+    return number
+
+
+def _set_levels(general: int, levels: dict[str, int]) -> None:
+    for name in _filtered:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    _filtered.clear()
+    logging.getLogger().setLevel(general)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(general, logging.WARNING))
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+        _filtered.add(name)

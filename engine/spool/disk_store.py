@@ -50,6 +50,7 @@ from engine.model.message import (
     encode_envelope,
     new_spool_id,
 )
+from engine.spool.compaction import Compaction
 from engine.spool.database import (
     Writes,
     batch_of,
@@ -119,6 +120,7 @@ class DiskStore:
         self._reclaimed_mono = clock.mono()
         self._bodies = SharedBodies()
         self._trouble: str | None = None
+        self._compaction = Compaction(lambda: None if self._trouble else self._db)
         self._closing = threading.Event()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="spool-flush", daemon=True)
@@ -181,7 +183,8 @@ class DiskStore:
         database, self._db = self._db, None
         if database is not None:
             try:
-                database.close()
+                with self._compaction.paused():
+                    database.close()
             except Exception as error:  # noqa: BLE001 - record sink boundary: it is let go all the same
                 log.error("closing the spool failed: %s", error)
 
@@ -368,11 +371,8 @@ class DiskStore:
         self._idle_timer = self._loop.call_later(IDLE_FLUSH_S, self._flush_idle)
 
     def _reclaim(self) -> None:
-        """Run in the flush thread: have dead mail give its space back if that is short.
-
-        Deletions reach what they delete only when their memtable is written; where no mail is taken
-        for lack of space it would never fill up.
-        """
+        """Run in the flush thread: have dead mail give its space back if that is short."""
+        # Deletions wait in a memtable, which where no mail is taken would never fill up.
         try:
             if self._db is not None and is_short_of_space(self.path):
                 self._db.flush()
@@ -426,6 +426,10 @@ class DiskStore:
             return
         if raw is not None:
             self._write({b"q" + spool_id: raw, b"m" + spool_id: None})
+
+    async def compact(self) -> None:
+        """See ``SpoolStore.compact``."""
+        await self._compaction.run()
 
     def trouble(self) -> str | None:
         """See ``SpoolStore.trouble``."""

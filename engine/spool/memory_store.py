@@ -119,6 +119,9 @@ class MemoryStore:
         """See ``SpoolStore.trouble``."""
         return self.refusing
 
+    async def compact(self) -> None:
+        """See ``SpoolStore.compact``."""
+
     async def close(self) -> None:
         """See ``SpoolStore.close``."""
         self._is_closed = True

@@ -91,5 +91,12 @@ class SpoolStore(Protocol):
     def trouble(self) -> str | None:
         """Return why no mail can be taken now, or None."""
 
+    async def compact(self) -> None:
+        """Give the space of dead mail back; may take long, mail flows meanwhile.
+
+        Raises:
+            SpoolUnavailableError: The spool cannot be used now.
+        """
+
     async def close(self) -> None:
         """Make everything durable and release the spool."""

@@ -16,6 +16,7 @@ from engine.admin.http_api import AdminApi
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.http_service import HttpService
+from engine.base.memory_guard import MemoryGuard
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.model.caller import Caller
 from engine.ready.ready_queue import ReadyQueue
@@ -38,6 +39,9 @@ class AdminWorld:
         self.shared_directives = SharedDirectives(world)
         self.audit.open(folder / "audit")
         self.reload: Any = None
+        self.memory = MemoryGuard({})
+        self.node_id, self.version = "node-1", "1.2.3"
+        self.online_since = "2026-01-01T00:00:00Z"
         self.dispatching = SimpleNamespace(dispatchers={})
         self.automation_is_off: bool | None = False
         self.automation = SimpleNamespace(

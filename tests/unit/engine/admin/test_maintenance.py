@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from engine.admin.errors import OperationRefusedError, Refusal
-from engine.admin.maintenance import AUTOMATION, BUMP_EPOCH, SWITCH_AUTOMATION
+from engine.admin.maintenance import (
+    AUTOMATION,
+    BUMP_EPOCH,
+    COMPACT_SPOOL,
+    SWITCH_AUTOMATION,
+)
 from policy.errors import PolicyLoadError
 from tests.fakes.admin_world import admin_world
 
@@ -41,3 +46,13 @@ async def test_a_policy_that_is_not_taken_is_answered_with_the_reason(
         assert refused.value.refusal is refusal
         assert text in refused.value.text
         assert [entry.result for entry in world.audited()] == ["done", "failed"]
+
+
+@pytest.mark.parametrize("name", ["spool", "data", "meta"])
+async def test_the_spool_is_compacted_by_any_of_its_names(tmp_path, name):
+    async with admin_world(tmp_path) as world:
+        assert await world.act(COMPACT_SPOOL, name=name) == "OK"
+        with pytest.raises(OperationRefusedError) as refused:
+            await world.act(COMPACT_SPOOL, name="other")
+
+        assert refused.value.refusal is Refusal.NOT_FOUND

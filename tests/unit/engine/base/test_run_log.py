@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from engine.base.run_log import configure_run_log
+from engine.base.run_log import configure_run_log, parse_log_filter, set_log_filter
 from policy.epoch import EPOCH_NAME
 
 
@@ -107,3 +107,51 @@ def test_warnings_of_the_interpreter_are_lines_of_the_log(root):
     configure_run_log("info")
 
     assert root.captured == [True]
+
+
+def test_a_filter_sets_levels_of_all_and_of_single_loggers(root, capsys):
+    configure_run_log("info")
+
+    set_log_filter("warn, cirrus.x=debug,kumod=error")
+    for name in ("cirrus.x", "cirrus.y", "other"):
+        logging.getLogger(name).debug("debug")
+        logging.getLogger(name).warning("warning")
+    set_log_filter("info")
+    logging.getLogger("cirrus.y").info("info")
+    logging.getLogger("cirrus.x").debug("no more")
+
+    said = [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert said == [
+        "DEBUG cirrus.x debug",
+        "WARNING cirrus.x warning",
+        "WARNING other warning",
+        "INFO cirrus.y info",
+    ]
+
+
+def test_a_filter_without_a_level_for_all_leaves_that_as_it_is(root):
+    configure_run_log("warning")
+
+    set_log_filter("cirrus.x=info")
+
+    assert logging.getLogger().level == logging.WARNING
+    set_log_filter("warning")
+
+
+@pytest.mark.parametrize(
+    "text", ["", " , ", "loud", "cirrus=", "=info", "a b=info", "x" * 200 + "=info", "info," * 70]
+)
+def test_what_is_no_filter_is_refused_and_changes_nothing(root, text):
+    configure_run_log("error")
+
+    with pytest.raises(ValueError):
+        set_log_filter(text)
+    assert logging.getLogger().level == logging.ERROR
+
+
+def test_the_levels_of_the_reference_are_known():
+    general, levels = parse_log_filter("trace,a=off,b=WARN")
+
+    assert general == logging.DEBUG
+    assert levels["a"] > logging.CRITICAL
+    assert levels["b"] == logging.WARNING
