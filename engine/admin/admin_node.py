@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from engine.admin.audit_log import AuditLog
 from engine.admin.drain import Drain
 from engine.admin.shared_directives import SharedDirectives
@@ -25,6 +27,29 @@ from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.schedule.transferring import Transferring
 from engine.spool.spool_store import SpoolStore
 from policy.runtime import PolicyRuntime
+
+
+class SharedLimitsStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How limits are shared with other nodes.
+
+    Attributes:
+        configured: Whether the policy says where.
+        shared: Whether they are shared now; if not, this node goes by its share.
+        nodes: Nodes that share them, as last seen.
+        trouble: Why they are not shared; None if they are.
+    """
+
+    configured: bool
+    shared: bool
+    nodes: int
+    trouble: str | None
+
+
+class SharedLimitsPort(Protocol):
+    """The limits of a cluster, as administration sees them."""
+
+    def status(self) -> SharedLimitsStatus:
+        """Return how they are shared."""
 
 
 class AutomationPort(Protocol):
@@ -81,6 +106,10 @@ class AdminNode(Protocol):
     @property
     def dispatching(self) -> SessionsPort:
         """Return the outgoing sessions of the node."""
+
+    @property
+    def shared_limits(self) -> SharedLimitsPort:
+        """Return the limits that the node shares with others."""
 
     @property
     def automation(self) -> AutomationPort:

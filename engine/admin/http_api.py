@@ -59,6 +59,7 @@ ENDPOINTS = (
     Endpoint("POST", "/api/admin/rebind/v1", rebind.REBIND),
     Endpoint("GET", "/api/admin/automation/v1", maintenance.AUTOMATION),
     Endpoint("POST", "/api/admin/automation/v1", maintenance.SWITCH_AUTOMATION),
+    Endpoint("GET", "/api/admin/shared-limits/v1", maintenance.SHARED_LIMITS),
     Endpoint("POST", "/api/admin/bump-config-epoch", maintenance.BUMP_EPOCH),
     Endpoint("POST", "/api/admin/spool-compact/v1", maintenance.COMPACT_SPOOL),
     Endpoint("POST", "/api/admin/set_diagnostic_log_filter/v1", diagnostics.LOG_FILTER),
