@@ -5,9 +5,11 @@ Place in flow: beside ``daemons``; used by the shapes whose nodes share limits t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -119,12 +121,14 @@ def automation(node: Node) -> Any:
     return node.json("/api/admin/automation/v1")
 
 
-def rates(node: Node, domain: str) -> set[str | None]:
-    """Return the message rates in force on a node for a domain."""
-    states = node.json("/api/admin/ready-q-states/v1")["states_by_ready_queue"]
-    return {
-        one["path_config"].get("max_message_rate") for name, one in states.items() if domain in name
-    }
+def rate_of(node: Node, mx: str) -> str | None:
+    """Return the message rate in force on a node for an MX host; None before it has any mail."""
+    name = quote(f"unspecified->{mx}@smtp_client")
+    status, text = node.http(f"/api/admin/inspect-ready-q/v1?queue_name={name}")
+    if status != 200:
+        return None
+    rate: str = json.loads(text)["path_config"]["max_message_rate"]
+    return rate
 
 
 def backlog(node: Node) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
+from tests.shapes.cluster import automation, backlog, rate_of
 from tests.shapes.daemons import SHAPE, Node, Sink, Tsa, send_traffic, wait_until, zone_of
 
 pytestmark = SHAPE
@@ -31,17 +30,18 @@ def init():
 def get_queue_config(domain, tenant, campaign, routing_domain):
     return mta.make_queue_config(retry_interval="1s", max_retry_interval="1s")
 '''
-RULES = """
+MX, LOWERED = "mx.slow.example", "5/s,max_burst=1"
+RULES = f"""
 [default]
 enable_tls = "Disabled"
 
 [provider.slow]
-match = [{ MXSuffix = ".slow.example" }]
+match = [{{ MXSuffix = ".slow.example" }}]
 max_message_rate = "200/s"
 
 [[provider.slow.automation]]
 regex = "slow down"
-action = { SetConfig = { name = "max_message_rate", value = "5/s,max_burst=1" } }
+action = {{ SetConfig = {{ name = "max_message_rate", value = "{LOWERED}" }} }}
 duration = "1h"
 """
 SLOW_DOWN = """
@@ -72,18 +72,7 @@ def shape(world):
     return client, node, tsa, sink
 
 
-def automation(node):
-    return node.json("/api/admin/automation/v1")
-
-
-def rate(node):
-    """Return the rate in force for slow.example."""
-    states = node.json("/api/admin/ready-q-states/v1")["states_by_ready_queue"]
-    (found,) = [one["path_config"] for name, one in states.items() if "slow" in name]
-    return found["max_message_rate"]
-
-
-def arrivals(sink, name):
+def arrivals_of(sink, name):
     """Return when mail for recipients of a name arrived, in order."""
     return sorted(one["at"] for one in sink.messages() if one["recipients"][0].startswith(name))
 
@@ -106,16 +95,16 @@ def test_mail_flows_and_a_deferral_is_obeyed_over_a_restart_of_the_tsa(world, sh
     # The receiving host defers, the TSA decides, the node obeys.
     sink.answer(SLOW_DOWN)
     node.send("first@slow.example")
-    began = time.monotonic()
-    wait_until("the decision", lambda: rate(node) == "5/s,max_burst=1", within_s=5)
-    assert time.monotonic() - began < 5
+    wait_until(
+        "the decision", lambda: rate_of(node, "mx.slow.example") == "5/s,max_burst=1", within_s=10
+    )
     (decision,) = tsa.decisions()
     assert decision["count"] >= 1
     sink.answer()
     for number in range(20):
         node.send(f"second-{number}@slow.example")
     sink.wait_messages(221)
-    assert keeps_to_five_a_second(arrivals(sink, "second"))
+    assert keeps_to_five_a_second(arrivals_of(sink, "second"))
 
     # Without the TSA mail flows at the rate decided; records wait for it.
     world.expect_trouble()
@@ -124,14 +113,14 @@ def test_mail_flows_and_a_deferral_is_obeyed_over_a_restart_of_the_tsa(world, sh
     for number in range(10):
         node.send(f"third-{number}@slow.example")
     sink.wait_messages(231)
-    assert keeps_to_five_a_second(arrivals(sink, "third"))
+    assert keeps_to_five_a_second(arrivals_of(sink, "third"))
     assert node.metric("tsa_reachable") == 0
 
     # It comes back with what it had decided, and gets the records that it missed.
     tsa.start()
     wait_until("the return", lambda: automation(node)["subscribed_to"])
     assert [one["id"] for one in tsa.decisions()] == [decision["id"]]
-    wait_until("the backlog", lambda: automation(node)["feeds"][0]["backlog_octets"] == 0)
-    assert rate(node) == "5/s,max_burst=1"
+    wait_until("the backlog", lambda: backlog(node) == 0)
+    assert rate_of(node, MX) == LOWERED
     assert node.metric("tsa_reachable") == 1
     assert set(sink.recipients().values()) == {1}

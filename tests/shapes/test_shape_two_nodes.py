@@ -11,7 +11,7 @@ from tests.shapes.cluster import (
     automation,
     backlog,
     most_within,
-    rates,
+    rate_of,
     script,
 )
 from tests.shapes.daemons import SHAPE, Node, Sink, Tsa, wait_until, zone_of
@@ -28,7 +28,9 @@ max_ready = 10000
 match = [{ MXSuffix = ".big.example" }]
 max_message_rate = "100/s"
 connection_limit = 12
-max_deliveries_per_connection = 100
+# Connections change hands often, and none is kept by a node that has no more mail.
+max_deliveries_per_connection = 20
+idle_timeout = "1s"
 
 [provider.tight]
 match = [{ MXSuffix = ".tight.example" }]
@@ -104,7 +106,7 @@ def test_two_nodes_keep_one_rate_and_one_limit_and_a_killed_one_frees_its_share(
     assert 0.95 * 3000 <= len(steady) <= 1.05 * 3000
     for window_s in (1.0, 5.0, 20.0):
         assert most_within(times, window_s) <= BURST + 100 * window_s + AHEAD
-    taken = sink.messages()
+    taken = [one for one in sink.messages() if began + 3 <= one["at"] < began + 20]
     shares = [sum(one["client"] == node.host.address for one in taken) for node in shape.nodes]
     assert min(shares) > 0.2 * sum(shares)
     assert 2 <= sink.stats()["connections_peak"] <= 12
@@ -148,7 +150,9 @@ def test_a_decision_of_either_tsa_reaches_both_nodes(world, shape):
 def assert_both_obey(shape, name):
     """Assert that both nodes take the rate that the rule sets."""
     for node in shape.nodes:
-        wait_until(f"the rate of {name}", lambda one=node: rates(one, name) == {"7/s"})
+        wait_until(
+            f"the rate of {name}", lambda one=node: rate_of(one, f"mx.{name}.example") == "7/s"
+        )
 
 
 def wait_for_decisions(tsa, count):
