@@ -79,8 +79,8 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], -now, '(0')
 """
 
 #: ARGV: node, limit, life in microseconds, how long to stay in line in microseconds, then the
-#: members to add, as many of them as there is room for. Answers how many were added, and how many
-#: are held by all.
+#: members to add, as many of them as there is room for. Answers how many were added, how many are
+#: held by all, and how many nodes stand in line before the asker.
 ACQUIRE_LEASES = RedisScript(
     _NOW
     + _SWEEP
@@ -108,7 +108,7 @@ elseif room == 0 then
   redis.call('ZADD', KEYS[1], -(now + ARGV[4]), mine)
 end
 redis.call('PEXPIRE', KEYS[1], math.ceil((life + ARGV[4]) / 1000))
-return {room, held + room}
+return {room, held + room, before}
 """
 )
 

@@ -36,9 +36,9 @@ LIFE_S = 30.0
 RENEW_S = 10.0
 #: How long what was granted may find no use, seconds.
 STOCK_S = 2.0
-#: Pause after a refusal, the first and the longest, seconds.
-PAUSE_S = 0.25
-PAUSE_MAX_S = 2.0
+#: Pause after a refusal of the first in line, and the longest, seconds. Only the first asks often.
+PAUSE_S = 0.1
+PAUSE_MAX_S = 1.0
 #: How long a node that was refused stays in line without asking again, seconds.
 LINE_S = 4.0
 #: How long after somebody wanted a lease it is still asked for, seconds.
@@ -65,7 +65,6 @@ class _Key:
     wanted: int = 0
     wanted_mono: float = 0.0
     refused_until_mono: float = 0.0
-    pause_s: float = PAUSE_S
     timer: Any = None
     freed: list[str] = field(default_factory=list)
 
@@ -200,10 +199,9 @@ class NodeLeases(MemoryLeases):
             self._free(key, members)
         if granted:
             known.stock.update(dict.fromkeys(granted, now + STOCK_S))
-            known.pause_s = PAUSE_S
         else:
-            known.refused_until_mono = now + known.pause_s
-            known.pause_s = min(PAUSE_MAX_S, known.pause_s * 2)
+            before = answer[2] if answer is not None else 0
+            known.refused_until_mono = now + min(PAUSE_MAX_S, PAUSE_S * (1 + 2 * before))
             self._ask_later(key, known)
         if granted or answer is None:
             # Also where there was no answer: a node that is alone may have some by its share.

@@ -99,11 +99,12 @@ async def acquire(run, node, limit, *members):
 
 
 async def test_leases_are_granted_up_to_the_limit(run):
-    assert await acquire(run, "a", 3, "=a 1", "=a 2") == [2, 2]
-    assert await acquire(run, "b", 3, "=b 1", "=b 2") == [1, 3]
-    assert await acquire(run, "c", 3, "=c 1") == [0, 3]
+    assert await acquire(run, "a", 3, "=a 1", "=a 2") == [2, 2, 0]
+    assert await acquire(run, "b", 3, "=b 1", "=b 2") == [1, 3, 0]
+    assert await acquire(run, "c", 3, "=c 1") == [0, 3, 0]
+    assert await acquire(run, "d", 3, "=d 1") == [0, 3, 1]
     assert await run(RELEASE_LEASES, "lease", "=a 1", "=b 1") == 2
-    assert await acquire(run, "c", 3, "=c 1") == [1, 2]
+    assert await acquire(run, "c", 3, "=c 1") == [1, 2, 0]
 
 
 async def test_who_was_refused_first_is_served_first(run):
