@@ -26,6 +26,7 @@ from engine.admin import (
 from engine.admin.admin_node import AdminNode
 from engine.admin.errors import OperationRefusedError, Refusal
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
+from engine.admin.tracing import TracingApi
 from engine.base.http_call import Access, HttpCall, HttpRefusalError
 from engine.base.http_service import HttpService
 from engine.model.caller import Caller
@@ -84,6 +85,7 @@ class AdminApi:
 
     def add_to(self, service: HttpService, endpoints: Iterable[Endpoint] = ENDPOINTS) -> None:
         """Add the routes to a listener."""
+        TracingApi(self._node).add_to(service)
         for method, path, operation in endpoints:
             in_query = method == "GET"
             has_arguments = operation.request is not NoArguments

@@ -32,6 +32,7 @@ from engine.model.log_record import RecordKind
 from engine.model.reply import SmtpReply, make_reply
 from engine.receive.admission import POLICY_FAILED, finished
 from engine.receive.incoming import ConnectionEndedError
+from engine.receive.session_trace import trace_of
 from engine.receive.smtp_grammar import CommandSyntaxError, decode_line, split_verb
 from engine.receive.smtp_session_auth import (
     REDACTED,
@@ -88,6 +89,7 @@ class SmtpSession(SmtpStream):
         super().__init__()
         self.listener = listener
         self.ports: ListenerPorts = listener.ports
+        self.tracing = listener.ports.tracing.server
         self.options: ListenerOptions = listener.options
         self.session_id = ""
         self._errors = 0
@@ -177,6 +179,8 @@ class SmtpSession(SmtpStream):
         self._know_addresses(peer[:2], own[:2])
         self.session_id = str(uuid.uuid4())
         self.meta.update(reception_protocol="ESMTP", hostname=self.options.hostname)
+        if self.tracing.is_on:
+            trace_of(self).connected()
         self.client_timeout_s = self.options.client_timeout_s
         self.arm_deadline(self.client_timeout_s)
         self.start_timer(self.client_timeout_s)
@@ -363,6 +367,8 @@ class SmtpSession(SmtpStream):
         except HookFailedError:
             await self.answer(POLICY_FAILED, self.line)
             return POLICY_FAILED
+        if self.tracing.is_on:
+            trace_of(self).callback(hook, None)
         return None
 
     async def refuse(self, refusal: SmtpRefusal, command: str = "") -> None:
