@@ -57,7 +57,7 @@ fuzz-coverage: $(STAMP)
 fuzz-guided: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
 	for name in header proxy client xclient; do \
-	  $(BIN)/python -m tests.fuzz.guided $$name -runs=200000 -print_final_stats=1 || exit 1; done
+	  $(BIN)/python -m tests.fuzz.guided $$name -runs=200000 -max_len=2048 || exit 1; done
 
 format: $(STAMP)
 	$(BIN)/ruff check --quiet --fix .

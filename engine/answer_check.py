@@ -85,8 +85,11 @@ def check_identities(answer: Any) -> None:
         raise ValueError("wants a list of identities, of which there is at least one")
     for item in names:
         name = item.get("identity") if type(item) is dict else item
-        if type(name) is not str or not name:
+        context = item.get("context") if type(item) is dict else None
+        if type(name) is not str or not name or type(context) not in (str, type(None)):
             raise ValueError('an identity is text, or {"identity": text, "context": text}')
     groups = answer.get("groups")
-    if groups is not None and type(groups) not in (list, tuple):
-        raise ValueError("groups: a list is expected")
+    if groups is None:
+        return
+    if type(groups) not in (list, tuple) or any(type(name) is not str for name in groups):
+        raise ValueError("groups: a list of names is expected")

@@ -4,6 +4,7 @@ Place in flow: the base of ``engine.script_views.MessageView``.
 
 Invariants:
     * What a script sets is a copy of plain values: no reference into the script stays.
+    * Who a client is comes from the session alone, not from metadata, which scripts set.
     * A change is noted in ``Message.meta_dirty``; who fired the hook stores it.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from engine.model.charset import without_halves
@@ -23,6 +25,9 @@ DIRTY_BODY = 2
 #: The most octets of a metadata value that a script sets, and its deepest nesting.
 META_VALUE_MAX = 1 << 20
 META_DEPTH_MAX = 32
+#: Contexts of identities.
+AUTHENTICATION, AUTHORIZATION = "SmtpAuthPlainAuthentication", "SmtpAuthPlainAuthorization"
+GENERIC = "GenericAuth"
 _PLAIN = (str, int, float, bool, type(None))
 _QUEUE_KEYS = frozenset({"queue", "tenant", "campaign", "routing_domain"})
 
@@ -79,14 +84,40 @@ class MetadataView:
         self._touch()
 
 
+@dataclass(slots=True)
+class AuthInfo:
+    """Who a client is; the session keeps it, and no script can change it.
+
+    Attributes:
+        peer_address: Its IP address, as a balancer or a filter in front says it.
+        identities: Names it has shown to be its own, each with the context in which it did.
+        groups: What the handler that judged it counts it among.
+    """
+
+    peer_address: str | None = None
+    identities: tuple[tuple[str, str], ...] = ()
+    groups: tuple[str, ...] = ()
+
+
 @known_to_scripts("Connection")
 class ConnectionView:
     """A client's connection as a handler sees it: named values, kept until it closes."""
 
-    __slots__ = ("_meta",)
+    __slots__ = ("_auth", "_meta")
 
-    def __init__(self, meta: dict[str, Any]) -> None:
+    def __init__(self, meta: dict[str, Any], auth: AuthInfo | None = None) -> None:
         self._meta = meta
+        self._auth = auth if auth is not None else AuthInfo()
+
+    def auth_info(self) -> dict[str, Any]:
+        """Return who the client is: peer_address, identities and groups; a copy."""
+        return {
+            "peer_address": self._auth.peer_address,
+            "identities": [
+                {"identity": name, "context": context} for name, context in self._auth.identities
+            ],
+            "groups": list(self._auth.groups),
+        }
 
     def get_meta(self, name: str) -> Any:
         """Return a value of the connection, or None."""

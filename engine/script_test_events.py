@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.hooks import HOOKS
 from engine.model import egress, listener_domain, queue_config
+from engine.script_metadata import AUTHENTICATION, AUTHORIZATION, AuthInfo, ConnectionView
 from policy.hook import Hook
 from policy.hook_registry import HookTable
 
@@ -83,6 +84,20 @@ def make_up(hook: Hook, name: str) -> Any:
     if name not in _MADE_UP:
         raise TypeError(f"{_shape(hook)}: {name!r} must be given")
     return _MADE_UP[name]
+
+
+def make_connection(meta: Mapping[str, Any], groups: tuple[str, ...] = ()) -> ConnectionView:
+    """Return a client's connection with this metadata; who the client is follows from it.
+
+    Args:
+        meta: Metadata, those that AUTH sets among them.
+        groups: What the client is counted among.
+    """
+    known = {"received_from": "192.0.2.1:40000", **meta}
+    shown = (("authz_id", AUTHORIZATION), ("authn_id", AUTHENTICATION))
+    identities = tuple((str(known[name]), context) for name, context in shown if name in known)
+    address = str(known["received_from"]).rpartition(":")[0].strip("[]")
+    return ConnectionView(known, AuthInfo(address, identities, groups))
 
 
 def options_of(answer: Any) -> dict[str, Any]:

@@ -33,7 +33,13 @@ from engine.receive.smtp_listener import SmtpListener
 from engine.script_declarations import Declarations
 from engine.script_refusals import SmtpRefusal
 from engine.script_test_client import Exchange, MemoryClient, Reception
-from engine.script_test_events import find_hook, make_up, name_arguments, options_of
+from engine.script_test_events import (
+    find_hook,
+    make_connection,
+    make_up,
+    name_arguments,
+    options_of,
+)
 from engine.script_test_http import FakeHttp, SentRequest
 from engine.script_test_log import LogLine, listening
 from engine.script_test_mail import Mail, Refusal, make_mail, make_signing_key, refusal_of
@@ -298,9 +304,14 @@ class ScriptHarness:
         )
 
     @staticmethod
-    def connection(**meta: Any) -> ConnectionView:
-        """Return a client's connection for an event; a handler's ``set_meta`` shows in it."""
-        return ConnectionView({"received_from": "192.0.2.1:40000", **meta})
+    def connection(*, auth_groups: Iterable[str] = (), **meta: Any) -> ConnectionView:
+        """Return a client's connection for an event; a handler's ``set_meta`` shows in it.
+
+        Args:
+            auth_groups: What ``auth_info`` gives as groups.
+            meta: Metadata; ``authz_id`` and ``authn_id`` are identities of ``auth_info`` as well.
+        """
+        return make_connection(meta, tuple(auth_groups))
 
     def receive(
         self,

@@ -22,12 +22,19 @@ from engine.model.message import FLAG_SMTPUTF8, Message
 from engine.model.queue_name import format_queue_name
 from engine.model.schedule_window import adjust_due, parse_schedule
 from engine.script_content import ContentView
-from engine.script_metadata import DIRTY_BODY, DIRTY_ENVELOPE, ConnectionView, plain_copy
+from engine.script_metadata import (
+    DIRTY_BODY,
+    DIRTY_ENVELOPE,
+    AuthInfo,
+    ConnectionView,
+    plain_copy,
+)
 from policy.script_api import known_to_scripts
 
 __all__ = [
     "DIRTY_BODY",
     "DIRTY_ENVELOPE",
+    "AuthInfo",
     "ConnectionView",
     "MessageView",
     "plain_copy",

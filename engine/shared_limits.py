@@ -12,8 +12,9 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
+from engine.admin.admin_node import SharedLimitsStatus
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
@@ -82,15 +83,17 @@ class SharedLimits:
         self._node.leases.sweep_shared()
         self._node.shared_directives.sync()
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SharedLimitsStatus:
         """Return what sharing is doing, for people."""
         link = self.link
-        return {
-            "shared": link is not None and not link.is_alone,
-            "configured": link is not None,
-            "nodes": link.nodes if link is not None else 1,
-            "trouble": link.trouble or None if link is not None else None,
-        }
+        if link is None:
+            return SharedLimitsStatus(configured=False, shared=False, nodes=1, trouble=None)
+        return SharedLimitsStatus(
+            configured=True,
+            shared=not link.is_alone,
+            nodes=link.nodes,
+            trouble=link.trouble or None,
+        )
 
     # -- metrics --------------------------------------------------------------------------------
 

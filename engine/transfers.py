@@ -13,8 +13,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from engine.admin import node_transfers
 from engine.admin.drain import Drain
-from engine.admin.transfer_api import TransferApi
+from engine.admin.errors import Refusal
+from engine.admin.http_api import STATUSES, AdminApi, Endpoint
 from engine.base.http_service import HttpService
 from engine.base.lifecycle import Supervisor
 from engine.control.transfer_targets import TransferTargets
@@ -31,6 +33,18 @@ from engine.spool.spool_store import StoredMessage
 
 #: Port: put a stored message back into its queue; may wait for a handler.
 Reinsert = Callable[[StoredMessage], Awaitable[None] | None]
+
+_XFER_PATH, _DRAIN_PATH = "/api/admin/xfer/v1", "/api/admin/drain/v1"
+ENDPOINTS = (
+    Endpoint("POST", _XFER_PATH, node_transfers.XFER),
+    Endpoint("GET", _XFER_PATH, node_transfers.XFER_LIST),
+    Endpoint("POST", _DRAIN_PATH, node_transfers.DRAIN),
+    Endpoint("GET", _DRAIN_PATH, node_transfers.DRAIN_STATUS),
+    Endpoint("DELETE", _DRAIN_PATH, node_transfers.DRAIN_CANCEL),
+)
+_CANCEL = Endpoint("POST", "/api/admin/xfer/cancel/v1", node_transfers.XFER_CANCEL)
+#: A queue of another kind is no field that fails a check: clients know it as 400.
+_CANCEL_STATUSES = {**STATUSES, Refusal.WRONG: 400}
 
 
 class _Admission(Protocol):
@@ -55,6 +69,7 @@ class TransfersNode(TransferringPorts, IntakePorts, Protocol):
     supervisor: Supervisor
     recovery: Recovery | None
     stopping: bool
+    admin: AdminApi
 
     @property
     def admission(self) -> _Admission:
@@ -67,10 +82,6 @@ class TransfersNode(TransferringPorts, IntakePorts, Protocol):
     @property
     def dispatching(self) -> _Dispatching:
         """Return what runs the dispatchers."""
-
-    @property
-    def transfers(self) -> Transfers:
-        """Return its transfers: these."""
 
 
 class Transfers:
@@ -97,7 +108,6 @@ class Transfers:
             receiving=self._receiving,
             has_recovered=self._has_recovered,
         )
-        self._api = TransferApi(node)
 
     def _has_recovered(self) -> bool:
         recovery = self._node.recovery
@@ -145,7 +155,8 @@ class Transfers:
     def add_to(self, service: HttpService) -> None:
         """Add the routes to a listener."""
         self.intake.add_to(service)
-        self._api.add_to(service)
+        self._node.admin.add_to(service, ENDPOINTS)
+        self._node.admin.add_to(service, [_CANCEL], _CANCEL_STATUSES)
 
     async def close(self) -> None:
         """Close the connections to other nodes; no dispatcher runs any more."""

@@ -274,11 +274,36 @@ class Message:
     def parse_rfc3464(self) -> dict[str, Any] | None:
         """What a delivery status notification says; None if the message is none.
 
+        Three keys: ``per_message``, ``per_recipient`` (a list) and ``original_message`` (text, or
+        None). What the report leaves out is None; dates are RFC 3339 in UTC.
+
+        ``per_message``: reporting_mta, dsn_gateway and received_from_mta (each with mta_type and
+        name), original_envelope_id, arrival_date, extensions.
+
+        Each of ``per_recipient``: final_recipient and original_recipient (each with recipient_type
+        and recipient), action (failed, delayed, delivered, relayed or expanded), status (as
+        "5.1.1"), remote_mta (mta_type and name), diagnostic_code (diagnostic_type and diagnostic),
+        last_attempt_date, final_log_id, will_retry_until, extensions.
+
+        ``extensions`` holds the fields that the standard does not know: names in lower case, each
+        with a list of values.
+
         >>> msg.parse_rfc3464() is None
         True
         """
     def parse_rfc5965(self) -> dict[str, Any] | None:
         """What a feedback report says; None if the message is none.
+
+        Text: feedback_type (as "abuse"), user_agent, version. Text or None: arrival_date (RFC 3339
+        in UTC), original_envelope_id, original_mail_from, source_ip, original_message. A number or
+        None: incidents. reporting_mta has mta_type and name, or is None.
+
+        Lists of text: authentication_results, original_rcpto_to (spelled as in log records),
+        reported_domain, reported_uri.
+
+        ``extensions`` holds the fields that the standard does not know: names in lower case, each
+        with a list of values. ``supplemental_trace`` is what a node noted in its trace field of the
+        original message (recipient and chosen metadata), or None.
 
         >>> msg.parse_rfc5965() is None
         True
@@ -446,6 +471,15 @@ class Connection:
         >>> conn.set_meta("recipients", 1)
         >>> conn.get_meta("recipients")
         1
+        """
+    def auth_info(self) -> dict[str, Any]:
+        """Who the client is: peer_address, identities and groups.
+
+        The address is that of the client, also behind a balancer or a filter. Each identity has
+        ``identity`` and ``context``; there are none before AUTH.
+
+        >>> conn.auth_info()
+        {'peer_address': '192.0.2.1', 'identities': [], 'groups': []}
         """
 
 @type_check_only

@@ -85,7 +85,9 @@ def configure_resolver(
     """
 
 def configure_test_resolver(*, zones: Iterable[str], servfail: Iterable[str] = ()) -> None:
-    r"""Answer from the texts of these zone files only; names in ``servfail`` fail. Only in init.
+    r"""Answer from the texts of these zone files only. Only in init.
+
+    Names in ``servfail`` fail, and so do names below them, but for those that a zone holds.
 
     >>> mta.dns.configure_test_resolver(zones=["$ORIGIN example.org.\n@ 60 IN MX 10 mx"])
     """

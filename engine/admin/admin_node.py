@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from engine.admin.audit_log import AuditLog
+from engine.admin.drain import Drain
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
@@ -16,13 +19,38 @@ from engine.base.memory_guard import MemoryGuard
 from engine.base.trace_hub import Tracing
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.suspensions import SuspensionRegistry
+from engine.control.transfer_targets import TransferTargets
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.ready.ready_registry import ReadyRegistry
 from engine.records.recorder import Recorder
 from engine.schedule.promotion import Promotion
 from engine.schedule.scheduled_registry import ScheduledRegistry
+from engine.schedule.transferring import Transferring
 from engine.spool.spool_store import SpoolStore
 from policy.runtime import PolicyRuntime
+
+
+class SharedLimitsStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How limits are shared with other nodes.
+
+    Attributes:
+        configured: Whether the policy says where.
+        shared: Whether they are shared now; if not, this node goes by its share.
+        nodes: Nodes that share them, as last seen.
+        trouble: Why they are not shared; None if they are.
+    """
+
+    configured: bool
+    shared: bool
+    nodes: int
+    trouble: str | None
+
+
+class SharedLimitsPort(Protocol):
+    """The limits of a cluster, as administration sees them."""
+
+    def status(self) -> SharedLimitsStatus:
+        """Return how they are shared."""
 
 
 class AutomationPort(Protocol):
@@ -45,6 +73,14 @@ class SessionsPort(Protocol):
     @property
     def dispatchers(self) -> Mapping[Any, OutgoingSession]:
         """Return those at work, by their task."""
+
+
+class TransfersPort(Protocol):
+    """The transfers of a node, as administration orders them."""
+
+    targets: TransferTargets
+    transferring: Transferring
+    drain: Drain
 
 
 class AdminNode(Protocol):
@@ -74,8 +110,16 @@ class AdminNode(Protocol):
         """Return the outgoing sessions of the node."""
 
     @property
+    def shared_limits(self) -> SharedLimitsPort:
+        """Return the limits that the node shares with others."""
+
+    @property
     def automation(self) -> AutomationPort:
         """Return the automation of the node."""
+
+    @property
+    def transfers(self) -> TransfersPort:
+        """Return the transfers of the node."""
 
     async def reload_policy(self) -> None:
         """Load the policy again; raises PolicyLoadError and keeps the running one if it fails."""

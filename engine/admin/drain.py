@@ -1,6 +1,6 @@
 """A node emptied into another one: no new mail, everything moved, until nothing is left.
 
-Place in flow: operators start and end it through ``transfer_acts``; it has ``transferring`` sweep
+Place in flow: operators start and end it through ``node_transfers``; it has ``transferring`` sweep
 the queues again and again, and everything that comes back from an attempt go the same way.
 
 Invariants:

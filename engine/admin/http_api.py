@@ -8,7 +8,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from engine.admin import (
@@ -60,6 +60,7 @@ ENDPOINTS = (
     Endpoint("POST", "/api/admin/rebind/v1", rebind.REBIND),
     Endpoint("GET", "/api/admin/automation/v1", maintenance.AUTOMATION),
     Endpoint("POST", "/api/admin/automation/v1", maintenance.SWITCH_AUTOMATION),
+    Endpoint("GET", "/api/admin/shared-limits/v1", maintenance.SHARED_LIMITS),
     Endpoint("POST", "/api/admin/bump-config-epoch", maintenance.BUMP_EPOCH),
     Endpoint("POST", "/api/admin/spool-compact/v1", maintenance.COMPACT_SPOOL),
     Endpoint("POST", "/api/admin/set_diagnostic_log_filter/v1", diagnostics.LOG_FILTER),
@@ -78,30 +79,41 @@ ENDPOINTS = (
 
 
 class AdminApi:
-    """The administrative routes of a node."""
+    """The administrative routes of a node.
+
+    Attributes:
+        tracing: The websockets that show sessions.
+    """
 
     def __init__(self, node: AdminNode) -> None:
         self._node = node
+        self.tracing = TracingApi(node)
 
-    def add_to(self, service: HttpService, endpoints: Iterable[Endpoint] = ENDPOINTS) -> None:
-        """Add the routes to a listener."""
-        TracingApi(self._node).add_to(service)
+    def add_to(
+        self,
+        service: HttpService,
+        endpoints: Iterable[Endpoint] = ENDPOINTS,
+        statuses: Mapping[Refusal, int] = STATUSES,
+    ) -> None:
+        """Add the routes to a listener; refusals are answered with the statuses."""
         for method, path, operation in endpoints:
             in_query = method == "GET"
             has_arguments = operation.request is not NoArguments
             service.add_route(
                 method,
                 path,
-                self._route(operation, in_query=in_query),
+                self._route(operation, statuses, in_query=in_query),
                 Access.ADMIN,
                 body=operation.request if has_arguments and not in_query else None,
                 query=operation.request if has_arguments and in_query else None,
                 answer=operation.answer,
                 summary=operation.summary,
-                refusals={STATUSES[kind]: text for kind, text in operation.refusals.items()},
+                refusals={statuses[kind]: text for kind, text in operation.refusals.items()},
             )
 
-    def _route(self, operation: Operation, *, in_query: bool) -> Any:
+    def _route(
+        self, operation: Operation, statuses: Mapping[Refusal, int], *, in_query: bool
+    ) -> Any:
         async def serve(call: HttpCall) -> Any:
             request = call.query if in_query else call.body
             try:
@@ -109,7 +121,7 @@ class AdminApi:
                     self._node, operation, caller_of(call), NOTHING if request is None else request
                 )
             except OperationRefusedError as refused:
-                status = STATUSES[refused.refusal]
+                status = statuses[refused.refusal]
                 raise HttpRefusalError(status, refused.text, refused.field) from None
 
         return serve

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine.admin.admin_node import AdminNode
+from engine.admin.admin_node import AdminNode, SharedLimitsStatus
 from engine.admin.errors import OperationRefusedError, Refusal
 from engine.admin.operation import NoArguments, Operation
 from engine.model.caller import Caller
@@ -43,6 +43,13 @@ async def switch_automation(
     if not await node.automation.switch(is_off=not request.enabled):
         raise OperationRefusedError(Refusal.NOT_FOUND, "the policy subscribes to no TSA")
     return node.automation.status()
+
+
+async def show_shared_limits(
+    node: AdminNode, _caller: Caller, _request: object
+) -> SharedLimitsStatus:
+    """Return with how many nodes limits are shared, and why not."""
+    return node.shared_limits.status()
 
 
 async def bump_epoch(node: AdminNode, _caller: Caller, _request: object) -> str:
@@ -81,6 +88,14 @@ SWITCH_AUTOMATION = Operation(
     dict[str, Any],
     "Switch the automation off or on, for this node",
     refusals={Refusal.NOT_FOUND: "the policy subscribes to no TSA"},
+)
+SHARED_LIMITS = Operation(
+    "shared-limits",
+    show_shared_limits,
+    NoArguments,
+    SharedLimitsStatus,
+    "Show whether limits are shared with other nodes, and why not",
+    leaves_record=False,
 )
 BUMP_EPOCH = Operation(
     "bump-config-epoch",

@@ -271,11 +271,10 @@ class Metrics:
 
     def _events(self) -> Iterator[Any]:
         """Yield each metric followed by its series; None where a reader may pause."""
-        for name, family in list(self._families.items()):
+        for name in list(self._families):
             group = self._groups.get(name)
             if group is None:
-                yield family.declaration
-                yield from family.paced_samples()
+                yield from self._own_events(name)
             elif group[0][0] == name:
                 yield from self._group_events(*group)
 
@@ -290,7 +289,13 @@ class Metrics:
                 current = name
                 # A KeyError tells of a name that comes a second time.
                 del left[name]
-                yield self._families[name].declaration
+                yield from self._own_events(name)
             yield labels, value
         for name in left:
-            yield self._families[name].declaration
+            yield from self._own_events(name)
+
+    def _own_events(self, name: str) -> Iterator[Any]:
+        """Yield a metric followed by the series that were made for it by label."""
+        family = self._families[name]
+        yield family.declaration
+        yield from family.paced_samples()

@@ -86,7 +86,8 @@ def begin_steps(
         raise SocksSourceError(f"it does not give the source {source_address}: {reason}")
     if _is_another(bound, source_address):
         # A server that takes BIND for that of RFC 1928, and would answer CONNECT with yes as well.
-        raise SocksSourceError(f"it does not give the source {source_address}: it gives {bound}")
+        given = bound or "no address"
+        raise SocksSourceError(f"it does not give the source {source_address}: it gives {given}")
     return source_address
 
 
@@ -96,9 +97,7 @@ def _is_another(bound: str, wanted: str) -> bool:
         found = ipaddress.ip_address(bound)
     except ValueError:
         return True
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    return not found.is_unspecified and found != ipaddress.ip_address(wanted)
+    return not found.is_unspecified and bound != spell_address(ipaddress.ip_address(wanted))
 
 
 def connect_steps(target: tuple[str, int]) -> Steps:

@@ -26,12 +26,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.model.address import EnvelopeAddress
-from engine.model.circumstances import Circumstances
 from engine.model.listener_options import ListenerOptions
-from engine.model.log_record import RecordKind
 from engine.model.reply import SmtpReply, make_reply
 from engine.receive.admission import POLICY_FAILED, finished
 from engine.receive.incoming import ConnectionEndedError
+from engine.receive.rejection import note_rejection
 from engine.receive.session_trace import trace_of
 from engine.receive.smtp_grammar import CommandSyntaxError, decode_line, split_verb
 from engine.receive.smtp_session_auth import (
@@ -53,7 +52,7 @@ from engine.receive.smtp_session_transaction import (
 from engine.receive.smtp_stream import SmtpStream
 from engine.receive.trace_headers import clean
 from engine.script_refusals import CloseMode, SmtpRefusal
-from engine.script_views import ConnectionView
+from engine.script_views import AuthInfo, ConnectionView
 from policy.errors import HookFailedError
 
 if TYPE_CHECKING:
@@ -96,7 +95,8 @@ class SmtpSession(SmtpStream):
         self._after_auth = False
         self.auth_failures = 0
         self.meta: dict[str, Any] = {}
-        self.connection = ConnectionView(self.meta)
+        self.auth = AuthInfo()
+        self.connection = ConnectionView(self.meta, self.auth)
         self.client_name = ""
         self.extended = False
         self.tls: tuple[str, str, list[str]] | None = None
@@ -214,6 +214,7 @@ class SmtpSession(SmtpStream):
     def _know_addresses(self, peer: tuple[str, int], own: tuple[str, int]) -> None:
         self.peer, self.own = peer, own
         self.peer_ip, self.own_ip, self.own_address = peer[0], own[0], _join(own)
+        self.auth.peer_address = peer[0]
         self.meta.update(received_via=self.own_address, received_from=_join(peer))
 
     def set_addresses(self, peer: tuple[str, int], own: tuple[str, int]) -> None:
@@ -227,7 +228,9 @@ class SmtpSession(SmtpStream):
         self.reset()
         self.forget_domains()
         self.client_name, self.extended, self.identity = "", False, None
-        self.meta.pop("ehlo_domain", None)
+        self.auth.identities = self.auth.groups = ()
+        for name in ("ehlo_domain", "authn_id", "authz_id"):
+            self.meta.pop(name, None)
         self.options = self.listener.options
         await self._choose_options()
         if not self.is_ending:
@@ -310,7 +313,7 @@ class SmtpSession(SmtpStream):
             reply = await self._rewritten(reply, command)
         self.queue_output(reply.encode())
         if reply.code >= 400:
-            self._note_rejection(reply, command)
+            note_rejection(self, reply, command)
         if reply.code == 421:
             self.is_ending = True
 
@@ -337,25 +340,6 @@ class SmtpSession(SmtpStream):
         except (SmtpRefusal, TypeError, ValueError) as error:
             log.error("smtp_rewrite_response failed: %s", error)
             return reply
-
-    def _note_rejection(self, reply: SmtpReply, command: str) -> None:
-        if reply.code == 421 and reply.full_text.startswith("4.3.2 "):
-            return
-        self.listener.rejected()
-        self.ports.recorder.record(
-            RecordKind.REJECTION,
-            None,
-            reply=reply,
-            where=Circumstances(
-                session_id=self.session_id,
-                peer=(self.client_name, self.peer_ip),
-                tls=self.tls,
-                reception_protocol="ESMTP",
-            ),
-            command=command or None,
-            sender=self.sender.email if self.sender is not None else "",
-            recipients=self.recipients[-1:],
-        )
 
     async def ask(self, hook: str, *args: Any) -> SmtpReply | None:
         """Fire a hook that answers nothing; return (after sending it) its refusal, or None."""

@@ -22,6 +22,7 @@ from engine.model.errors import EngineError
 from engine.model.reply import SmtpReply, make_reply
 from engine.receive.admission import finished
 from engine.receive.incoming import ConnectionEndedError
+from engine.script_metadata import AUTHENTICATION, AUTHORIZATION, GENERIC
 from engine.script_refusals import SmtpRefusal
 from policy.errors import HookFailedError
 
@@ -60,6 +61,22 @@ class Credentials(NamedTuple):
     authz: str
     authc: str
     password: str
+
+
+class _Identity(NamedTuple):
+    """Who a client turned out to be.
+
+    Attributes:
+        authn: Whose password it was.
+        authz: As whom it acts.
+        all: Every name, each with its context.
+        groups: What it is counted among.
+    """
+
+    authn: str
+    authz: str
+    all: tuple[tuple[str, str], ...]
+    groups: tuple[str, ...]
 
 
 class _AuthRefusedError(Exception):
@@ -264,7 +281,7 @@ async def _judge(session: SmtpSession, credentials: Credentials) -> None:
                 session.connection,
             )
         )
-        identity = _identities(answer, credentials)
+        identity = _identify(answer, credentials)
     except SmtpRefusal as refusal:
         await session.refuse(refusal, REDACTED)
         return
@@ -279,14 +296,15 @@ async def _judge(session: SmtpSession, credentials: Credentials) -> None:
         if session.auth_failures >= FAILURES_MAX:
             await session.answer(make_reply(421, "4.7.0 too many failed authentications"))
         return
-    session.identity = identity[0]
-    session.meta["authn_id"], session.meta["authz_id"] = identity
+    session.identity = identity.authn
+    session.meta["authn_id"], session.meta["authz_id"] = identity.authn, identity.authz
+    session.auth.identities, session.auth.groups = identity.all, identity.groups
     session.forget_domains()
     await session.answer(AUTH_OK, REDACTED)
 
 
-def _identities(answer: Any, credentials: Credentials) -> tuple[str, str] | None:
-    """Return authentication and authorization id of a handler's answer, None for a refusal.
+def _identify(answer: Any, credentials: Credentials) -> _Identity | None:
+    """Return who a handler's answer says it is, None for a refusal.
 
     Raises:
         ValueError: The answer is a dict without identities.
@@ -294,15 +312,16 @@ def _identities(answer: Any, credentials: Credentials) -> tuple[str, str] | None
     if answer is None or answer is False:
         return None
     if answer is True:
-        return credentials.authc, credentials.authz
-    by_context: dict[str, str] = {}
-    names: list[str] = []
+        names = ((credentials.authz, AUTHORIZATION), (credentials.authc, AUTHENTICATION))
+        return _Identity(credentials.authc, credentials.authz, names, ())
+    found: list[tuple[str, str]] = []
     for item in answer.get("identities") or ():
-        name = str(item["identity"]) if isinstance(item, dict) else str(item)
-        names.append(name)
-        if isinstance(item, dict) and item.get("context"):
-            by_context[str(item["context"])] = name
-    if not names:
+        is_bare = not isinstance(item, dict)
+        name, context = (item, None) if is_bare else (item["identity"], item.get("context"))
+        found.append((name, context or GENERIC))
+    if not found:
         raise ValueError("smtp_auth_plain answered without identities")
-    authn = by_context.get("SmtpAuthPlainAuthentication", names[0])
-    return authn, by_context.get("SmtpAuthPlainAuthorization", authn)
+    by_context = {context: name for name, context in found}
+    authn = by_context.get(AUTHENTICATION, found[0][0])
+    authz = by_context.get(AUTHORIZATION, authn)
+    return _Identity(authn, authz, tuple(found), tuple(answer.get("groups") or ()))

@@ -36,7 +36,7 @@ local now = t[1] * 1000000 + t[2]
 
 #: ARGV: interval in microseconds, burst, least, most. Takes as many as there are, at least the
 #: least and at most the most, or none. Answers taken, remaining, microseconds until the allowance
-#: is whole again, microseconds until the least may go.
+#: is whole again, microseconds until the least may go; where some were taken, until one more may.
 TAKE_RATE = RedisScript(
     _NOW
     + """
@@ -52,6 +52,7 @@ if there >= math.min(least, burst) then
   redis.call('SET', KEYS[1], string.format('%.3f', tat), 'PX', math.ceil((tat - now) / 1000) + 1)
   there = there - taken
 end
+if taken > 0 then least = 1 end
 local wait = math.max(0, tat - now - (burst - math.min(least, burst)) * interval)
 return {taken, math.max(0, there), math.ceil(tat - now), math.ceil(wait)}
 """
@@ -185,7 +186,7 @@ class TakeAnswer(NamedTuple):
         taken: How many were taken; 0 if the least were not there.
         remaining: How many more could go now.
         reset_us: Microseconds until the whole allowance is there again.
-        wait_us: Microseconds until the least may go; of no meaning where some were taken.
+        wait_us: Microseconds until the least may go; where some were taken, until one more may.
     """
 
     taken: int

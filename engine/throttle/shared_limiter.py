@@ -231,15 +231,15 @@ class SharedBucket:
         if answer is None:
             self._alone_until_mono = now + ALONE_S
         else:
-            self._last, self._last_mono = TakeAnswer(*answer), now
-            if self._last.taken:
-                self._tokens += self._last.taken
-                self._tokens_until_mono = now + LIFE_S
-                self._refused_until_mono = 0.0
-            else:
-                # A wait that rounds to nothing would be asked for in a circle.
-                self._refused_until_mono = now + max(self._last.wait_us / 1e6, 0.001)
-                self._refused_from = first
+            last = self._last = TakeAnswer(*answer)
+            self._last_mono = now
+            self._tokens += last.taken
+            self._tokens_until_mono = now + LIFE_S
+            # Also where some were taken: it is known when the next one is there. A wait that
+            # rounds to nothing would be asked for in a circle.
+            wait_s = last.wait_us / 1e6 if last.taken else max(last.wait_us / 1e6, 0.001)
+            self._refused_until_mono = now + wait_s
+            self._refused_from = 1 if last.taken else first
         for call, _ in waiting:
             call()
 

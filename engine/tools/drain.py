@@ -1,6 +1,6 @@
 """``cirrus drain``: a node is emptied into another one.
 
-Place in flow: a command of its own; a client of ``engine.admin.transfer_api``. The node does the
+Place in flow: a command of its own; a client of ``engine.admin.node_transfers``. The node does the
 work: this starts it, looks on and ends it.
 """
 

@@ -1,6 +1,6 @@
 """``cirrus xfer`` and ``cirrus xfer-cancel``: mail to another node, and back.
 
-Place in flow: commands of their own; clients of ``engine.admin.transfer_api``.
+Place in flow: commands of their own; clients of ``engine.admin.node_transfers``.
 """
 
 from __future__ import annotations

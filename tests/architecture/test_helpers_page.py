@@ -48,8 +48,23 @@ def test_each_function_is_explained(helper, function):
     assert f"{function}(" in section(helper)
 
 
+def scripts():
+    """Return the examples: all helpers together, and a path of the script's own before shaping."""
+    return re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_a_handler_above_shaping_answers_for_its_paths_and_leaves_the_rest(tmp_path):
+    world = HelperWorld(tmp_path)
+    world.load(scripts()[1], {"shaping.toml": "[default]\nconnection_limit = 10\n"})
+
+    own = world.fire("get_egress_path", "lab.example", "ip-1", "mx.lab.example")
+    other = world.fire("get_egress_path", "big.example", "ip-1", "mx.big.example")
+
+    assert (own.connection_limit.limit, other.connection_limit.limit) == (1, 10)
+
+
 def test_the_example_runs(tmp_path):
-    (script,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    script, _ = scripts()
     (sources,) = re.findall(r"```toml\n(.*?)```", section("sources"), re.DOTALL)
     (tmp_path / "key.pem").write_text(rsa_pair().pem)
     world = HelperWorld(tmp_path)

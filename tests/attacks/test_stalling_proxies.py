@@ -21,8 +21,8 @@ REQUEST = 10
 GREETED = ((3, b"\5\0"),)
 KNOWN = ((4, b"\5\2"), (13, b"\1\0"))
 BOUND = ((REQUEST, b"\5\0\0\1\x7f\0\0\7\0\0"),)
-BOUND_BY_NAME = ((REQUEST, b"\5\0\0\3\x0amx.example\0\0"),)
 CONNECTED = ((REQUEST, b"\5\0\0\4" + bytes(15) + b"\1\0\0"),)
+CONNECTED_BY_NAME = ((REQUEST, b"\5\0\0\3\x0amx.example\0\0"),)
 
 
 @contextlib.asynccontextmanager
@@ -78,7 +78,7 @@ async def attempt(steps, size, every_s=0.0):
 
 @pytest.mark.parametrize(
     "steps",
-    [GREETED + BOUND + CONNECTED, KNOWN + BOUND + CONNECTED, GREETED + BOUND_BY_NAME + CONNECTED],
+    [GREETED + BOUND + CONNECTED, KNOWN + BOUND + CONNECTED, GREETED + BOUND + CONNECTED_BY_NAME],
     ids=["plain", "password", "name"],
 )
 async def test_mail_is_deferred_in_time_wherever_the_proxy_stops(steps):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pytest
 import yaml
 
 from engine.base.command_line import cirrus_command
@@ -20,18 +19,6 @@ DEPLOY = ROOT / "deploy"
 BASE_SHAPING = "/usr/share/cirrus/shaping/base.toml"
 #: Seconds that a node may need to close its logs and its spool, once it has drained.
 CLOSING_S = 30.0
-
-#: What another part of the project brings; each mark ends by itself when it is there.
-NEEDS_DRAIN = pytest.mark.xfail(
-    "drain" not in cirrus_command().list_commands(click.Context(cirrus_command())),
-    reason="`cirrus drain` is not there yet",
-    strict=True,
-)
-NEEDS_REDIS_THROTTLES = pytest.mark.xfail(
-    "def configure_redis_throttles" not in (ROOT / "mta-stubs" / "__init__.pyi").read_text(),
-    reason="`mta.configure_redis_throttles` is not there yet",
-    strict=True,
-)
 
 
 class _NoTwice(yaml.SafeLoader):

@@ -17,7 +17,6 @@ from tests.deploy.deployment import (
     BASE_SHAPING,
     CLOSING_S,
     DEPLOY,
-    NEEDS_REDIS_THROTTLES,
     findings_of,
     flags,
     parse_command,
@@ -98,13 +97,7 @@ def test_no_service_says_what_nobody_knows(shape):
         assert set(one) <= KEYS, name
 
 
-def with_redis(shape):
-    marks = [NEEDS_REDIS_THROTTLES] if SHAPES[shape][2] else []
-    return pytest.param(shape, marks=marks)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [with_redis(shape) for shape in SHAPES])
 def test_the_node_s_script_passes_the_check(shape, tmp_path):
     folder = place_scripts(COMPOSE / shape / "etc", tmp_path)
 

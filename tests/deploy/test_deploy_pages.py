@@ -9,8 +9,6 @@ import pytest
 
 from tests.deploy.deployment import (
     DEPLOY,
-    NEEDS_DRAIN,
-    NEEDS_REDIS_THROTTLES,
     ROOT,
     findings_of,
     parse_command,
@@ -36,15 +34,10 @@ def command_lines():
     return sorted(found)
 
 
-def marked(name, line):
-    marks = [NEEDS_DRAIN] if line.startswith("drain") else []
-    return pytest.param(line, marks=marks, id=f"{name}: {line}")
-
-
 @pytest.mark.parametrize(
     "line",
     [
-        marked(name, line)
+        pytest.param(line, id=f"{name}: {line}")
         for name, line in command_lines()
         # Named in running text, without what it needs.
         if line not in ("drain", "check --policy")
@@ -82,7 +75,6 @@ def test_the_script_for_several_nodes_passes_the_check(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@NEEDS_REDIS_THROTTLES
 @pytest.mark.parametrize("number", [0, 1])
 def test_each_line_that_shares_limits_passes_the_check(tmp_path, number):
     text = (ROOT / "docs" / "deploy" / "redis.md").read_text()

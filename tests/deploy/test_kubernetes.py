@@ -16,7 +16,6 @@ import yaml
 from tests.deploy.deployment import (
     CLOSING_S,
     DEPLOY,
-    NEEDS_REDIS_THROTTLES,
     findings_of,
     parse_command,
     place_scripts,
@@ -158,7 +157,6 @@ def test_the_schema_of_kubernetes_knows_all_of_it(folder):
 
 
 @pytest.mark.slow
-@NEEDS_REDIS_THROTTLES
 def test_the_node_s_script_passes_the_check(tmp_path):
     secret = FOLDER / "secrets" / "redis.toml"
     folder = place_scripts(FOLDER / "etc", tmp_path, secrets__redis_toml=secret)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
-import importlib.util
 import json
-import os
-import ssl
-import sys
-import threading
 
 import pytest
 
-from engine.base.tls_files import make_self_signed
-from tests.deploy.deployment import DEPLOY, NEEDS_DRAIN, parse_command, read_yaml
+from tests.deploy.deployment import DEPLOY, parse_command, read_yaml
+from tests.deploy.pod import Pod
+from tests.fakes.node_process import wait_until
 
-SCRIPT = DEPLOY / "kubernetes" / "etc" / "lifecycle.py"
 PATH = "/apis/apps/v1/namespaces/mail/statefulsets/cirrus-node/scale"
 DRAIN = ["drain", "--to", "http://cirrus-node-0.cirrus-node:8000"]
 DRAIN += ["--reason", "scaled away", "--timeout", "3600s"]
+ALIVE, LIVENESS = "/api/check-alive/v1", "/api/check-liveness/v1"
+SOON = "retry_interval='2s', max_retry_interval='2s'"
 STATUS, CANCEL = ["drain", "--status", "--json"], ["drain", "--cancel"]
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
@@ -28,84 +24,6 @@ pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 @pytest.fixture
 def pod(tmp_path, monkeypatch):
     return Pod(tmp_path, monkeypatch)
-
-
-class Pod:
-    """The script as in a pod: an API on loopback, and a ``cirrus`` that notes what it is told."""
-
-    def __init__(self, folder, monkeypatch):
-        spec = importlib.util.spec_from_file_location("lifecycle", SCRIPT)
-        self.script = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.script)
-        self.noted, self.log = folder / "noted", folder / "log"
-        self.log.touch()
-        self.account = folder / "account"
-        self.account.mkdir()
-        certificate, self._key = make_self_signed("127.0.0.1")
-        (self.account / "namespace").write_text("mail")
-        (self.account / "token").write_text("secret\n")
-        (self.account / "ca.crt").write_bytes(certificate)
-        (folder / "key.pem").write_bytes(self._key)
-        self.slept = []
-        self._folder = folder
-        monkeypatch.setattr(self.script, "ACCOUNT", self.account)
-        monkeypatch.setattr(self.script, "LOG", self.log)
-        monkeypatch.setattr(self.script.time, "sleep", self.slept.append)
-        monkeypatch.setattr(self.script.socket, "gethostname", lambda: "cirrus-node-2")
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
-        self._monkeypatch = monkeypatch
-        self.answers_with("")
-
-    def answers_with(self, text, status=0):
-        """Have ``cirrus`` answer so."""
-        program = self._folder / "cirrus"
-        program.write_text(
-            f"#!{sys.executable}\nimport json, sys\n"
-            f"open({str(self.noted)!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n"
-            f"print({text!r})\nsys.exit({status})\n"
-        )
-        program.chmod(0o755)
-
-    @contextlib.contextmanager
-    def api(self, spec, status=200):
-        """Answer as the API of a cluster whose set of nodes is so large."""
-        asked = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                asked.append((self.path, self.headers["Authorization"]))
-                body = json.dumps({"spec": spec}).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_args):
-                pass
-
-        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.account / "ca.crt", self._folder / "key.pem")
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        self._monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.server_port))
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield asked
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
-
-    @property
-    def told(self):
-        return (
-            [json.loads(line) for line in self.noted.read_text().splitlines()]
-            if (self.noted.exists())
-            else []
-        )
 
 
 def test_a_pod_too_many_hands_its_mail_on_to_one_that_stays(pod):
@@ -195,7 +113,52 @@ def test_a_drain_that_a_person_began_goes_on(pod, report):
     assert pod.told == [STATUS]
 
 
-@NEEDS_DRAIN
 @pytest.mark.parametrize("command", [DRAIN, STATUS, CANCEL], ids=lambda command: command[1])
 def test_each_command_is_one_of_ours(command):
     assert parse_command(command)
+
+
+def test_what_a_pod_held_is_delivered_by_another(pod, make_node, sink, tmp_path, monkeypatch):
+    later = {"now": True}
+    sink.judge = lambda _stage, _address: "451 4.3.2 later" if later["now"] else None
+    goes = make_node(folder=folder_of(tmp_path, "goes"), queue=SOON)
+    stays = make_node(folder=folder_of(tmp_path, "stays"), queue=SOON)
+    monkeypatch.setattr(
+        pod.script, "peer_of", lambda _pod, _count: f"http://127.0.0.1:{stays.http_port}"
+    )
+    pod.runs_cirrus(f"http://127.0.0.1:{goes.http_port}")
+
+    with stays.running():
+        with goes.running(), pod.api({"replicas": 2}):
+            for number in range(5):
+                goes.send(str(number))
+            goes.wait_records("TransientFailure", 5)
+            pod.script.stopping()
+            assert goes.http(LIVENESS)[0] == 503
+            assert goes.http(ALIVE)[0] == 200
+        later["now"] = False
+        stays.wait_records("Delivery", 5)
+        with contextlib.ExitStack() as stack:
+            # Wanted again: it begins by being drained, and takes mail once it was told.
+            goes.launch()
+            stack.callback(goes.kill)
+            wait_until("an answer", lambda: answers(goes))
+            assert goes.http(LIVENESS)[0] == 503
+            pod.script.started()
+            wait_until("200", lambda: goes.http(LIVENESS)[0] == 200)
+            goes.stop()
+
+    assert "handed on: left 0" in pod.log.read_text()
+    assert len(sink.taken) == 5
+
+
+def folder_of(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    return folder
+
+
+def answers(node):
+    with contextlib.suppress(OSError):
+        return node.http(ALIVE)[0] == 200
+    return False

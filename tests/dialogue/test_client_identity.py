@@ -178,6 +178,38 @@ async def test_xclient_within_a_transaction_is_refused(start_node):
     ]
 
 
+async def test_a_script_sees_the_address_behind_balancer_and_filter(start_node):
+    script = "@on('smtp_ehlo')\ndef ehlo(domain, conn, extensions):\n"
+    script += "    return [conn.auth_info()['peer_address']]\n"
+    node = await start_node(script, require_proxy_protocol=True, allow_xclient=True)
+    client = await node.connect()
+    await client.send(V1)
+    await client.reply()
+    assert (await client.command(b"EHLO c.test")).lines[1:] == ["10.0.0.9"]
+    assert (await client.command(b"XCLIENT ADDR=10.0.0.77")).code == 220
+    assert (await client.command(b"EHLO c.test")).lines[1:] == ["10.0.0.77"]
+
+
+async def test_mail_after_xclient_carries_no_identity_of_before(start_node):
+    script = """
+@on("smtp_auth_plain")
+def auth(authz, authc, password, conn):
+    return True
+
+@on("smtp_ehlo")
+def ehlo(domain, conn, extensions):
+    return [str(len(conn.auth_info()["identities"]))]
+"""
+    node = await start_node(script, allow_xclient=True, relay_hosts=["10.0.0.0/8"])
+    client = await node.over_tls()
+    assert (await client.command(b"AUTH PLAIN AGEAYg==")).code == 235
+    assert (await client.command(b"EHLO c.test")).lines[1:] == ["2"]
+    assert (await client.command(b"XCLIENT ADDR=10.0.0.9")).code == 220
+    assert (await client.command(b"EHLO c.test")).lines[1:] == ["0"]
+    assert (await client.deliver(b"Subject: x\r\n\r\nhi\r\n")).code == 250
+    assert not {"authn_id", "authz_id"} & node.taken[0].meta.keys()
+
+
 async def test_who_authenticated_before_xclient_is_not_who_comes_after(start_node):
     script = SEEN + (
         "\n@on('smtp_auth_plain')\ndef auth(authz, authc, password, conn):\n    return True\n"

@@ -337,3 +337,68 @@ async def test_without_a_handler_auth_is_not_offered(start_node):
 
     assert "AUTH" not in (await client.command(b"EHLO x")).text
     assert await client.codes(b"AUTH PLAIN " + SECRET) == [504]
+
+
+# -- who the client is, as scripts see it
+
+WHO = """
+@on("smtp_auth_plain")
+def auth(authz, authc, password, conn):
+    conn.set_meta("early", conn.auth_info())
+    return {answer}
+
+@on("message_received")
+def received(msg):
+    msg.set_meta("seen", [msg.get_meta("early"), msg.get_meta("late")])
+
+@on("smtp_mail_from")
+def mail_from(sender, conn):
+    info = conn.auth_info()
+    conn.set_meta("late", info)
+    # What a script does with its copy is its own affair.
+    info["identities"].append({{"identity": "root", "context": "GenericAuth"}})
+    info["groups"].append("admins")
+"""
+NOBODY = {"peer_address": "127.0.0.1", "identities": [], "groups": []}
+
+
+@pytest.mark.parametrize(
+    ("answer", "identities", "groups"),
+    [
+        (
+            "True",
+            [("boss", "SmtpAuthPlainAuthorization"), ("me", "SmtpAuthPlainAuthentication")],
+            [],
+        ),
+        (
+            '{"identities": ["one", {"identity": "two", "context": "X"}], "groups": ["staff"]}',
+            [("one", "GenericAuth"), ("two", "X")],
+            ["staff"],
+        ),
+    ],
+)
+async def test_a_script_sees_who_authenticated_and_cannot_change_it(
+    start_node, answer, identities, groups
+):
+    node = await start_node(WHO.format(answer=answer), relay_hosts=["127.0.0.1"])
+    client = await node.over_tls()
+    word = base64.b64encode(b"boss\0me\0secret")
+    assert (await client.command(b"AUTH PLAIN " + word)).code == 235
+    for _ in range(2):
+        assert (await client.deliver(b"Subject: x\r\n\r\nhi\r\n")).code == 250
+
+    shown = [{"identity": name, "context": context} for name, context in identities]
+    known = {"peer_address": "127.0.0.1", "identities": shown, "groups": groups}
+    assert [message.meta["seen"] for message in node.taken] == [[NOBODY, known]] * 2
+    assert "secret" not in node.records_text().decode()
+
+
+@pytest.mark.parametrize("groups", ["'staff'", "5", "{'staff': 1}"])
+async def test_groups_that_are_no_list_are_a_failure_of_the_handler(start_node, groups):
+    answer = f'{{"identities": ["me"], "groups": {groups}}}'
+    script = (
+        f"@on('smtp_auth_plain')\ndef auth(authz, authc, password, conn):\n    return {answer}\n"
+    )
+    node = await start_node(script)
+    client = await node.over_tls()
+    assert (await client.command(b"AUTH PLAIN AGEAYg==")).code == 454

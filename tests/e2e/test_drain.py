@@ -9,7 +9,7 @@ import pytest
 from rocksdict import Options, Rdict
 
 from engine.model.message import decode_envelope
-from tests.fakes.node_pair import DRAIN, NodePair, launch, message_of, send_many
+from tests.fakes.node_pair import DRAIN, NodePair, due_of, launch, message_of, send_many
 from tests.fakes.node_process import wait_until
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -35,7 +35,7 @@ def test_everything_leaves_wherever_it_is_and_no_mail_is_taken(make_node, sink, 
         send_many(first, names(40, "late"), lambda name: f"{name}@y.test")
         first.wait_records("TransientFailure", 40)
         due = {
-            record["id"]: message_of(first, record["id"])["due"]
+            record["id"]: due_of(message_of(first, record["id"]))
             for record in first.records("TransientFailure")
         }
         sink.gate.clear()
@@ -74,7 +74,7 @@ def test_everything_leaves_wherever_it_is_and_no_mail_is_taken(make_node, sink, 
     assert {message["num_attempts"] for message in kept} == {1}
     for message in kept:
         prior = message["meta"]["xfer_prior_id"]
-        assert message["due"] == pytest.approx(due[prior], abs=0.01)
+        assert due_of(message) == pytest.approx(due[prior], abs=0.01)
 
 
 def _waits(node, record_id: str) -> bool:

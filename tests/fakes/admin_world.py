@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from engine.admin.admin_node import SharedLimitsStatus
 from engine.admin.audit_log import AuditEntry, AuditLog
 from engine.admin.http_api import AdminApi
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
@@ -46,6 +47,8 @@ class AdminWorld:
         self.online_since = "2026-01-01T00:00:00Z"
         self.dispatching = SimpleNamespace(dispatchers={})
         self.automation_is_off: bool | None = False
+        self.sharing = SharedLimitsStatus(configured=False, shared=False, nodes=1, trouble=None)
+        self.shared_limits = SimpleNamespace(status=lambda: self.sharing)
         self.automation = SimpleNamespace(
             switch=self._switch, status=lambda: {"is_off": self.automation_is_off}
         )
@@ -127,6 +130,7 @@ async def operating(folder: Path, script: str = "", **listener: Any) -> AsyncIte
             **listener,
         )
         api.add_to(service)
+        api.tracing.add_to(service)
         await service.start()
         async with aiohttp.ClientSession() as session:
             yield Operator(world, service, session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ def message_of(node: NodeProcess, spool_id: str, *, body: bool = False) -> dict[
     """Return a message as a node shows it."""
     query = f"?id={spool_id}&want_body={str(body).lower()}"
     return node.json(f"/api/admin/inspect-message/v1{query}")["message"]
+
+
+def due_of(message: dict[str, Any]) -> float:
+    """Return when a message that a node showed is due, in seconds since the Unix epoch."""
+    return datetime.fromisoformat(message["due"]).timestamp()
 
 
 def send_many(node: NodeProcess, names: list[str], to: Callable[[str], str]) -> None:

@@ -47,7 +47,7 @@ FROM_PROXY = tuple(
         (b"\5\2", b"\1\1"),
         (b"\5\xff", b""),
     )
-    for bound in (b"", _REPLIES[0], _REPLIES[1])
+    for bound in (b"", *_REPLIES[:2], b"\5\0\0\1" + bytes(6))
     for used in _REPLIES
 )
 

@@ -187,8 +187,10 @@ def _read_answers(
     bound = ""
     if source is not None:
         code, bound = _read_answer(octets)
-        if code != 0:
+        # One that tells no address of its own may have bound what was asked for.
+        if code != 0 or bound not in (source, "0.0.0.0", "::"):
             raise Wrong("SocksSourceError")
+        bound = source
     code, used = _read_answer(octets)
     if code != 0:
         raise Wrong("SocksDestinationError" if code in (3, 4, 5, 6) else "SocksError")

@@ -137,7 +137,7 @@ def converse(dialogue: socks5.Socks5Dialogue, how: Circumstances, found: list[An
 
 
 def check_client(data: bytes, cuts: Sequence[int], variant: int) -> str:
-    source = (None, "10.0.0.7", "2001:db8::7")[variant % 3]
+    source = (None, "10.0.0.7", "2001:db8::9")[variant % 3]
     credentials = ("node", "secret") if variant // 3 % 2 else None
     found = ask_proxy(data, source, credentials)
     theirs = second_reading.read_proxy(data, source=source, credentials=credentials)

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from engine.admin import transfer_acts
-from engine.admin.transfer_acts import DrainRequest, TransferRequest
+from engine.admin import node_transfers
+from engine.admin.drain import DrainReport
+from engine.admin.operation import NOTHING, NoArguments, Operation, perform
 from engine.app import Node
+from engine.model.caller import Caller
 from engine.model.log_record import LogRecord, RecordKind
 from engine.model.message import FLAG_LOG_RECORD
 from engine.settings import Settings
@@ -70,6 +72,16 @@ class Running:
     def target(self) -> str:
         ((_, service),) = self.node.declared.http.values()
         return f"http://127.0.0.1:{service.port}"
+
+    async def act(self, operation: Operation, **arguments: Any) -> Any:
+        """Perform an operation as an operator does."""
+        is_plain = operation.request is NoArguments
+        request = NOTHING if is_plain else operation.request(**arguments)
+        return await perform(self.node, operation, Caller("ann"), request)
+
+    @property
+    def drain_report(self) -> DrainReport:
+        return self.node.transfers.drain.report()
 
     async def submit(self, recipient: str, subject: str) -> None:
         address, port = next(iter(self.node.declared.listeners.values())).address
@@ -195,9 +207,9 @@ def test_messages_made_of_records_are_drained_too_and_come_to_an_end(tmp_path: P
     async def use(first: Running, second: Running, _peer: Peer) -> None:
         for number in range(5):
             await first.submit("b@y.test", f"m{number}")
-        transfer_acts.start_drain(first.node, DrainRequest(target=second.target), "ann")
+        await first.act(node_transfers.DRAIN, target=second.target)
 
-        await until("nothing left", lambda: transfer_acts.report_drain(first.node).is_empty)
+        await until("nothing left", lambda: first.drain_report.is_empty)
         came = second.of(RecordKind.XFER_IN)
         of_records = [record for record in came if record.queue == "records.test"]
         assert len([record for record in came if record.queue == "y.test"]) == 5
@@ -216,9 +228,8 @@ def test_messages_made_of_records_are_drained_too_and_come_to_an_end(tmp_path: P
 def test_a_node_does_not_take_its_own_mail(tmp_path: Path) -> None:
     async def use(first: Running, _second: Running, _peer: Peer) -> None:
         await first.submit("b@y.test", "x")
-        request = TransferRequest(target=first.target, reason="a mistake")
-        await until("it waits", lambda: transfer_acts.report_drain(first.node).scheduled)
-        transfer_acts.transfer(first.node, request, "ann")
+        await until("it waits", lambda: first.drain_report.scheduled)
+        await first.act(node_transfers.XFER, target=first.target, reason="a mistake")
         (failed,) = await first.wait(RecordKind.TRANSIENT_FAILURE)
 
         assert failed.response is not None
@@ -232,16 +243,16 @@ def test_two_nodes_that_drain_into_each_other_lose_nothing(tmp_path: Path) -> No
     async def use(first: Running, second: Running, _peer: Peer) -> None:
         await first.submit("b@y.test", "x")
         await second.submit("b@y.test", "y")
-        transfer_acts.start_drain(second.node, DrainRequest(target=first.target), "ann")
-        transfer_acts.start_drain(first.node, DrainRequest(target=second.target), "ann")
+        await second.act(node_transfers.DRAIN, target=first.target)
+        await first.act(node_transfers.DRAIN, target=second.target)
         (failed,) = await first.wait(RecordKind.TRANSIENT_FAILURE)
 
         assert failed.response is not None
         assert "503 draining" in failed.response.content
-        transfer_acts.cancel_drain(second.node, "ann")
-        transfer_acts.cancel_drain(first.node, "ann")
+        await second.act(node_transfers.DRAIN_CANCEL)
+        await first.act(node_transfers.DRAIN_CANCEL)
         await asyncio.sleep(0.5)
-        reports = [transfer_acts.report_drain(one.node) for one in (first, second)]
+        reports = [one.drain_report for one in (first, second)]
         assert [(one.left, one.draining) for one in reports] == [(1, False), (1, False)]
 
     with_two(tmp_path, HELD, use, second_script=HELD)

@@ -35,7 +35,7 @@ class Shape:
         host = world.add_host("redis", "192.0.2.41/24")
         self.redis = world.add(Redis, host, "--requirepass", PASSWORD)
         self.relay = Relay(host, RELAY_PORT, self.redis.port)
-        text = script([], ZONE, self.relay.url, password=PASSWORD)
+        text = script([], ZONE, self.relay.url, password=PASSWORD, nodes=2)
         hosts = [world.add_host(f"node-{one}", f"192.0.2.1{one}/24") for one in (1, 2)]
         self.nodes = [world.add(Node, one, text, shaping=RULES) for one in hosts]
         self._sent = 0
@@ -59,6 +59,18 @@ class Shape:
 
     def are_together(self):
         return all(node.metric(SHARED) == 1 for node in self.nodes)
+
+    def said(self, text):
+        """Return how often each node has said something in its log."""
+        return [node.log_text().count(text) for node in self.nodes]
+
+
+def assert_once_more(before, after):
+    """Assert that each node said it again; a busy machine may make two outages of one."""
+    assert all(old < new <= old + 2 for old, new in zip(before, after, strict=True)), (
+        before,
+        after,
+    )
 
 
 @contextlib.contextmanager
@@ -99,16 +111,24 @@ def test_each_node_goes_on_with_its_share_while_redis_cannot_be_used_and_returns
     wait_until("sharing", shape.are_together)
     shape.send(20)
 
-    for number, outage in enumerate((killed, refusing, frozen, with_another_password), 1):
+    world.expect_trouble()
+    for outage in (killed, refusing, frozen, with_another_password):
+        apart, together = shape.said(APART), shape.said(TOGETHER)
         with outage(shape):
             shape.send(40)
             wait_until("the nodes to say so", shape.are_apart)
-            for node in shape.nodes:
-                assert node.log_text().count(APART) == number
+            assert_once_more(apart, shape.said(APART))
         wait_until("sharing", shape.are_together)
-        for node in shape.nodes:
-            assert node.log_text().count(TOGETHER) == number + 1
+        assert_once_more(together, shape.said(TOGETHER))
         shape.send(10)
+
+    # A node that starts meanwhile does so without it.
+    with killed(shape):
+        shape.nodes[1].stop()
+        shape.nodes[1].start()
+        assert shape.nodes[1].metric(SHARED) == 0
+        shape.send(20)
+    wait_until("sharing", shape.are_together)
 
     times = arrivals(shape.sink)
     assert most_within(times, 3.0) <= 1.25 * RATE_PER_S * 3 + 2 * BURST
@@ -119,6 +139,7 @@ def test_a_slow_redis_slows_nothing_down_for_good(world):
     shape = Shape(world)
     wait_until("sharing", shape.are_together)
 
+    world.expect_trouble()
     shape.relay.delay_s = 0.5
     shape.send(30)
     shape.relay.delay_s = 0.0

@@ -59,7 +59,7 @@ def shape(world):
     return client, nodes, tsas, cluster, sink
 
 
-def test_a_tsa_and_a_redis_master_die_under_load_and_nothing_is_lost(shape):
+def test_a_tsa_and_a_redis_master_die_under_load_and_nothing_is_lost(world, shape):
     client, nodes, tsas, cluster, sink = shape
     load = Load(client)
     load.begin(
@@ -67,6 +67,7 @@ def test_a_tsa_and_a_redis_master_die_under_load_and_nothing_is_lost(shape):
     )
 
     sink.wait_messages(200)
+    world.expect_trouble()
     tsas[0].kill()
     sink.wait_messages(400)
     master = max(cluster.masters(), key=lambda one: int(one.ask("DBSIZE") or 0))
@@ -85,6 +86,8 @@ def test_a_tsa_and_a_redis_master_die_under_load_and_nothing_is_lost(shape):
         assert most_within(times, window_s) <= 1.25 * RATE_PER_S * window_s + BURST
     assert sink.stats()["connections_peak"] <= 1.5 * CONNECTIONS
 
+    assert any("Redis cannot" in one.log_text() for one in nodes)
+    assert all(one.metric("redis_throttles_shared") == 1 for one in nodes)
     wait_until("the cluster", lambda: all(is_whole(one) for one in cluster.servers))
     wait_until("the feeds", lambda: not any(backlog(one) for one in nodes))
     assert all(automation(one)["subscribed_to"] for one in nodes)

@@ -93,7 +93,7 @@ def keeps_to_five_a_second(times):
     return all(later - first > 0.9 for first, later in zip(times, times[5:], strict=False))
 
 
-def test_mail_flows_by_both_families_and_a_deferral_is_obeyed_over_a_restart_of_the_tsa(shape):
+def test_mail_flows_and_a_deferral_is_obeyed_over_a_restart_of_the_tsa(world, shape):
     client, node, tsa, sink = shape
 
     # Mail flows, from the client over the node to the receiving host.
@@ -118,6 +118,7 @@ def test_mail_flows_by_both_families_and_a_deferral_is_obeyed_over_a_restart_of_
     assert keeps_to_five_a_second(arrivals(sink, "second"))
 
     # Without the TSA mail flows at the rate decided; records wait for it.
+    world.expect_trouble()
     tsa.stop()
     wait_until("the loss", lambda: automation(node)["trouble"])
     for number in range(10):

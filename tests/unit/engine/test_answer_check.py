@@ -64,6 +64,8 @@ def test_an_answer_that_fits_passes(check, answer):
         (check_identities, {"identities": [3]}, "an identity is text"),
         (check_identities, {"identities": [{"name": "a"}]}, "an identity is text"),
         (check_identities, {"identities": ["a"], "groups": "g"}, "groups: a list"),
+        (check_identities, {"identities": ["a"], "groups": ["g", 1]}, "groups: a list of names"),
+        (check_identities, {"identities": [{"identity": "a", "context": 1}]}, "an identity is"),
     ],
 )
 def test_an_answer_that_does_not_fit_is_told_why(check, answer, message):

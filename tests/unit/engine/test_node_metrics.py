@@ -65,6 +65,9 @@ def node() -> Any:
             suspensions={("ip-1", "unplumbed"): 2},
             proxy_failures=5,
         ),
+        dispatching=SimpleNamespace(
+            dispatchers={1: SimpleNamespace(pool="p"), 2: SimpleNamespace(pool=None)}
+        ),
         declared=SimpleNamespace(
             log_sinks={"x": sink}, hooks={"h": (None, SimpleNamespace(backlogged=6), None)}
         ),

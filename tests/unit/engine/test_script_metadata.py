@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.model.message import Message, new_spool_id
-from engine.script_metadata import DIRTY_ENVELOPE, ConnectionView
+from engine.script_metadata import DIRTY_ENVELOPE, GENERIC, AuthInfo, ConnectionView
 from engine.script_views import MessageView
 
 
@@ -51,3 +51,25 @@ def test_a_connection_has_names_of_text():
         view.set_meta(1, "x")
     view.set_meta("k", (1, 2))
     assert view.get_meta("k") == [1, 2]
+
+
+def test_who_a_client_is_does_not_follow_from_what_a_script_sets():
+    auth = AuthInfo("192.0.2.1", (("me", GENERIC),), ("staff",))
+    meta = {"authn_id": "me"}
+    view = ConnectionView(meta, auth)
+    view.set_meta("authn_id", "root")
+    view.auth_info()["groups"].append("admins")
+
+    assert view.auth_info() == {
+        "peer_address": "192.0.2.1",
+        "identities": [{"identity": "me", "context": "GenericAuth"}],
+        "groups": ["staff"],
+    }
+
+
+def test_a_connection_that_nobody_is_known_of_says_so():
+    assert ConnectionView({}).auth_info() == {
+        "peer_address": None,
+        "identities": [],
+        "groups": [],
+    }

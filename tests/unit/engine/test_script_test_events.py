@@ -8,7 +8,13 @@ from engine.hooks import HOOKS
 from engine.model.egress import make_egress_path, make_egress_pool, make_egress_source
 from engine.model.listener_domain import make_listener_domain
 from engine.model.queue_config import make_queue_config
-from engine.script_test_events import find_hook, make_up, name_arguments, options_of
+from engine.script_test_events import (
+    find_hook,
+    make_connection,
+    make_up,
+    name_arguments,
+    options_of,
+)
 
 
 def test_arguments_are_given_by_position_and_by_name():
@@ -105,3 +111,19 @@ def test_an_answer_has_options_by_the_names_of_the_reference(answer, shown):
 def test_no_answer_has_no_options():
     with pytest.raises(TypeError, match="no options: None"):
         options_of(None)
+
+
+@pytest.mark.parametrize(
+    ("meta", "address", "names"),
+    [
+        ({}, "192.0.2.1", []),
+        ({"received_from": "[2001:db8::1]:4000", "authn_id": "me"}, "2001:db8::1", ["me"]),
+        ({"authn_id": "me", "authz_id": "boss"}, "192.0.2.1", ["boss", "me"]),
+    ],
+)
+def test_who_a_made_up_client_is_follows_from_its_metadata(meta, address, names):
+    info = make_connection(meta, ("staff",)).auth_info()
+
+    assert info["peer_address"] == address
+    assert [one["identity"] for one in info["identities"]] == names
+    assert info["groups"] == ["staff"]

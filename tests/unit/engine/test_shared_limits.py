@@ -64,7 +64,7 @@ async def test_nodes_share_as_long_as_the_policy_says_so(tmp_path, nodes):
         assert await take_until_refused(one, "k", SPEC) == 4
         assert await take_until_refused(other, "k", SPEC) == 0
         assert one.metric("redis_throttles_shared") == [1]
-        assert one.shared_limits.status()["shared"]
+        assert one.shared_limits.status().shared
 
         # The same again changes nothing; no declaration ends it.
         await one.shared_limits.reconcile(declared)
@@ -101,4 +101,4 @@ async def test_without_a_redis_the_start_goes_on_and_says_so(nodes, caplog):
     assert await take_until_refused(one, "k", SPEC) == 2
     assert one.metric("redis_throttles_shared") == [0]
     assert "one of 2" in caplog.text
-    assert one.shared_limits.status()["trouble"]
+    assert one.shared_limits.status().trouble

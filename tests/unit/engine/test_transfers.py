@@ -1,9 +1,13 @@
 """The parts of transfers, joined together over a node."""
 
+import asyncio
 from types import SimpleNamespace
 
+import aiohttp
 import pytest
 
+from engine.admin.http_api import AdminApi
+from engine.base.http_call import Access
 from engine.base.http_service import HttpService
 from engine.deliver.transfer_dispatcher import TransferDispatcher
 from engine.model.log_record import RecordKind
@@ -14,8 +18,13 @@ from engine.script_transfer import ScriptTransfer
 from engine.script_views import MessageView
 from engine.spool.spool_store import StoredMessage
 from engine.transfers import Transfers
+from tests.fakes.admin_world import AdminWorld
 from tests.fakes.dispatch import DispatchWorld
 from tests.fakes.queue_world import queue_world
+from tests.fakes.transferring_node import QUEUE, TARGET
+
+XFER, CANCEL = "/api/admin/xfer/v1", "/api/admin/xfer/cancel/v1"
+DRAIN = "/api/admin/drain/v1"
 
 
 @pytest.fixture
@@ -106,12 +115,78 @@ async def test_its_dispatchers_say_which_node_they_are_of(node):
     assert made._node_id == "node-1"
 
 
-async def test_each_listener_has_its_routes(node):
-    service = HttpService(("127.0.0.1", 0), "mx.test")
+class Operator:
+    def __init__(self, node, base, session):
+        self.node, self._base, self._session = node, base, session
+
+    async def __call__(self, method, path, body=None):
+        async with self._session.request(method, self._base + path, json=body) as answer:
+            return answer.status, await answer.json()
+
+
+@pytest.fixture
+async def call(node):
+    node.gate.clear()
+    node.recovery = SimpleNamespace(is_done=True)
+    world = AdminWorld(node, node.folder)
+    node.admin = AdminApi(world)
+    service = HttpService(("127.0.0.1", 0), "mx.test", trusted_hosts=["127.0.0.1"])
     node.transfers.add_to(service)
-    assert {route.path for route in service._routes} >= {
-        "/api/xfer/inject/v1",
-        "/api/admin/xfer/v1",
-        "/api/admin/xfer/cancel/v1",
-        "/api/admin/drain/v1",
-    }
+    await service.start()
+    async with aiohttp.ClientSession() as session:
+        yield Operator(node, f"http://127.0.0.1:{service.port}", session)
+    await service.stop(1.0)
+    world.audit.close()
+
+
+async def test_each_listener_takes_messages_of_other_nodes(call):
+    service = HttpService(("127.0.0.1", 0), "mx.test")
+    call.node.transfers.add_to(service)
+    (route,) = [one for one in service._routes if one.path == "/api/xfer/inject/v1"]
+    assert (route.method, route.access, route.limits is None) == ("POST", Access.ADMIN, False)
+
+
+async def test_a_transfer_is_ordered_listed_and_cancelled_by_http(call):
+    call.node.submit(tenant="shop", due_in_s=600)
+
+    body = {"target": TARGET, "reason": "full", "tenant": "shop", "campaign": None}
+    assert await call("POST", XFER, body) == (200, {"queue_name": QUEUE})
+    await asyncio.sleep(1)
+    status, (listed,) = await call("GET", XFER)
+    assert (status, listed["queue_name"], listed["ready"]) == (200, QUEUE, 1)
+
+    assert await call("POST", CANCEL, {"queue_name": QUEUE, "reason": "no"}) == (200, {})
+    await asyncio.sleep(1)
+    assert len(call.node.queue("shop@a.test")) == 1
+
+
+async def test_a_drain_is_started_watched_and_cancelled_by_http(call):
+    call.node.submit(due_in_s=600)
+
+    status, begun = await call("POST", DRAIN, {"target": TARGET})
+    assert (status, begun["draining"], begun["left"]) == (200, True, 1)
+    assert begun["author"] == "127.0.0.1"
+    assert (await call("GET", DRAIN))[1]["draining"] is True
+    assert (await call("POST", XFER, {"target": TARGET, "reason": "r"}))[0] == 503
+    status, ended = await call("DELETE", DRAIN)
+    assert (status, ended["draining"]) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "field"),
+    [
+        ("POST", XFER, {"target": "x", "reason": "r"}, 422, "target"),
+        ("POST", XFER, {"target": TARGET}, 422, "reason"),
+        ("POST", XFER, {"target": TARGET, "reason": "r", "domian": "d"}, 422, "domian"),
+        ("POST", CANCEL, {"queue_name": "a.test", "reason": "r"}, 400, "queue_name"),
+        ("POST", CANCEL, {"queue_name": QUEUE, "reason": "r"}, 404, "queue_name"),
+        ("POST", DRAIN, {"target": "x"}, 422, "target"),
+        ("DELETE", DRAIN, None, 404, None),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_with_its_field(
+    call, method, path, body, status, field
+):
+    found, answer = await call(method, path, body)
+    assert (found, answer.get("field")) == (status, field)
+    assert answer["error"]

@@ -14,7 +14,7 @@ from engine.model.insert_reason import InsertReason
 from engine.model.message import Message, new_spool_id
 from engine.model.transfer_state import assigned_target
 from engine.model.transfer_target import parse_target
-from tests.fakes.transfer_acts import QUEUE, TARGET, TransferringNode, transferring_node
+from tests.fakes.transferring_node import QUEUE, TARGET, TransferringNode, transferring_node
 
 STATE = DrainState(TARGET + "/", "decommission", "ann", 1000.0)
 

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import pytest
 
+from engine.admin.admin_node import SharedLimitsStatus
 from engine.admin.errors import OperationRefusedError, Refusal
 from engine.admin.maintenance import (
     AUTOMATION,
     BUMP_EPOCH,
     COMPACT_SPOOL,
+    SHARED_LIMITS,
     SWITCH_AUTOMATION,
 )
 from policy.errors import PolicyLoadError
 from tests.fakes.admin_world import admin_world
+
+
+async def test_it_is_shown_whether_limits_are_shared_and_why_not(tmp_path):
+    async with admin_world(tmp_path) as world:
+        world.sharing = SharedLimitsStatus(
+            configured=True, shared=False, nodes=3, trouble="no answer in time"
+        )
+        shown = await world.act(SHARED_LIMITS)
+
+    assert (shown.nodes, shown.shared, shown.trouble) == (3, False, "no answer in time")
 
 
 async def test_the_automation_is_switched_and_shown(tmp_path):

@@ -187,3 +187,23 @@ def test_what_is_not_declared_cannot_be_counted():
         metrics.counter("c_total").labels("a", "b")
     with pytest.raises(ValueError, match="twice"):
         metrics.declare(COUNTER)
+
+
+def test_what_one_walk_counts_stands_beside_what_was_counted_by_label():
+    metrics = Metrics(
+        [
+            MetricDeclaration("walked", MetricKind.GAUGE, ("service",)),
+            MetricDeclaration("quiet", MetricKind.GAUGE, ("service",)),
+        ]
+    )
+    for name in ("walked", "quiet"):
+        metrics.gauge(name).labels("listener").set(3)
+    metrics.set_walk(("walked", "quiet"), lambda: [("walked", ("client",), 2)])
+
+    lines = [one for one in "".join(metrics.iter_text()).splitlines() if one[0] != "#"]
+
+    assert lines == [
+        'walked{service="listener"} 3',
+        'walked{service="client"} 2',
+        'quiet{service="listener"} 3',
+    ]

@@ -123,7 +123,7 @@ async def test_a_host_that_takes_no_more_data_is_a_deferral(answer):
         result = await run(transaction, LARGE * 3)
 
     assert [line.split()[0] for line in shown(result)] == ["DEFERRED"]
-    assert asyncio.get_running_loop().time() - started < 301
+    assert asyncio.get_running_loop().time() - started < 330
     assert not result.usable
 
 

@@ -91,6 +91,17 @@ def test_the_version_of_an_answer_to_a_password_may_be_that_of_socks():
     assert used == "10.0.0.7"
 
 
+@pytest.mark.parametrize("source", ["::ffff:10.0.0.7", "10.0.0.7"])
+def test_a_source_may_be_spelled_either_way(source):
+    assert talk(b"\x05\x00" + OK_V4 + OK_V4, source)[1] == source
+
+
+def test_a_proxy_that_binds_to_a_name_does_not_give_the_source():
+    name = b"\x05\x00\x00\x03\x02\r\n\x00\x19"
+    with pytest.raises(SocksSourceError, match="it gives no address"):
+        talk(b"\x05\x00" + name, "10.0.0.7")
+
+
 @pytest.mark.parametrize("answer", [b"\x00\x00", b"H\x00"])
 def test_what_is_no_answer_to_a_password_is_none(answer):
     with pytest.raises(SocksError, match="answer to user and password is none"):

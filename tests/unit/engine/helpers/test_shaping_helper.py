@@ -119,6 +119,23 @@ def test_it_is_set_up_once(world):
     assert any("helpers.shaping is set up twice" in one for one in found)
 
 
+def test_a_handler_above_it_answers_for_what_it_knows_and_leaves_the_rest(world):
+    world.load(
+        """
+        @on("get_egress_path")
+        def path(routing_domain, egress_source, site_name):
+            if routing_domain == "lab.example":
+                return mta.make_egress_path(connection_limit=1)
+            return None
+
+        shaping.setup(["base.toml"])
+        """,
+        {"base.toml": FILE},
+    )
+    assert path_of(world, "lab.example").connection_limit.limit == 1
+    assert path_of(world).connection_limit.limit == 10
+
+
 def test_nobody_answers_for_paths_after_it(world):
     script = """
     shaping.setup()

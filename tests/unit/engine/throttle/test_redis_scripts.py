@@ -65,6 +65,11 @@ async def test_as_many_as_there_are_are_taken_but_never_fewer_than_the_least(run
     assert 0 < wait_us <= HOUR_US
 
 
+async def test_what_was_taken_tells_when_one_more_may_go(run):
+    assert (await take(run, 1, 3))[3] == 0
+    assert 0 < (await take(run, 7, 7))[3] <= HOUR_US
+
+
 async def test_too_few_are_left_where_they_are(run):
     await take(run, 7, 7)
 

@@ -104,3 +104,17 @@ async def test_a_changed_rate_starts_afresh_and_a_local_one_is_not_shared(pair):
     assert await take_until_refused(other, "k2", parse_throttle("4/h")) == 4
     assert await take_until_refused(one, "k2", parse_throttle("local:3/h")) == 3
     assert await take_until_refused(other, "k2", parse_throttle("local:3/h")) == 3
+
+
+async def test_at_the_ceiling_what_is_known_is_not_asked_again(pair):
+    spec = parse_throttle("3/h")
+    node = pair[0]
+    bucket = node.limiter.bucket("ceiling", spec)
+    assert await take_until_refused(node, "ceiling", spec) == 3
+    before = node.report.trips
+
+    for _ in range(100):
+        assert (await node.limiter.take("ceiling", spec)).throttled
+
+    assert node.report.trips == before
+    assert bucket.wait_s() > 0

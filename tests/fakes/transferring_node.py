@@ -1,4 +1,4 @@
-"""The queues of a node with everything for transfers but the other node."""
+"""The queues of a node with everything for transfers but the other node, and operators of it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 from engine.admin.drain import Drain
 from engine.control.transfer_targets import TransferTargets
-from tests.fakes.queue_world import QueueWorld, queue_world
+from tests.fakes.admin_world import AdminWorld
+from tests.fakes.queue_world import queue_world
 
 TARGET = "http://10.0.0.2:8000"
 QUEUE = "http://10.0.0.2:8000/.xfer.kumomta.internal"
 
 
-class TransferringNode:
-    """A node as the acts of transfers see it; everything else is the world's.
+class TransferringNode(AdminWorld):
+    """A node as operators of transfers see it.
 
     Attributes:
         receiving: How many messages are being received.
@@ -25,8 +26,8 @@ class TransferringNode:
         hands: What dispatchers hold, by anything.
     """
 
-    def __init__(self, world: QueueWorld, folder: Path) -> None:
-        self.world = world
+    def __init__(self, world: Any, folder: Path) -> None:
+        super().__init__(world, folder)
         self.receiving = 0
         self.has_recovered = True
         self.hands: dict[Any, SimpleNamespace] = {}
@@ -44,9 +45,6 @@ class TransferringNode:
             targets=targets, transferring=world.transferring, drain=self.drain
         )
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.world, name)
-
     def take_all(self) -> int:
         """Do as the dispatchers of a target do: what may go to it is there, and gone here."""
         count = 0
@@ -61,4 +59,6 @@ class TransferringNode:
 async def transferring_node(folder: Path) -> AsyncIterator[TransferringNode]:
     async with queue_world(folder) as world:
         world.gate.clear()
-        yield TransferringNode(world, folder)
+        made = TransferringNode(world, folder)
+        yield made
+        made.audit.close()
