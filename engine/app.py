@@ -34,6 +34,7 @@ from engine.base.memory_guard import MemoryGuard
 from engine.base.memory_relief import MemoryRelief
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
+from engine.base.trace_hub import Tracing
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.source_health import SourceHealth
 from engine.control.suspensions import SuspensionRegistry
@@ -128,6 +129,7 @@ class Node:
         self.audit = AuditLog(self.clock.wall)
         self.source_health = SourceHealth(self.suspensions, self.clock.mono)
         self.memory = MemoryGuard()
+        self.tracing = Tracing()
         self.relief = MemoryRelief(self.clock.mono)
         self.rng = random.Random()  # noqa: S311 - spreading load, not secrets
         self.hostname = socket.gethostname()
@@ -287,6 +289,7 @@ class Node:
             note_attempt=self.dispatching.note_attempt,
             note_connected=self.dispatching.note_connected,
             give_way=self.dispatching.give_way,
+            tracing=self.tracing.client,
             note_unbound=self.metrics.counter("bind_failures").labels().inc,
             note_source_trouble=self.dispatching.note_source_trouble,
         )

@@ -339,6 +339,7 @@ class Declared:
         )
         self.injection.add_to(service)
         node.admin.add_to(service)
+        node.admin.tracing.add_to(service)
         node.transfers.add_to(service)
         return service
 

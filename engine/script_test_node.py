@@ -24,6 +24,7 @@ from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Histogram, Metrics
+from engine.base.trace_hub import Tracing
 from engine.control.shaping_overrides import ShapingOverrides
 from engine.dry_check import DryCheck
 from engine.helpers.script_helpers import HelperPorts, ScriptHelpers
@@ -119,6 +120,7 @@ class ScriptTestNode:
         self.clock = Clock(self.time, lambda: self.time() + offset_s)
         self.supervisor = Supervisor()
         self.metrics = Metrics(ENGINE_METRICS)
+        self.tracing = Tracing()
         self.memory = MemoryGuard({"CIRRUS_MEMORY_HARD_LIMIT": str(1 << 50)})
         self.store: SpoolStore = MemoryStore(self.clock.wall_of)
         self.queued: list[Message] = []

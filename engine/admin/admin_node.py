@@ -16,6 +16,7 @@ from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
+from engine.base.trace_hub import Tracing
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.suspensions import SuspensionRegistry
 from engine.control.transfer_targets import TransferTargets
@@ -96,6 +97,7 @@ class AdminNode(Protocol):
     recorder: Recorder
     promotion: Promotion
     memory: MemoryGuard
+    tracing: Tracing
     node_id: str
     version: str
     #: When the process was started, RFC 3339.

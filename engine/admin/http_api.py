@@ -26,6 +26,7 @@ from engine.admin import (
 from engine.admin.admin_node import AdminNode
 from engine.admin.errors import OperationRefusedError, Refusal
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
+from engine.admin.tracing import TracingApi
 from engine.base.http_call import Access, HttpCall, HttpRefusalError
 from engine.base.http_service import HttpService
 from engine.model.caller import Caller
@@ -78,10 +79,15 @@ ENDPOINTS = (
 
 
 class AdminApi:
-    """The administrative routes of a node."""
+    """The administrative routes of a node.
+
+    Attributes:
+        tracing: The websockets that show sessions.
+    """
 
     def __init__(self, node: AdminNode) -> None:
         self._node = node
+        self.tracing = TracingApi(node)
 
     def add_to(
         self,

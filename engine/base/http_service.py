@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -134,6 +134,8 @@ class HttpService:
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._active: dict[Any, int] = {}
         self._idle_since: dict[Any, float] = {}
+        #: Called when it stops: by those whose connections do not end by themselves.
+        self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self._quiet = asyncio.Event()
         self._quiet.set()
         for path, function, who, summary in (
@@ -243,6 +245,8 @@ class HttpService:
             self._sweep_timer.cancel()
         if self._server is not None:
             self._server.close()
+        for close in self.on_stop:
+            await close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_s):
                 await self._quiet.wait()

@@ -207,6 +207,7 @@ class SmtpDispatcher(OutgoingSession):
 
     async def _carry(self, message: Message) -> None:
         """Bring one message to its end, on as many connections as that takes."""
+        self.trace.obtained(message)
         delivery = self._delivery = self._load(message)
         while delivery is not None:
             client = self._client
@@ -408,6 +409,7 @@ class SmtpDispatcher(OutgoingSession):
                 mono=self._services.clock.mono,
                 broken_tls=self._services.broken_tls,
                 resolve=self._services.resolver().resolve_addresses,
+                trace=self.trace,
             )
         except LocalResourceError as error:
             log.warning("%s: %s", self._work.name, error)
@@ -418,6 +420,7 @@ class SmtpDispatcher(OutgoingSession):
             if isinstance(error, SourceUnplumbedError | ProxyTroubleError):
                 self._services.note_source_trouble(self._work.source, error)
             self._trouble.append(f"{candidate.host_name}/{candidate.address}: {error}")
+            self.trace.diagnostic("ERROR", self._trouble[-1])
         return None
 
     async def _defer(self, delivery: _Delivery, reply: SmtpReply) -> None:

@@ -12,6 +12,7 @@ import uuid
 from typing import NamedTuple
 
 from engine.deliver.hand import Hand
+from engine.deliver.outgoing_trace import OutgoingTrace
 from engine.deliver.rate_gate import RateGate
 from engine.deliver.work import Services, Work
 
@@ -38,6 +39,7 @@ class OutgoingSession:
         began_mono: When it was started.
         phase: What it does now, as operators see it.
         is_stuck: Set by who ends the session because it comes no further.
+        trace: What tells those who watch it.
     """
 
     def __init__(self, work: Work, services: Services) -> None:
@@ -50,6 +52,10 @@ class OutgoingSession:
         self.is_stuck = False
         self._delivered = 0
         self._entered_mono = self.began_mono = services.clock.mono()
+        self.trace = OutgoingTrace(services.tracing, services.clock.wall)
+        self.trace.begin(
+            session_id=self.session_id, ready_queue=work.name, egress_source=work.source.name
+        )
 
     @property
     def held(self) -> int:

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 from engine.deliver.attempt import RecipientOutcome, TransactionResult
 from engine.deliver.connector import open_connection
+from engine.deliver.outgoing_trace import OutgoingTrace
 from engine.deliver.proxied_connection import ResolveHost
 from engine.deliver.recipient_tally import make_outcome
 from engine.deliver.smtp_transaction import SmtpTransaction
@@ -96,6 +97,7 @@ class SmtpClient:
         mono: Callable[[], float],
         broken_tls: BrokenTlsMemory,
         resolve: ResolveHost,
+        trace: OutgoingTrace | None = None,
     ) -> SmtpClient:
         """Return a session that is ready for mail: greeted, TLS as the path wants, authenticated.
 
@@ -105,8 +107,11 @@ class SmtpClient:
         ehlo = path.ehlo_domain or source.ehlo_domain or hostname
         for plain_only in (False, True):
             link = await open_connection(
-                candidate, source, partial(SmtpWire, mono), path.connect_timeout_s, resolve
+                candidate, source, partial(SmtpWire, mono, trace), path.connect_timeout_s, resolve
             )
+            if trace is not None:
+                seen = link.source_address.address if link.source_address is not None else None
+                trace.connected(candidate.host_name, candidate.address, seen)
             client = cls(link.protocol, candidate, path, link.source_address)
             try:
                 await client._greet(ehlo)

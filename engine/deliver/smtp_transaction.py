@@ -215,7 +215,7 @@ class SmtpTransaction:
             if self._wire.is_lost or not self._wire.parser.is_empty:
                 await self._take_early_reply()
                 return
-            self._wire.transport.write(piece)
+            self._wire.write(piece)
             await self._wire.drain(self._path.data_dot_timeout_s)
         self._command = "."
         if not self._path.use_lmtp:

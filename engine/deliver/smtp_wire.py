@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from engine.deliver.outgoing_trace import OutgoingTrace
 from engine.deliver.reply_parser import ReplyParser
 from engine.model.errors import PeerClosedError, PeerTimeoutError
 from engine.model.reply import SmtpReply
@@ -31,11 +32,13 @@ class SmtpWire(asyncio.Protocol):
         transport: Where to write.
         parser: What the host said and nobody took yet.
         is_lost: Whether the host closed or reset the connection.
+        trace: What tells those who watch the session.
         progress_mono: When it last came further.
     """
 
-    def __init__(self, mono: Callable[[], float]) -> None:
+    def __init__(self, mono: Callable[[], float], trace: OutgoingTrace | None = None) -> None:
         self.transport: Any = None
+        self.trace = trace
         self.parser = ReplyParser()
         self.is_lost = False
         self.progress_mono = mono()
@@ -67,6 +70,8 @@ class SmtpWire(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Note the end."""
         self.is_lost = True
+        if self.trace is not None:
+            self.trace.closed()
         self._wake()
 
     def pause_writing(self) -> None:
@@ -87,7 +92,15 @@ class SmtpWire(asyncio.Protocol):
 
     def say(self, line: str) -> None:
         """Send a command line."""
+        if self.trace is not None and self.trace.hub.is_on:
+            self.trace.wrote(line)
         self.transport.write(f"{line}\r\n".encode())
+
+    def write(self, octets: bytes | memoryview) -> None:
+        """Send a piece of a message."""
+        if self.trace is not None and self.trace.hub.is_on:
+            self.trace.content(bytes(octets))
+        self.transport.write(octets)
 
     async def reply(self, timeout_s: float) -> SmtpReply:
         """Return the next reply.
@@ -110,6 +123,8 @@ class SmtpWire(asyncio.Protocol):
         if self._is_paused and self.parser.size_bytes <= UNREAD_MAX:
             self._resume_reading()
         self.progress_mono = self._mono()
+        if self.trace is not None and self.trace.hub.is_on:
+            self.trace.read(reply.encode().decode("utf-8", "replace"))
         return reply
 
     async def drain(self, timeout_s: float) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.base.clock import Clock
+from engine.base.trace_hub import OFF, TraceHub
 from engine.deliver.attempt import RecipientOutcome
 from engine.deliver.tls_policy import BrokenTlsMemory
 from engine.model.circumstances import Circumstances
@@ -93,5 +94,7 @@ class Services:
     note_unbound: Callable[[], None] = lambda: None
     #: Port: note that a source cannot be used: its address or its proxy is to blame.
     note_source_trouble: Callable[[EgressSource, Exception], None] = lambda _source, _error: None
+    #: Who watches outgoing sessions.
+    tracing: TraceHub = OFF
     #: Port: let others have the loop, between the messages of a queue that is settled as a whole.
     give_way: Callable[[], Awaitable[None]] = _go_on

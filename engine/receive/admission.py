@@ -318,7 +318,7 @@ class Admission:
             self._insert(message)
         ids = [SpoolId(message.spool_id) for message in messages]
         text = "OK ids=" + " ".join(spool_id.hex() for spool_id in ids)
-        return Admitted(make_reply(250, f"2.0.0 {text}"), ids)
+        return Admitted(make_reply(250, f"2.0.0 {text}"), ids, messages=messages)
 
 
 def judge_hops(content: bytes) -> None:

@@ -12,12 +12,12 @@ Invariants:
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.model.listener_options import TraceHeaders
-from engine.model.message import SpoolId
+from engine.model.message import Message, SpoolId
 from engine.model.reply import SmtpReply
 
 
@@ -72,8 +72,13 @@ class Incoming:
 
 @dataclass(slots=True)
 class Admitted:
-    """What became of a transaction: ids taken, or the refusal."""
+    """What became of a transaction: ids taken, or the refusal.
+
+    Attributes:
+        messages: What was made of it, for those who watch; discarded ones too.
+    """
 
     reply: SmtpReply
     spool_ids: list[SpoolId] = field(default_factory=list)
     refusal: BaseException | None = None
+    messages: Sequence[Message] = ()

@@ -23,6 +23,7 @@ from engine.base.memory_guard import MemoryGuard
 from engine.base.metrics import Metrics
 from engine.base.os_reason import os_reason
 from engine.base.tls_files import ServerTls
+from engine.base.trace_hub import Tracing
 from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
 from engine.model.reply import make_reply
@@ -46,6 +47,7 @@ class ListenerPorts(Protocol):
     clock: Clock
     metrics: Metrics
     memory: MemoryGuard
+    tracing: Tracing
     relaxed: bool
 
     def gate(self) -> str | None:

@@ -26,12 +26,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.model.address import EnvelopeAddress
-from engine.model.circumstances import Circumstances
 from engine.model.listener_options import ListenerOptions
-from engine.model.log_record import RecordKind
 from engine.model.reply import SmtpReply, make_reply
 from engine.receive.admission import POLICY_FAILED, finished
 from engine.receive.incoming import ConnectionEndedError
+from engine.receive.rejection import note_rejection
+from engine.receive.session_trace import trace_of
 from engine.receive.smtp_grammar import CommandSyntaxError, decode_line, split_verb
 from engine.receive.smtp_session_auth import (
     REDACTED,
@@ -88,6 +88,7 @@ class SmtpSession(SmtpStream):
         super().__init__()
         self.listener = listener
         self.ports: ListenerPorts = listener.ports
+        self.tracing = listener.ports.tracing.server
         self.options: ListenerOptions = listener.options
         self.session_id = ""
         self._errors = 0
@@ -178,6 +179,8 @@ class SmtpSession(SmtpStream):
         self._know_addresses(peer[:2], own[:2])
         self.session_id = str(uuid.uuid4())
         self.meta.update(reception_protocol="ESMTP", hostname=self.options.hostname)
+        if self.tracing.is_on:
+            trace_of(self).connected()
         self.client_timeout_s = self.options.client_timeout_s
         self.arm_deadline(self.client_timeout_s)
         self.start_timer(self.client_timeout_s)
@@ -310,7 +313,7 @@ class SmtpSession(SmtpStream):
             reply = await self._rewritten(reply, command)
         self.queue_output(reply.encode())
         if reply.code >= 400:
-            self._note_rejection(reply, command)
+            note_rejection(self, reply, command)
         if reply.code == 421:
             self.is_ending = True
 
@@ -338,25 +341,6 @@ class SmtpSession(SmtpStream):
             log.error("smtp_rewrite_response failed: %s", error)
             return reply
 
-    def _note_rejection(self, reply: SmtpReply, command: str) -> None:
-        if reply.code == 421 and reply.full_text.startswith("4.3.2 "):
-            return
-        self.listener.rejected()
-        self.ports.recorder.record(
-            RecordKind.REJECTION,
-            None,
-            reply=reply,
-            where=Circumstances(
-                session_id=self.session_id,
-                peer=(self.client_name, self.peer_ip),
-                tls=self.tls,
-                reception_protocol="ESMTP",
-            ),
-            command=command or None,
-            sender=self.sender.email if self.sender is not None else "",
-            recipients=self.recipients[-1:],
-        )
-
     async def ask(self, hook: str, *args: Any) -> SmtpReply | None:
         """Fire a hook that answers nothing; return (after sending it) its refusal, or None."""
         try:
@@ -367,6 +351,8 @@ class SmtpSession(SmtpStream):
         except HookFailedError:
             await self.answer(POLICY_FAILED, self.line)
             return POLICY_FAILED
+        if self.tracing.is_on:
+            trace_of(self).callback(hook, None)
         return None
 
     async def refuse(self, refusal: SmtpRefusal, command: str = "") -> None:

@@ -26,6 +26,7 @@ from engine.receive import data_reader
 from engine.receive.admission import POLICY_FAILED, finished
 from engine.receive.data_reader import DataReader, LineEndings, judge_content
 from engine.receive.incoming import Admitted, Incoming, Phase
+from engine.receive.session_trace import trace_of
 from engine.receive.smtp_grammar import (
     check_mail_parameters,
     check_rcpt_parameters,
@@ -295,6 +296,8 @@ async def _finish(session: SmtpSession, content: bytes, *, is_dotless: bool) -> 
         await _refuse_content(session, judged.refusal)
         return
     content = judged.content or b"\r\n"
+    if session.tracing.is_on:
+        trace_of(session).content(content)
     # Storing it takes a copy for the write and one in the store: what was read in time may still
     # be too much to keep.
     shortage = _shortage_after(session, 2 * len(content))
@@ -311,6 +314,8 @@ async def _finish(session: SmtpSession, content: bytes, *, is_dotless: bool) -> 
     session.listener.process_data_duration.observe(done_mono - read_mono)
     session.listener.transaction_duration.observe(done_mono - session.began_mono)
     session.line = "."
+    if session.tracing.is_on and admitted is not None:
+        trace_of(session).disposed(admitted.messages)
     if admitted is None:
         await session.answer(make_reply(451, f"{SPENT} ({incoming.phase.value})"), ".")
     elif isinstance(admitted.refusal, SmtpRefusal):

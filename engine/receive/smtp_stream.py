@@ -21,8 +21,10 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
+from engine.base.trace_hub import OFF, TraceHub
 from engine.model.listener_options import DATA_BUFFER_SIZE
 from engine.receive.incoming import ConnectionEndedError
+from engine.receive.session_trace import SessionTrace, trace_of
 
 
 class SmtpStream(SMTP):
@@ -34,9 +36,13 @@ class SmtpStream(SMTP):
         input_max: Unread input beyond which the socket is paused, octets; what one read of the
             loop brings may come on top.
         is_ending: Nothing more is read; the connection is closed once the replies are out.
+        tracing: Who watches sessions.
+        trace: What tells those who do; made when it is needed.
     """
 
     client_timeout_s = 60.0
+    tracing: TraceHub = OFF
+    trace: SessionTrace | None = None
     input_max = DATA_BUFFER_SIZE
 
     def __init__(self) -> None:
@@ -149,6 +155,8 @@ class SmtpStream(SMTP):
         if self._skipping or len(line) > limit + 2:
             self._skipping = False
             return b""
+        if self.tracing.is_on:
+            trace_of(self).read_line(line)
         return line
 
     def take_input(self) -> bytearray:
@@ -192,16 +200,21 @@ class SmtpStream(SMTP):
     async def flush(self) -> None:
         """Send what was gathered, as one write; wait while the client does not read."""
         if self._out and not self._gone:
-            self.transport.write(b"".join(self._out))
+            self._write(b"".join(self._out))
         self._out.clear()
         while self._writable is not None and not self._gone:
             self.arm_deadline(self.client_timeout_s)
             await self._writable
 
+    def _write(self, octets: bytes) -> None:
+        if self.tracing.is_on:
+            trace_of(self).wrote(octets)
+        self.transport.write(octets)
+
     def send_last(self, octets: bytes) -> None:
         """Send what was gathered and these octets now; the session ends at its next wait."""
         if not self._gone:
-            self.transport.write(b"".join(self._out) + octets)
+            self._write(b"".join(self._out) + octets)
             self._out.clear()
         self.is_ending = True
         self._gone = True
@@ -217,7 +230,9 @@ class SmtpStream(SMTP):
         if self._timer is not None:
             self._timer.cancel()
         if self._out and not self._gone:
-            self.transport.write(b"".join(self._out))
+            self._write(b"".join(self._out))
+        if self.tracing.is_on:
+            trace_of(self).closed()
         # Asked before: a TLS transport that ended by itself and is closed cannot say it any more.
         octets_held = self.transport.get_write_buffer_size()
         self.transport.close()

@@ -18,6 +18,7 @@ from engine.admin.operation import NOTHING, NoArguments, Operation, perform
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
+from engine.base.trace_hub import Tracing
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.model.caller import Caller
 from engine.ready.ready_queue import ReadyQueue
@@ -41,6 +42,7 @@ class AdminWorld:
         self.audit.open(folder / "audit")
         self.reload: Any = None
         self.memory = MemoryGuard({})
+        self.tracing = Tracing()
         self.node_id, self.version = "node-1", "1.2.3"
         self.online_since = "2026-01-01T00:00:00Z"
         self.dispatching = SimpleNamespace(dispatchers={})
@@ -72,7 +74,7 @@ class AdminWorld:
 
     def give_sessions(self, queue: ReadyQueue) -> list[OutgoingSession]:
         """Put a session behind each dispatcher of a ready queue, as the real ones have."""
-        services = SimpleNamespace(clock=self.clock)
+        services = SimpleNamespace(clock=self.clock, tracing=self.tracing.client)
         for task in queue.dispatchers:
             self.dispatching.dispatchers[task] = OutgoingSession(queue, services)
         return [self.dispatching.dispatchers[task] for task in queue.dispatchers]
@@ -96,6 +98,7 @@ class Operator:
 
     def __init__(self, world: AdminWorld, service: HttpService, session: Any) -> None:
         self.world = world
+        self.service = service
         self.base = f"http://127.0.0.1:{service.port}"
         self.session = session
 
@@ -127,6 +130,7 @@ async def operating(folder: Path, script: str = "", **listener: Any) -> AsyncIte
             **listener,
         )
         api.add_to(service)
+        api.tracing.add_to(service)
         await service.start()
         async with aiohttp.ClientSession() as session:
             yield Operator(world, service, session)

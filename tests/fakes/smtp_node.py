@@ -19,6 +19,7 @@ from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
+from engine.base.trace_hub import Tracing
 from engine.dry_check import DryCheck
 from engine.helpers.script_helpers import ScriptHelpers
 from engine.hooks import HOOKS
@@ -88,6 +89,7 @@ class SmtpNode:
         self.supervisor = Supervisor()
         self.metrics = Metrics(ENGINE_METRICS)
         self.memory = MemoryGuard({"CIRRUS_MEMORY_HARD_LIMIT": str(1 << 50)})
+        self.tracing = Tracing()
         self.relaxed = False
         self.node_id = "node-1"
         self.trouble: str | None = None

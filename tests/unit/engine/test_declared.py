@@ -35,7 +35,11 @@ class DeclaringNode:
             set_limits=lambda limits: setattr(self.memory, "limits", dict(limits)),
             grow=lambda octets: None,
         )
-        self.admin = SimpleNamespace(add_to=lambda service: None, note_denied=None)
+        self.admin = SimpleNamespace(
+            add_to=lambda service: None,
+            note_denied=None,
+            tracing=SimpleNamespace(add_to=lambda service: None),
+        )
         self.transfers = SimpleNamespace(add_to=lambda service: None)
         floors = Floor(None, 0), Floor(None, 0)
         self.disk_guards = [DiskGuard(Path("/"), *floors, lambda: 0.0)]
