@@ -12,7 +12,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from engine.admin.admin_node import SharedLimitsStatus
 from engine.admin.shared_directives import SharedDirectives
@@ -20,9 +20,11 @@ from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.base.metrics import Labels, Metrics
 from engine.script_declarations import SharedLimitsDeclaration
-from engine.throttle.redis_link import RedisLink
 from engine.throttle.shared_lease import NodeLeases
 from engine.throttle.shared_limiter import NodeLimiter
+
+if TYPE_CHECKING:
+    from engine.throttle.redis_link import RedisLink
 
 
 class SharedLimitsPorts(Protocol):
@@ -53,6 +55,9 @@ class SharedLimits:
         await self._end()
         if declared is None:
             return
+        # A fifth of a second and 10 MB, which only those pay who share.
+        from engine.throttle.redis_link import RedisLink  # noqa: PLC0415
+
         node = self._node
         link = RedisLink(declared.redis, node.node_id, node.clock.mono, self, nodes=declared.nodes)
         node.limiter.set_link(link)

@@ -26,8 +26,8 @@ from engine.base.clock import Clock
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.suspensions import SuspensionRegistry
 from engine.model.suspension import Criteria, Directive, ReadyDirective
-from engine.throttle.redis_link import PREFIX, Question
 from engine.throttle.redis_scripts import EXCHANGE_DIRECTIVES
+from engine.throttle.shared_link import PREFIX, Question
 
 log = logging.getLogger("cirrus.admin")
 

@@ -1,7 +1,8 @@
 """A client of Redis or of a cluster, as the options say, that never repeats a command by itself.
 
 Place in flow: ``engine.script_modules.redis_query`` opens it for scripts,
-``engine.throttle.redis_link`` for shared limits. redis-py talks; it is read at the first use.
+``engine.throttle.redis_link`` for shared limits. redis-py talks. It is large: this module is read
+only where a Redis is used.
 
 Invariants: whether a command may be sent again is for the caller to know; here nothing is.
 """
@@ -11,18 +12,17 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from redis import asyncio as redis
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
+
 from engine.model.redis_options import RedisOptions
 
-
-def redis_failures() -> tuple[type[Exception], ...]:
-    """Return what a call of a client raises when Redis fails or refuses.
-
-    The library's trouble with a cluster is no error of its family; the last two it raises itself,
-    of a reply that is none.
-    """
-    from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - as below
-
-    return RedisError, RedisClusterException, OSError, ValueError, IndexError
+#: What a call of a client raises when Redis fails or refuses. The library's trouble with a cluster
+#: is no error of its family; the last two it raises itself, of a reply that is none.
+REDIS_FAILURES = (RedisError, RedisClusterException, OSError, ValueError, IndexError)
 
 
 async def open_redis(options: RedisOptions, parser: type | None = None) -> Any:
@@ -36,7 +36,7 @@ async def open_redis(options: RedisOptions, parser: type | None = None) -> Any:
         parser: Reads replies in place of the library's own parser.
 
     Raises:
-        One of ``redis_failures``: The cluster cannot be asked.
+        One of ``REDIS_FAILURES``: The cluster cannot be asked.
     """
     shared: dict[str, Any] = {
         "protocol": 2,
@@ -57,10 +57,6 @@ async def open_redis(options: RedisOptions, parser: type | None = None) -> Any:
 
 
 def _open_single(options: RedisOptions, shared: dict[str, Any], parser: type | None) -> Any:
-    from redis import asyncio as redis  # noqa: PLC0415 - only where a Redis is used
-    from redis.asyncio.retry import Retry  # noqa: PLC0415
-    from redis.backoff import NoBackoff  # noqa: PLC0415
-
     given = {name: value for name, value in shared.items() if value is not None}
     if parser is not None:
         given["parser_class"] = parser
@@ -75,8 +71,6 @@ def _open_single(options: RedisOptions, shared: dict[str, Any], parser: type | N
 
 
 async def _open_cluster(options: RedisOptions, shared: dict[str, Any], parser: type | None) -> Any:
-    from redis import asyncio as redis  # noqa: PLC0415 - only where a Redis is used
-    from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415
 
     first = urlsplit(options.nodes[0])
     shared["username"] = options.username or first.username

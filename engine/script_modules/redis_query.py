@@ -50,7 +50,7 @@ class RedisConnections:
         """
         read = read_redis_options("mta.redis.open", options)
         # Read here, where a script loads, and not when mail flows.
-        importlib.import_module("redis.asyncio")
+        importlib.import_module("engine.base.redis_client")
         return RedisConnection(self._connections, read)
 
     def expose(self, namespace: ScriptNamespace) -> None:

@@ -20,17 +20,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+from redis import exceptions
 
 from engine.base.lifecycle import Supervisor
-from engine.base.redis_client import open_redis, redis_failures
+from engine.base.redis_client import REDIS_FAILURES, open_redis
 from engine.model.redis_options import RedisOptions
 from engine.throttle.redis_scripts import NOTE_NODE, RedisScript
+from engine.throttle.shared_link import PREFIX, Question
 
 log = logging.getLogger("cirrus.throttle")
 
-#: Before each key, so that the Redis can be shared with other programs.
-PREFIX = "cirrus:"
 #: Signs of life: how often, and how long one counts, seconds.
 SIGN_S = 5.0
 SIGN_LIFE_S = 30.0
@@ -46,19 +47,11 @@ QUIET_S = 10.0
 #: How long closing the client may take, seconds.
 CLOSE_S = 2.0
 
-#: Is told what a script returned, or None.
-OnAnswer = Callable[[Any], None]
-#: Makes the arguments when the question is sent, not when it is put.
-MakeArguments = Callable[[], Sequence[Any]]
-
-
-class Question(NamedTuple):
-    """A script to run on a key."""
-
-    script: RedisScript
-    key: str
-    arguments: MakeArguments
-    on_answer: OnAnswer
+_SERVER_ERRORS = (
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.NoPermissionError,
+)
 
 
 class LinkReport(Protocol):
@@ -138,25 +131,27 @@ class RedisLink:
             # What others put in this turn of the loop goes along.
             await asyncio.sleep(0)
             batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
-            if self.options.is_cluster:
-                await asyncio.gather(*(self._flush([one]) for one in batch))
-            elif batch:
-                await self._flush(batch)
+            await self._flush_all(batch)
+
+    async def _flush_all(self, batch: list[Question]) -> None:
+        parts = [[one] for one in batch] if self.options.is_cluster else [batch]
+        await asyncio.gather(*(self._flush(part) for part in parts if part))
 
     async def _flush(self, batch: list[Question]) -> None:
+        """Ask, and tell who asked; whatever happens, nobody waits for ever."""
         began = self._mono()
-        answers: list[Any] = []
+        answers: list[Any] = [None] * len(batch)
         try:
             calls = [(one.script, one.key, one.arguments()) for one in batch]
             answers = await self._run(calls)
+        except Exception:  # boundary: supervisor
+            log.exception("a question to Redis met a defect")
         finally:
-            # Whatever ends this task, those who ask must not wait for ever.
-            known = [None if isinstance(one, BaseException) else one for one in answers]
             errors = [one for one in answers if isinstance(one, BaseException)]
             note = self._report.fail if errors else self._report.observe
             note(self._mono() - began)
             self._look_at(errors)
-            _answer_all(batch, known or [None] * len(batch))
+            _answer_all(batch, [None if isinstance(one, BaseException) else one for one in answers])
 
     def _look_at(self, errors: list[BaseException]) -> None:
         """Judge what errors mean for the node."""
@@ -176,7 +171,7 @@ class RedisLink:
                 if self.options.is_cluster:
                     return [await _run_apart(client, *call) for call in calls]
                 return await _run_together(client, calls)
-        except redis_failures() as error:
+        except REDIS_FAILURES as error:
             return [error] * len(calls)
 
     async def _connected(self) -> Any:
@@ -209,7 +204,10 @@ class RedisLink:
         self._has_spoken = True
         log.info("limits are shared by way of Redis; nodes seen: %d", self.nodes)
         for call in tuple(self.on_return):
-            call()
+            try:
+                call()
+            except Exception:  # boundary: supervisor
+                log.exception("coming back to shared limits met a defect")
 
     def _count_nodes(self, count: int) -> None:
         """Believe in more nodes at once, in fewer when the others had time to give their sign."""
@@ -231,6 +229,10 @@ class RedisLink:
             self.trouble,
             self.nodes,
         )
+        self._leave_unanswered()
+
+    def _leave_unanswered(self) -> None:
+        """Tell those who wait that they will have no answer."""
         batch, self._waiting = self._waiting, []
         loop = asyncio.get_running_loop()
         for question in batch:
@@ -249,15 +251,21 @@ class RedisLink:
 
     async def stop(self) -> None:
         """Send what waits, forget this node, and close; bounded."""
+        was_alone = self.is_alone
+        # From here on nothing is taken that nobody would send.
+        self.is_alone, self.trouble = True, "stopped"
         batch, self._waiting = self._waiting, []
-        if batch and not self.is_alone:
-            await self._flush(batch)
+        if was_alone:
+            _answer_all(batch, [None] * len(batch))
+        else:
+            await self._flush_all(batch)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_S)
         self._tasks = []
         self.is_alone, self.trouble = True, "stopped"
+        self._leave_unanswered()
         client, self._client = self._client, None
         if client is None:
             return
@@ -265,16 +273,13 @@ class RedisLink:
             async with asyncio.timeout(CLOSE_S):
                 await client.zrem(PREFIX + "nodes", self.node_id)
                 await client.aclose()
-        except redis_failures() as error:
+        except REDIS_FAILURES as error:
             log.debug("closing the link to Redis: %s", describe(error))
 
 
 def _concerns_all(error: BaseException) -> bool:
     """Return whether an error tells of the server, and not of one key."""
-    from redis import exceptions  # noqa: PLC0415 - only where a Redis is used
-
-    server = (exceptions.ReadOnlyError, exceptions.OutOfMemoryError, exceptions.NoPermissionError)
-    return not isinstance(error, exceptions.ResponseError) or isinstance(error, server)
+    return not isinstance(error, exceptions.ResponseError) or isinstance(error, _SERVER_ERRORS)
 
 
 def _answer_all(batch: list[Question], answers: Sequence[Any]) -> None:
@@ -286,11 +291,9 @@ def _answer_all(batch: list[Question], answers: Sequence[Any]) -> None:
 
 
 async def _run_apart(client: Any, script: RedisScript, key: str, arguments: Sequence[Any]) -> Any:
-    from redis.exceptions import NoScriptError  # noqa: PLC0415 - only where a Redis is used
-
     try:
         return await client.execute_command("EVALSHA", script.sha, 1, key, *arguments)
-    except NoScriptError:
+    except exceptions.NoScriptError:
         return await client.execute_command("EVAL", script.text, 1, key, *arguments)
 
 
@@ -298,13 +301,15 @@ async def _run_together(
     client: Any, calls: Sequence[tuple[RedisScript, str, Sequence[Any]]]
 ) -> list[Any]:
     """Run all calls in one round trip; those whose script is not there yet in a second one."""
-    from redis.exceptions import NoScriptError  # noqa: PLC0415 - only where a Redis is used
-
     pipeline = client.pipeline(transaction=False)
     for script, key, arguments in calls:
         pipeline.execute_command("EVALSHA", script.sha, 1, key, *arguments)
     answers: list[Any] = await pipeline.execute(raise_on_error=False)
-    missing = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    missing = [
+        place
+        for place, answer in enumerate(answers)
+        if isinstance(answer, exceptions.NoScriptError)
+    ]
     if not missing:
         return answers
     pipeline = client.pipeline(transaction=False)
@@ -319,8 +324,6 @@ async def _run_together(
 
 def describe(error: BaseException) -> str:
     """Return the text of an error, on one line."""
-    from redis.exceptions import TimeoutError as RedisTimeout  # noqa: PLC0415
-
-    if isinstance(error, TimeoutError | RedisTimeout):
+    if isinstance(error, TimeoutError | exceptions.TimeoutError):
         return "no answer in time"
     return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.throttle.lease import Lease, MemoryLeases
-from engine.throttle.redis_link import PREFIX, Question, RedisLink
 from engine.throttle.redis_scripts import ACQUIRE_LEASES, RELEASE_LEASES, RENEW_LEASES
+from engine.throttle.shared_link import PREFIX, Question, SharedLink
 
 log = logging.getLogger("cirrus.throttle")
 
@@ -75,12 +75,12 @@ class NodeLeases(MemoryLeases):
     def __init__(self, mono: Callable[[], float]) -> None:
         """Expire by the given monotonic clock, alone until there is a link."""
         super().__init__(mono)
-        self._link: RedisLink | None = None
+        self._link: SharedLink | None = None
         self._keys: dict[str, _Key] = {}
         self._serial = 0
         self._renewed_mono = 0.0
 
-    def set_link(self, link: RedisLink | None) -> None:
+    def set_link(self, link: SharedLink | None) -> None:
         """Share by way of this link from now on; None: with nobody."""
         self._link = link
         for known in self._keys.values():
@@ -252,8 +252,7 @@ class NodeLeases(MemoryLeases):
 
     def sweep_shared(self) -> None:
         """Renew what is in use and give back what is not; called about once a second."""
-        link = self._link
-        if link is None or link.is_alone:
+        if self._link is None:
             return
         now = self._mono()
         if now - self._renewed_mono >= RENEW_S:
@@ -285,7 +284,7 @@ class NodeLeases(MemoryLeases):
             for start in range(0, len(leases), AT_ONCE):
                 self._renew_some(link, key, known, leases[start : start + AT_ONCE])
 
-    def _renew_some(self, link: RedisLink, key: str, known: _Key, leases: list[Lease]) -> None:
+    def _renew_some(self, link: SharedLink, key: str, known: _Key, leases: list[Lease]) -> None:
         members = [lease.member for lease in leases]
 
         def arguments() -> list[Any]:

@@ -26,8 +26,8 @@ from weakref import WeakValueDictionary
 from engine.model.throttle_spec import ThrottleSpec
 from engine.throttle.gcra import ThrottleResult
 from engine.throttle.limiter import ASKING, Bucket, MemoryLimiter
-from engine.throttle.redis_link import PREFIX, Question, RedisLink
 from engine.throttle.redis_scripts import GIVE_BACK_RATE, TAKE_RATE, TakeAnswer
+from engine.throttle.shared_link import PREFIX, Question, SharedLink
 
 #: What is fetched ahead lasts about so long at the steady rate, seconds.
 AHEAD_S = 0.1
@@ -69,7 +69,7 @@ class SharedBucket:
         key: tuple[str, int, int, float],
         spec: ThrottleSpec,
         limiter: NodeLimiter,
-        link: RedisLink,
+        link: SharedLink,
     ) -> None:
         self.key = key
         self._spec = spec
@@ -269,11 +269,11 @@ class NodeLimiter(MemoryLimiter):
         """Count by the given monotonic clock, alone until there is a link."""
         super().__init__(mono)
         self.mono = mono
-        self.link: RedisLink | None = None
+        self.link: SharedLink | None = None
         self._shared: WeakValueDictionary[Any, SharedBucket] = WeakValueDictionary()
         self._holding: dict[Any, SharedBucket] = {}
 
-    def set_link(self, link: RedisLink | None) -> None:
+    def set_link(self, link: SharedLink | None) -> None:
         """Share by way of this link from now on; None: with nobody."""
         self.link = link
         self._shared = WeakValueDictionary()

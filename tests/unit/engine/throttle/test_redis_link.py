@@ -8,6 +8,8 @@ import pytest
 
 from engine.model.throttle_spec import parse_throttle
 from engine.throttle import redis_link
+from engine.throttle.redis_scripts import NOTE_NODE
+from engine.throttle.shared_link import Question
 from tests.fakes.redis_server import free_port, redis_cluster, redis_server
 from tests.fakes.scripted_peer import certificate as certificate_for
 from tests.fakes.shared_redis import SharingNode, options_of, sharing_nodes, take_until_refused
@@ -197,3 +199,66 @@ async def test_questions_that_are_put_while_the_link_ends_have_an_answer(server)
         await node.link.stop()
         results = await asyncio.gather(*asked)
     assert all(not result.throttled for result in results)
+
+
+def question(told, number=0, arguments=tuple):
+    def answered(answer):
+        told.append((number, answer))
+
+    return Question(NOTE_NODE, "cirrus:test", arguments, answered)
+
+
+def sign():
+    return "node", 1_000_000
+
+
+async def test_what_is_asked_while_a_hanging_link_ends_has_an_answer_too(server, monkeypatch):
+    monkeypatch.setattr(redis_link, "CLOSE_S", 0.05)
+    told = []
+    async with sharing_nodes(options_of(f"{server.url}/0"), 1) as (node,):
+        hangs = asyncio.Event()
+        monkeypatch.setattr(node.link, "_run", lambda _calls: hangs.wait())
+        node.link.ask(question(told, 1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        stopping = asyncio.ensure_future(node.link.stop())
+        await asyncio.sleep(0)
+        node.link.ask(question(told, 2))
+        await stopping
+        await asyncio.sleep(0)
+
+    assert sorted(told) == [(1, None), (2, None)]
+
+
+async def test_a_defect_of_one_who_asks_leaves_the_others_their_answers(pair):
+    link, told = pair[0].link, []
+
+    def defect():
+        raise ZeroDivisionError
+
+    def answered_badly(_answer):
+        raise ZeroDivisionError
+
+    for _ in range(2 * redis_link.FLUSHERS):
+        link.ask(question(told, 1, defect))
+        await asyncio.sleep(0.01)
+    link.ask(Question(NOTE_NODE, "cirrus:test", sign, answered_badly))
+    link.ask(question(told, 2, sign))
+    async with asyncio.timeout(5):
+        while (2, 1) not in told:
+            await asyncio.sleep(0.01)
+
+    assert told.count((1, None)) == 2 * redis_link.FLUSHERS
+    assert not link.is_alone
+
+
+async def test_a_defect_of_who_is_told_of_the_return_does_not_keep_a_node_alone(pair):
+    link = pair[0].link
+    link.on_return.insert(0, lambda: 1 // 0)
+    returns = []
+    link.on_return.append(lambda: returns.append(True))
+    link.is_alone = True
+    await link.sign()
+
+    assert not link.is_alone
+    assert returns == [True]
