@@ -194,14 +194,9 @@ class SmtpDispatcher(OutgoingSession):
 
     async def _next(self) -> Message | None:
         """Return the next message, or None at the end of the session."""
-        work = self._work
-        if self._delivered >= work.path.max_deliveries_per_connection or not work.may_work():
+        if self._delivered >= self._work.path.max_deliveries_per_connection:
             return None
-        message = work.take_nowait()
-        if message is None:
-            self._enter("Idle")
-            message = await work.wait_message(work.path.idle_timeout_s)
-        return message
+        return await super()._next()
 
     # -- one message --------------------------------------------------------------------------
 

@@ -157,10 +157,7 @@ class MaildirDispatcher(OutgoingSession):
         try:
             while (message := await self._next()) is not None:
                 self._hand.take(message)
-                wait_s = await self._gate.wait_messages()
-                if wait_s > 0.0:
-                    self._hand.give_back(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
-                    self._work.return_all(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
+                if not await self._has_turn():
                     return
                 self._enter("DeliveringMessage")
                 await self._store(message)
@@ -175,16 +172,6 @@ class MaildirDispatcher(OutgoingSession):
             await self._give_back(InsertReason.DISPATCHER_DROP)
         finally:
             self._gate.return_turn()
-
-    async def _next(self) -> Message | None:
-        work = self._work
-        if not work.may_work():
-            return None
-        message = work.take_nowait()
-        if message is None:
-            self._enter("Idle")
-            message = await work.wait_message(work.path.idle_timeout_s)
-        return message
 
     async def _give_back(self, reason: InsertReason) -> None:
         """Give back what is in hand; who has a file already is noted before."""

@@ -15,6 +15,8 @@ from engine.deliver.hand import Hand
 from engine.deliver.outgoing_trace import OutgoingTrace
 from engine.deliver.rate_gate import RateGate
 from engine.deliver.work import Services, Work
+from engine.model.insert_reason import InsertReason
+from engine.model.message import Message
 
 
 class SessionSnapshot(NamedTuple):
@@ -100,6 +102,25 @@ class OutgoingSession:
     def shutdown_s(self) -> float:
         """Return how long it may go on with the message in hand when the node stops, seconds."""
         return self._work.path.shutdown_s
+
+    async def _next(self) -> Message | None:
+        """Return the next message, or None at the end of the session."""
+        work = self._work
+        if not work.may_work():
+            return None
+        message = work.take_nowait()
+        if message is None:
+            self._enter("Idle")
+            message = await work.wait_message(work.path.idle_timeout_s)
+        return message
+
+    async def _has_turn(self, count: int = 1) -> bool:
+        """Wait for the message rates; return False if all went back, for it would take too long."""
+        wait_s = await self._gate.wait_messages(count)
+        if wait_s > 0.0:
+            self._hand.give_back(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
+            self._work.return_all(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
+        return wait_s <= 0.0
 
     def _enter(self, phase: str) -> None:
         self.phase = phase

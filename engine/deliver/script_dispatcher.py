@@ -87,11 +87,8 @@ class ScriptDispatcher(OutgoingSession):
         hand = list(self._hand.messages)
         if not hand:
             return
-        wait_s = await self._gate.wait_messages(len(hand))
-        if wait_s > 0.0:
+        if not await self._has_turn(len(hand)):
             self._over = True
-            self._hand.give_back(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
-            self._work.return_all(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
             return
         self._enter("DeliveringMessage")
         self._gate.use_turn()

@@ -61,10 +61,7 @@ class TransferDispatcher(OutgoingSession):
         try:
             while (message := await self._next()) is not None:
                 self._hand.take(message)
-                wait_s = await self._gate.wait_messages()
-                if wait_s > 0.0:
-                    self._hand.give_back(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
-                    self._work.return_all(InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
+                if not await self._has_turn():
                     return
                 self._enter("DeliveringMessage")
                 self._work.renew_slots(asyncio.current_task())
@@ -83,16 +80,6 @@ class TransferDispatcher(OutgoingSession):
             await self._defer_in_hand()
         finally:
             self._gate.return_turn()
-
-    async def _next(self) -> Message | None:
-        work = self._work
-        if not work.may_work():
-            return None
-        message = work.take_nowait()
-        if message is None:
-            self._enter("Idle")
-            message = await work.wait_message(work.path.idle_timeout_s)
-        return message
 
     async def _defer_in_hand(self) -> None:
         """Have what met a defect of ours wait, rather than meet it again at once."""

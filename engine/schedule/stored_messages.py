@@ -1,6 +1,7 @@
 """The message behind an entry of a scheduled queue, read from the spool.
 
-Place in flow: ``promotion`` reads what is due, ``bouncing`` and ``ageing`` what they settle.
+Place in flow: ``promotion`` reads what is due, ``bouncing`` and ``ageing`` what they settle,
+``transferring`` what it sets aside.
 
 Invariants: an entry whose message is gone or damaged leaves its queue; one that cannot be read now
 stays, and its queue is tried again.

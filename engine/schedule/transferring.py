@@ -23,10 +23,9 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from engine.base.clock import Clock
-from engine.model.errors import SpoolEntryDamagedError, SpoolUnavailableError
 from engine.model.insert_reason import InsertReason
 from engine.model.log_record import RecordKind
-from engine.model.message import Message, SpoolId, message_from
+from engine.model.message import Message
 from engine.model.queue_name import parse_queue_name
 from engine.model.reply import SmtpReply
 from engine.model.suspension import Criteria, matches
@@ -40,7 +39,7 @@ from engine.schedule.reinsertion import UNROUTABLE
 from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.schedule.settlement import Settlement
-from engine.schedule.timer_wheel import Waiting
+from engine.schedule.stored_messages import StoredMessages
 from engine.script_views import DIRTY_BODY, queue_name_of
 from engine.spool.spool_store import SpoolStore
 
@@ -85,6 +84,8 @@ class Transferring:
         self._ports = ports
         self._clock = ports.clock
         self._pace = Pace(ports.clock.mono)
+        # What cannot be read now waits for the next order: its queue needs no handle for that.
+        self._stored = StoredMessages(ports, lambda: ports.settlement, lambda *_: None)
         self._cancelled: dict[str, str] = {}
         self.standing: TransferOrder | None = None
         self.in_hand = 0
@@ -175,7 +176,7 @@ class Transferring:
             await self._give_way()
             if is_over():
                 break
-            message = self._load(queue, entry) if queue.knows(entry) else None
+            message = self._stored.load(queue, entry) if queue.knows(entry) else None
             if message is None:
                 continue
             queue.discard(entry)
@@ -219,27 +220,6 @@ class Transferring:
             log.exception("message %s cannot be moved", message.id)
         self._ports.promotion.insert(message)
         return False
-
-    def _load(self, queue: ScheduledQueue, entry: Waiting) -> Message | None:
-        """Return the message of an entry; None if it left, is damaged or cannot be read now."""
-        spool_id = SpoolId(entry.spool_id)
-        try:
-            stored = self._ports.store.load(spool_id)
-        except SpoolUnavailableError:
-            return None
-        except SpoolEntryDamagedError as error:
-            queue.discard(entry)
-            stand_in = Message(spool_id, "", [], data=b"", size=0, created_at=self._clock.wall())
-            stand_in.queue_name = queue.name
-            self._ports.settlement.drop_damaged(stand_in, str(error))
-            return None
-        if stored is None:
-            queue.discard(entry)
-            return None
-        message = message_from(spool_id, stored, entry.due_mono)
-        message.queue_name = queue.name
-        message.context = entry.context
-        return message
 
     # -- one message --------------------------------------------------------------------------
 

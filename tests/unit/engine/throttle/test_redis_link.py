@@ -17,21 +17,6 @@ from tests.fakes.shared_redis import SharingNode, options_of, sharing_nodes, tak
 pytestmark = pytest.mark.real_time
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest.fixture
-async def pair(server):
-    async with sharing_nodes(options_of(f"{server.url}/0"), 2) as nodes:
-        yield nodes
-        client = nodes[0].link._client
-        if client is not None:
-            await client.flushall()
-
-
 async def test_a_node_whose_redis_is_away_goes_on_with_its_share_and_comes_back(
     tmp_path, monkeypatch, caplog
 ):

@@ -17,19 +17,12 @@ from engine.throttle.redis_scripts import (
     TAKE_RATE,
     RedisScript,
 )
-from tests.fakes.redis_server import redis_server
 
 pytestmark = pytest.mark.real_time
 
 HOUR_US = 3_600_000_000
 LIFE_US = 60_000_000
 LINE_US = 4_000_000
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
 
 
 @pytest.fixture

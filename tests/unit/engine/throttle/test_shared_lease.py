@@ -7,25 +7,9 @@ import asyncio
 import pytest
 
 from engine.throttle import shared_lease
-from tests.fakes.redis_server import redis_server
 from tests.fakes.shared_redis import options_of, sharing_nodes
 
 pytestmark = pytest.mark.real_time
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest.fixture
-async def pair(server):
-    async with sharing_nodes(options_of(f"{server.url}/0"), 2) as nodes:
-        yield nodes
-        client = nodes[0].link._client
-        if client is not None:
-            await client.flushall()
 
 
 async def test_connection_limits_are_kept_together(pair):

@@ -8,25 +8,9 @@ import pytest
 
 from engine.model.throttle_spec import parse_throttle
 from engine.throttle.limiter import ASKING
-from tests.fakes.redis_server import redis_server
-from tests.fakes.shared_redis import options_of, sharing_nodes, take_until_refused
+from tests.fakes.shared_redis import take_until_refused
 
 pytestmark = pytest.mark.real_time
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest.fixture
-async def pair(server):
-    async with sharing_nodes(options_of(f"{server.url}/0"), 2) as nodes:
-        yield nodes
-        client = nodes[0].link._client
-        if client is not None:
-            await client.flushall()
 
 
 async def test_two_nodes_have_one_burst_together(pair):
