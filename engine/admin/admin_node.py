@@ -25,6 +25,7 @@ from engine.ready.ready_registry import ReadyRegistry
 from engine.records.recorder import Recorder
 from engine.schedule.promotion import Promotion
 from engine.schedule.scheduled_registry import ScheduledRegistry
+from engine.schedule.settlement import Settlement
 from engine.schedule.transferring import Transferring
 from engine.spool.spool_store import SpoolStore
 from policy.runtime import PolicyRuntime
@@ -96,6 +97,7 @@ class AdminNode(Protocol):
     runtime: PolicyRuntime
     recorder: Recorder
     promotion: Promotion
+    settlement: Settlement
     memory: MemoryGuard
     tracing: Tracing
     node_id: str

@@ -16,12 +16,14 @@ from engine.admin import (
     diagnostics,
     directives,
     maintenance,
+    message_search,
     messages,
     paths,
     queue_list,
     queues,
     ready_queues,
     rebind,
+    single_messages,
 )
 from engine.admin.admin_node import AdminNode
 from engine.admin.errors import OperationRefusedError, Refusal
@@ -68,6 +70,12 @@ ENDPOINTS = (
     Endpoint("GET", "/api/admin/task-dump", diagnostics.TASK_DUMP),
     Endpoint("GET", "/api/machine-info", diagnostics.MACHINE_INFO),
     Endpoint("GET", "/api/admin/queues/v1", queue_list.QUEUES),
+    Endpoint("GET", "/api/admin/messages/v1", message_search.MESSAGES),
+    Endpoint("POST", "/api/admin/hold/v1", single_messages.HOLD),
+    Endpoint("POST", "/api/admin/release/v1", single_messages.RELEASE),
+    Endpoint("POST", "/api/admin/send-now/v1", single_messages.SEND_NOW),
+    Endpoint("POST", "/api/admin/move/v1", single_messages.MOVE),
+    Endpoint("POST", "/api/admin/expire/v1", single_messages.EXPIRE),
     Endpoint("GET", "/api/admin/inspect-message/v1", messages.INSPECT),
     Endpoint("GET", "/api/admin/inspect-sched-q/v1", queues.INSPECT_SCHEDULED),
     Endpoint("GET", "/api/admin/ready-q-states/v1", ready_queues.READY_STATES),
