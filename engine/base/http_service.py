@@ -131,6 +131,8 @@ class HttpService:
         self._routes: list[Route] = []
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        # Kept beside the server: requests under way ask for it while that is closing.
+        self._port = listen[1]
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._active: dict[Any, int] = {}
         self._idle_since: dict[Any, float] = {}
@@ -151,9 +153,7 @@ class HttpService:
     @property
     def port(self) -> int:
         """Return the port listened on."""
-        if self._server is None:
-            return self.listen[1]
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._port
 
     def add_route(
         self,
@@ -237,6 +237,7 @@ class HttpService:
             backlog=512,
             reuse_address=True,
         )
+        self._port = int(self._server.sockets[0].getsockname()[1])
         self._sweep_timer = loop.call_later(_SWEEP_S, self._sweep)
 
     async def stop(self, drain_s: float = 5.0) -> None:

@@ -66,6 +66,9 @@ class HelperWorld:
         )
         self.helpers = ScriptHelpers(self.api, self.runtime, limiter, ports)
         self.helpers.expose(namespace)
+        #: What scripts said with ``mta.tell``.
+        self.told: list[Any] = []
+        namespace.expose("tell", self.told.append)
 
     async def _secret(self, source: Mapping[str, str]) -> bytes:
         try:

@@ -410,6 +410,15 @@ async def test_stopping_lets_a_running_request_end():
     assert answer.result() == (200, "done")
 
 
+async def test_its_port_is_known_while_it_ends_for_requests_under_way_are_judged_by_it():
+    service = HttpService(("127.0.0.1", 0), "h")
+    await service.start()
+    port = service.port
+    await service.stop(1.0)
+
+    assert service.port == port > 0
+
+
 async def test_tls_is_spoken_when_asked_for():
     from engine.base.tls_files import ServerTls
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from policy.errors import HookFailedError, PolicyLoadError
-from tests.fakes.helper_world import HelperWorld
+from tests.fakes.helper_world import HelperWorld, make_message
+
+TELLS = "@on('message_received')\ndef f(msg):\n    mta.tell(VALUE)\n"
 
 
 @pytest.fixture
@@ -15,12 +17,15 @@ def world(tmp_path):
 
 def value(world, expression, files=None, top=""):
     """Return what an expression of a script amounts to, made while it loads."""
-    world.load(
-        f"{top}VALUE = {expression}\n"
-        "@on('get_acl_definition')\ndef f(resource):\n    return [VALUE]\n",
-        files,
-    )
-    return world.fire("get_acl_definition", "x")[0]
+    world.load(f"{top}VALUE = {expression}\n{TELLS}", files)
+    return told(world)
+
+
+def told(world):
+    """Return what the script tells now."""
+    world.told.clear()
+    world.handle("message_received", make_message())
+    return world.told[0]
 
 
 @pytest.mark.parametrize(
@@ -114,18 +119,17 @@ def test_a_file_that_was_loaded_is_watched(world, tmp_path):
     (tmp_path / "a.toml").write_text("x = 2\n")
     world.runtime.reload_if_changed()
 
-    assert world.fire("get_acl_definition", "x") == [{"x": 2}]
+    assert told(world) == {"x": 2}
 
 
 def test_a_handler_loads_no_files(world):
     world.load(
-        "@on('get_acl_definition')\ndef f(resource):\n"
-        "    return [policy_utils.load_json_or_toml_file('a.toml')]\n",
+        "@on('message_received')\ndef f(msg):\n    policy_utils.load_json_or_toml_file('a.toml')\n",
         {"a.toml": "x = 1\n"},
     )
 
     with pytest.raises(HookFailedError, match="top of the script"):
-        world.fire("get_acl_definition", "x")
+        world.handle("message_received", make_message())
 
 
 def test_what_was_merged_is_a_copy(world):
