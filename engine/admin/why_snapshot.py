@@ -14,7 +14,7 @@ import math
 from engine.admin.admin_node import AdminNode
 from engine.admin.constraints import constraints_of
 from engine.admin.message_place import Place
-from engine.admin.why import (
+from engine.admin.why_seen import (
     DirectiveSeen,
     MessageSeen,
     NodeSeen,

@@ -8,6 +8,12 @@ import pytest
 
 from engine.admin.why import (
     WAITS,
+    explain_backlog,
+    explain_message,
+    explain_queue,
+    explain_way,
+)
+from engine.admin.why_seen import (
     DirectiveSeen,
     MessageSeen,
     NodeSeen,
@@ -15,10 +21,6 @@ from engine.admin.why import (
     RateSeen,
     SessionSeen,
     WaySeen,
-    explain_backlog,
-    explain_message,
-    explain_queue,
-    explain_way,
 )
 from engine.model.insert_reason import InsertReason
 
