@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.admin.errors import OperationRefusedError
-from engine.admin.message_search import MESSAGES, created_at
+from engine.admin.message_search import CHUNK, MESSAGES, first_id
 from engine.admin.single_messages import HOLD
 from engine.model.message import new_spool_id
 from engine.model.reply import make_reply
@@ -127,5 +127,20 @@ async def test_a_search_ends_with_its_limit_or_its_time_and_says_so(tmp_path):
         assert (away.messages, away.is_complete) == ([], False)
 
 
-def test_an_id_says_when_it_was_made():
-    assert created_at(new_spool_id(1_700_000_000_123_000_000)) == 1_700_000_000.123
+async def test_of_a_long_queue_all_is_looked_at(tmp_path):
+    async with admin_world(tmp_path) as world:
+        for number in range(CHUNK + 3):
+            to(world, f"user-{number}@a.test")
+
+        found = await world.act(MESSAGES, recipient=f"user-{CHUNK + 2}@a.test")
+
+        assert [one.recipients for one in found.messages] == [[f"user-{CHUNK + 2}@a.test"]]
+        assert (found.looked_at, found.is_complete) == (CHUNK + 3, True)
+
+
+def test_no_id_is_less_than_the_first_of_its_instant():
+    first = first_id(1_700_000_000.123)
+
+    assert new_spool_id(1_700_000_000_123_000_000) >= first
+    assert new_spool_id(1_700_000_000_122_000_000) < first
+    assert first_id(-5.0) == bytes(6)
