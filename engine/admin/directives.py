@@ -22,7 +22,16 @@ SWEEP_WAIT_S = 1.0
 
 
 class BounceRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A bounce by criteria; what is left out matches everything."""
+    """A bounce by criteria; what is left out matches everything.
+
+    Attributes:
+        reason: Why, for records and whoever looks at it.
+        campaign, tenant, domain, routing_domain: Queues that have these in their names.
+        queue_names: Queues of these names, whatever else is said.
+        duration: For how long it holds: seconds, or text such as ``1h``; five minutes by default.
+        expires: When it ends, RFC 3339; instead of a duration.
+        suppress_logging: Leave no record of each message.
+    """
 
     reason: str
     campaign: str | None = None
@@ -36,7 +45,15 @@ class BounceRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
 
 
 class SuspendRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A suspension of scheduled queues by criteria; what is left out matches everything."""
+    """A suspension of scheduled queues by criteria; what is left out matches everything.
+
+    Attributes:
+        reason: Why, for records and whoever looks at it.
+        campaign, tenant, domain: Queues that have these in their names.
+        queue_names: Queues of these names, whatever else is said.
+        duration: For how long it holds: seconds, or text such as ``1h``; five minutes by default.
+        expires: When it ends, RFC 3339; instead of a duration.
+    """
 
     reason: str
     campaign: str | None = None
@@ -48,7 +65,14 @@ class SuspendRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
 
 
 class SuspendReadyRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A suspension of one ready queue by its name."""
+    """A suspension of one ready queue by its name.
+
+    Attributes:
+        name: The ready queue.
+        reason: Why, for records and whoever looks at it.
+        duration: For how long it holds: seconds, or text such as ``1h``; five minutes by default.
+        expires: When it ends, RFC 3339; instead of a duration.
+    """
 
     name: str
     reason: str
@@ -57,13 +81,21 @@ class SuspendReadyRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unkn
 
 
 class IdRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The id of a directive."""
+    """The id of a directive.
+
+    Attributes:
+        id: As it was answered when the directive was made, or as a list of them has it.
+    """
 
     id: str
 
 
 class Made(msgspec.Struct, frozen=True):
-    """The id of what was made."""
+    """The id of what was made.
+
+    Attributes:
+        id: Its id.
+    """
 
     id: str
 
@@ -83,7 +115,19 @@ class BounceMade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BounceListed(msgspec.Struct, frozen=True, kw_only=True):
-    """A bounce in force; ``duration`` is what is left of it."""
+    """A bounce in force; ``duration`` is what is left of it.
+
+    Attributes:
+        id: Its id.
+        campaign, tenant, domain, routing_domain: What it is limited to; null is any.
+        queue_names: The queues it is limited to; none is any.
+        reason: Why it was made.
+        author: Who made it.
+        duration: How much longer it holds, such as ``59m 30s``.
+        expires: When it ends, RFC 3339.
+        bounced: Messages that it took so far, by scheduled queue.
+        total_bounced: Messages of all queues.
+    """
 
     id: str
     campaign: str | None
@@ -100,7 +144,17 @@ class BounceListed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SuspensionListed(msgspec.Struct, frozen=True, kw_only=True):
-    """A suspension of scheduled queues in force; ``duration`` is what is left of it."""
+    """A suspension of scheduled queues in force; ``duration`` is what is left of it.
+
+    Attributes:
+        id: Its id.
+        campaign, tenant, domain, routing_domain: What it is limited to; null is any.
+        queue_names: The queues it is limited to; none is any.
+        reason: Why it was made.
+        author: Who made it.
+        duration: How much longer it holds, such as ``59m 30s``.
+        expires: When it ends, RFC 3339.
+    """
 
     id: str
     campaign: str | None
@@ -115,7 +169,16 @@ class SuspensionListed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadySuspensionListed(msgspec.Struct, frozen=True, kw_only=True):
-    """A suspension of a ready queue in force; ``duration`` is what is left of it."""
+    """A suspension of a ready queue in force; ``duration`` is what is left of it.
+
+    Attributes:
+        id: Its id.
+        name: The ready queue.
+        reason: Why it was made.
+        author: Who made it.
+        duration: How much longer it holds, such as ``59m 30s``.
+        expires: When it ends, RFC 3339.
+    """
 
     id: str
     name: str

@@ -20,7 +20,13 @@ from engine.model.caller import Caller
 
 
 class WhyRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What is asked about: one of a message, a scheduled queue, a ready queue."""
+    """What is asked about: one of a message, a scheduled queue, a ready queue.
+
+    Attributes:
+        id: The spool id of a message.
+        queue_name: A scheduled queue.
+        ready_queue: A ready queue.
+    """
 
     id: str | None = None
     queue_name: str | None = None
@@ -28,7 +34,19 @@ class WhyRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
 
 
 class ReasonShown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One link of the chain; instants RFC 3339. See ``engine.admin.why.Reason``."""
+    """One link of the chain; instants RFC 3339.
+
+    Attributes:
+        code: The insert reason, as records have it, or a name of its own.
+        text: In words.
+        where: The queue or source that it is about.
+        author: Who ordered it.
+        since: Since when.
+        until: When it ends, or is looked at again.
+        knob: The option that sets it.
+        value: What that is set to.
+        held_by: Who has what is waited for.
+    """
 
     code: str
     text: str

@@ -80,7 +80,14 @@ class MessagesRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_
 
 
 class HoldShown(msgspec.Struct, frozen=True, kw_only=True):
-    """That an operator holds a message; instants RFC 3339."""
+    """That an operator holds a message; instants RFC 3339.
+
+    Attributes:
+        author: Who holds it.
+        reason: Why.
+        since: Since when.
+        until: When it is let go; null until somebody does.
+    """
 
     author: str
     reason: str

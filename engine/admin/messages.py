@@ -18,7 +18,12 @@ from engine.model.message import SpoolId, StoredEnvelope
 
 
 class InspectMessageRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which message, and whether its content is wanted."""
+    """Which message, and whether its content is wanted.
+
+    Attributes:
+        id: Its spool id.
+        want_body: Whether its content is wanted.
+    """
 
     id: str
     want_body: bool = False
@@ -51,7 +56,12 @@ class MessageShown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class MessageWithId(msgspec.Struct, frozen=True):
-    """A message and its spool id."""
+    """A message and its spool id.
+
+    Attributes:
+        id: Its spool id.
+        message: What the spool has of it.
+    """
 
     id: str
     message: MessageShown

@@ -35,7 +35,13 @@ Limit = Annotated[int, msgspec.Meta(ge=0, le=MESSAGES_MAX)]
 class InspectScheduledRequest(
     msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
 ):
-    """Which scheduled queue, how many of its messages, and whether their content is wanted."""
+    """Which scheduled queue, how many of its messages, and whether their content is wanted.
+
+    Attributes:
+        queue_name: Its name.
+        want_body: Whether the content of messages is wanted.
+        limit: How many messages; all by default.
+    """
 
     queue_name: str
     want_body: bool = False

@@ -28,14 +28,26 @@ from engine.script_views import queue_name_of
 
 
 class MessageRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which message, and why."""
+    """Which message, and why.
+
+    Attributes:
+        id: Its spool id.
+        reason: Why, for records.
+    """
 
     id: str
     reason: str = ""
 
 
 class HoldRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which message is to be held, why, and for how long; until it is released by default."""
+    """Which message is to be held, why, and for how long; until it is released by default.
+
+    Attributes:
+        id: Its spool id.
+        reason: Why, for whoever looks at it.
+        duration: For how long: seconds, or text such as ``1h``.
+        expires: Until when, RFC 3339; instead of a duration.
+    """
 
     id: str
     reason: str
@@ -47,6 +59,8 @@ class MoveRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     """Which message is to be moved, why, and by which metadata.
 
     Attributes:
+        id: Its spool id.
+        reason: Why, for records.
         data: Metadata to set, such as ``{"routing_domain": "b.example"}``.
     """
 
@@ -56,7 +70,12 @@ class MoveRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
 
 
 class MessageMoved(msgspec.Struct, frozen=True):
-    """Where a message is after an act."""
+    """Where a message is after an act.
+
+    Attributes:
+        id: Its spool id.
+        queue_name: The scheduled queue it is in.
+    """
 
     id: str
     queue_name: str
