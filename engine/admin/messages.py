@@ -5,7 +5,7 @@ Place in flow: operations of ``engine.admin.operation``; read the spool.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -15,6 +15,14 @@ from engine.admin.operation import Operation
 from engine.model.caller import Caller
 from engine.model.log_record import format_event_time
 from engine.model.message import SpoolId, StoredEnvelope
+
+
+class WantsBody(Protocol):
+    """A question whose answer may have content of messages."""
+
+    @property
+    def want_body(self) -> bool:
+        """Return whether it is to have that."""
 
 
 class InspectMessageRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -27,6 +35,11 @@ class InspectMessageRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_un
 
     id: str
     want_body: bool = False
+
+
+def shows_content(request: WantsBody) -> bool:
+    """Return whether content of messages is shown: that leaves a record."""
+    return request.want_body
 
 
 class MessageShown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,6 +136,7 @@ INSPECT = Operation(
     InspectMessageRequest,
     MessageWithId,
     "Show a message",
+    leaves_record=shows_content,
     refusals={
         Refusal.NOT_FOUND: "the spool has no such message",
         Refusal.UNAVAILABLE: "the spool cannot be read now",

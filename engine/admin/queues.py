@@ -15,7 +15,7 @@ import msgspec
 
 from engine.admin.admin_node import AdminNode
 from engine.admin.errors import OperationRefusedError, Refusal
-from engine.admin.messages import MessageShown, MessageWithId, show_message
+from engine.admin.messages import MessageShown, MessageWithId, show_message, shows_content
 from engine.admin.operation import Operation
 from engine.model import queue_config
 from engine.model.caller import Caller
@@ -123,6 +123,6 @@ INSPECT_SCHEDULED = Operation(
     InspectScheduledRequest,
     ScheduledQueueShown,
     "Show a scheduled queue",
-    leaves_record=False,
+    leaves_record=shows_content,
     refusals={Refusal.NOT_FOUND: "there is no such queue now"},
 )
