@@ -48,7 +48,7 @@ What an endpoint answers besides is said there."""
 #: What is said of endpoints whose answer no schema describes.
 NOTES = {
     "/metrics": """\
-`?prefix=` and the beginning of a name show the families that begin so. See
+With `?prefix=`, such as `?prefix=cirrus_`, each name begins with that. See
 [metrics](metrics.md).""",
     "/metrics.json": """\
 As `/metrics`: families by name, each `{"help": ..., "type": ..., "value": ...}`, of which the value
