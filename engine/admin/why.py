@@ -19,6 +19,8 @@ from engine.admin.why_seen import MessageSeen, NodeSeen, QueueSeen, RateSeen, Se
 
 #: Names of limits that belong to one ready queue.
 _OWN_LIMIT = "connection_limit."
+#: How limits and rates begin that no other node shares.
+_LOCAL = "local:"
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -145,11 +147,11 @@ def explain_way(way: WaySeen, node: NodeSeen) -> list[Reason]:
             )
         )
     if way.limited_by:
-        found.append(_limit(way))
+        found.append(_limit(way, node))
     elif way.count and way.own_limit is not None and len(way.sessions) >= way.own_limit:
         found.append(_own_limit(way, way.own_limit))
-    found += _throttled(way, "ConnectionRateThrottled", way.connection_rates)
-    found += _throttled(way, "MessageRateThrottled", way.message_rates)
+    found += _throttled(way, "ConnectionRateThrottled", way.connection_rates, node)
+    found += _throttled(way, "MessageRateThrottled", way.message_rates, node)
     rates = ("ConnectionRateThrottled", "MessageRateThrottled")
     return found + [
         reason for one in way.sessions if one.phase not in rates for reason in _session(one)
@@ -166,7 +168,8 @@ def explain_backlog(queue: QueueSeen, node: NodeSeen) -> list[Reason]:
             return [
                 Reason(
                     code="MessageRateThrottle",
-                    text="the queue is at its message rate",
+                    text="the queue is at its message rate"
+                    + _sharing(node, rate.value if rate else ""),
                     where=queue.name,
                     until_at=rate.frees_at if rate is not None else queue.again_at,
                     knob="max_message_rate",
@@ -288,18 +291,33 @@ def _full(queue: QueueSeen, node: NodeSeen) -> Iterator[Reason]:
         yield from explain_way(way, node)
 
 
-def _limit(way: WaySeen) -> Reason:
-    is_own = way.limited_by.startswith(_OWN_LIMIT)
-    name = None if is_own else way.limited_by
+def _sharing(node: NodeSeen, value: str) -> str:
+    """Return with whom a limit or rate is shared, to be put behind what is said of it."""
+    if value.startswith(_LOCAL):
+        return ""
+    if node.is_alone:
+        return f"; this node has its share of it, for it is alone: {node.alone_for}"
+    return f"; {node.nodes} nodes share it" if node.nodes > 1 else ""
+
+
+def _limit(way: WaySeen, node: NodeSeen) -> Reason:
+    key = way.limited_by.removeprefix(_LOCAL)
+    is_own = key.startswith(_OWN_LIMIT)
+    name = None if is_own else key
+    elsewhere = way.limit - way.held_here
+    others = []
+    if node.nodes > 1 and not node.is_alone and key == way.limited_by and elsewhere > 0:
+        others = [f"other nodes (up to {elsewhere})"]
     whose = "its connection limit" if is_own else f"the connection limit {name}"
     return Reason(
         code="ConnectionLimit",
-        text=f"{whose} is reached: {way.limit} connections, {len(way.sessions)} of them its own",
+        text=f"{whose} is reached: {way.limit} connections, {len(way.sessions)} of them its own"
+        + _sharing(node, way.limited_by),
         where=way.name,
         since_at=way.limited_since_at,
         knob="connection_limit" if is_own else "additional_connection_limits",
         value=str(way.limit) if name is None else f"{name}: {way.limit}",
-        held_by=list(way.holders),
+        held_by=[*way.holders, *others],
     )
 
 
@@ -315,7 +333,9 @@ def _own_limit(way: WaySeen, limit: int) -> Reason:
     )
 
 
-def _throttled(way: WaySeen, phase: str, rates: Iterable[RateSeen]) -> Iterator[Reason]:
+def _throttled(
+    way: WaySeen, phase: str, rates: Iterable[RateSeen], node: NodeSeen
+) -> Iterator[Reason]:
     """Yield the rates that sessions of a ready queue wait for, the last to free first."""
     waiting = [one for one in way.sessions if one.phase == phase]
     if not waiting:
@@ -331,7 +351,7 @@ def _throttled(way: WaySeen, phase: str, rates: Iterable[RateSeen]) -> Iterator[
         name = "" if rate.name is None else f"{rate.name}: "
         yield Reason(
             code=code,
-            text=text,
+            text=text + _sharing(node, rate.value),
             where=way.name,
             since_at=since_at,
             until_at=rate.frees_at,

@@ -46,7 +46,8 @@ class WaySeen:
         count, max_ready: Messages in it, and how many it takes.
         sessions: Its sessions.
         limited_by: The connection limit that refuses another one, empty for none; ``limit`` its
-            number, ``limited_since_at`` since when, ``holders`` who has its slots.
+            number, ``limited_since_at`` since when, ``holders`` who has its slots on this node,
+            ``held_here`` how many these are.
         own_limit: The limit of its path.
         suspended: The suspension of the queue.
         source_suspended: The suspension of its source.
@@ -64,6 +65,7 @@ class WaySeen:
     limit: int = 0
     limited_since_at: float | None = None
     holders: tuple[str, ...] = ()
+    held_here: int = 0
     own_limit: int | None = None
     suspended: DirectiveSeen | None = None
     source_suspended: DirectiveSeen | None = None
@@ -141,8 +143,19 @@ class MessageSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSeen:
-    """What concerns all mail: the present, the spool's trouble, the retry options of the queue."""
+    """What concerns all mail.
+
+    Attributes:
+        now_at: The present.
+        spool_trouble: Why the spool cannot be used, empty when it can.
+        retry_interval: The retry option of the queue.
+        nodes: How many share limits, this one included.
+        is_alone: Whether it goes by its share of them now, and ``alone_for`` why.
+    """
 
     now_at: float
     spool_trouble: str = ""
     retry_interval: str = ""
+    nodes: int = 1
+    is_alone: bool = False
+    alone_for: str = ""

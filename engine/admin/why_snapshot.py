@@ -43,10 +43,14 @@ _DEFAULT_RETRY = RetrySchedule()
 def see_node(node: AdminNode, queue: ScheduledQueue | None) -> NodeSeen:
     """Return what concerns all mail of a queue."""
     retry = queue.config.retry if queue is not None and queue.config else _DEFAULT_RETRY
+    sharing = node.shared_limits.status()
     return NodeSeen(
         now_at=node.clock.wall(),
         spool_trouble=node.store.trouble() or "",
         retry_interval=f"{retry.retry_interval_s:g}s",
+        nodes=sharing.nodes,
+        is_alone=sharing.configured and not sharing.shared,
+        alone_for=sharing.trouble or "",
     )
 
 
@@ -123,6 +127,7 @@ async def see_way(node: AdminNode, way: ReadyQueue) -> WaySeen:
         for one in found.message_rates
     ]
     suspensions = node.suspensions
+    holders = await _holders(node, way) if way.limited_by else {}
     return WaySeen(
         name=way.name,
         source=way.source.name,
@@ -132,7 +137,8 @@ async def see_way(node: AdminNode, way: ReadyQueue) -> WaySeen:
         limited_by=way.limited_by,
         limit=limits.get(way.limited_by, 0),
         limited_since_at=clock.wall_of(way.limited_since_mono) if way.limited_by else None,
-        holders=await _holders(node, way) if way.limited_by else (),
+        holders=_most(holders),
+        held_here=sum(holders.values()),
         own_limit=way.path.connection_limit.limit,
         suspended=_order(node, suspensions.find_ready(way.name)),
         source_suspended=_order(node, suspensions.find_source(way.source.name)),
@@ -168,8 +174,8 @@ def see_session(node: AdminNode, session: OutgoingSession) -> SessionSeen:
     return SessionSeen(shown.phase, shown.detail, node.clock.wall_of(shown.entered_mono))
 
 
-async def _holders(node: AdminNode, way: ReadyQueue) -> tuple[str, ...]:
-    """Return who has the slots of the limit that a ready queue waits for, most slots first."""
+async def _holders(node: AdminNode, way: ReadyQueue) -> dict[str, int]:
+    """Return which ready queues have slots of the limit that another waits for, and how many."""
     pace = Pace(node.clock.mono)
     counts: dict[str, int] = {}
     for other in node.ready:
@@ -180,6 +186,10 @@ async def _holders(node: AdminNode, way: ReadyQueue) -> tuple[str, ...]:
         )
         if count:
             counts[other.name] = count
+    return counts
+
+
+def _most(counts: dict[str, int]) -> tuple[str, ...]:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(f"{name} ({count})" for name, count in ordered[:HOLDERS_MAX])
 

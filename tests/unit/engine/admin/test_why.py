@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -248,6 +249,45 @@ def test_a_limit_of_its_own_is_told_from_a_shared_one():
     assert (first.code, first.knob, first.value) == ("ConnectionLimit", "connection_limit", "1")
     assert (second.code, second.since_at) == ("BeingSent", 990.0)
     assert "DeliveringMessage (mx/192.0.2.1:25)" in second.text
+
+
+def test_of_a_limit_that_nodes_share_it_is_said_how_much_of_it_is_not_here():
+    way = WaySeen(
+        name=WAY.name,
+        source="s1",
+        limited_by="all",
+        limit=10,
+        holders=("q (4)",),
+        held_here=4,
+    )
+    shared, alone = (
+        NodeSeen(now_at=1000.0, nodes=3),
+        NodeSeen(now_at=1000.0, nodes=3, is_alone=True, alone_for="no route"),
+    )
+
+    (among,), (by_itself,) = explain_way(way, shared), explain_way(way, alone)
+    (local,) = explain_way(dataclasses.replace(way, limited_by="local:all"), shared)
+
+    assert among.held_by == ["q (4)", "other nodes (up to 6)"]
+    assert "3 nodes share it" in among.text
+    assert by_itself.held_by == ["q (4)"]
+    assert by_itself.text.endswith("it is alone: no route")
+    assert (local.held_by, local.value) == (["q (4)"], "all: 10")
+    assert "share" not in local.text
+
+
+def test_of_a_rate_that_nodes_share_it_is_said():
+    rates = (RateSeen("max_message_rate", "1/h", 1800.0),)
+    sessions = (SessionSeen("MessageRateThrottled", "", 950.0),)
+    way = WaySeen(name=WAY.name, source="s1", sessions=sessions, message_rates=rates)
+    local = dataclasses.replace(
+        way, message_rates=(RateSeen("max_message_rate", "local:1/h", 1800.0),)
+    )
+    nodes = NodeSeen(now_at=1000.0, nodes=2)
+
+    assert explain_way(way, nodes)[0].text.endswith("2 nodes share it")
+    assert "share" not in explain_way(local, nodes)[0].text
+    assert "share" not in explain_way(way, NOW)[0].text
 
 
 @pytest.mark.parametrize(

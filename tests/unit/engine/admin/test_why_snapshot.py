@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.admin.admin_node import SharedLimitsStatus
 from engine.admin.why_snapshot import see_node, see_queue, see_way
 from tests.fakes.admin_world import admin_world
 from tests.fakes.queue_world import policy
@@ -36,6 +37,7 @@ async def test_who_holds_a_shared_limit_is_seen(tmp_path):
 
         assert (seen.limited_by, seen.limit) == ("all", 1)
         assert seen.holders == ("s1->mx.a.test@smtp_client (1)",)
+        assert seen.held_here == 1
 
 
 async def test_rates_are_seen_with_when_they_free(tmp_path):
@@ -52,6 +54,19 @@ async def test_rates_are_seen_with_when_they_free(tmp_path):
         assert 55 < frees["max_message_rate"] <= 60
         assert frees["additional_message_rate_throttles"] <= 0.01
         assert [rate.name for rate in seen.message_rates] == ["t", None]
+
+
+async def test_with_whom_limits_are_shared_is_seen(tmp_path):
+    async with admin_world(tmp_path) as world:
+        assert see_node(world, None).nodes == 1
+        assert not see_node(world, None).is_alone
+
+        world.sharing = SharedLimitsStatus(
+            configured=True, shared=False, nodes=3, trouble="no route to host"
+        )
+        seen = see_node(world, None)
+
+        assert (seen.nodes, seen.is_alone, seen.alone_for) == (3, True, "no route to host")
 
 
 async def test_the_spools_trouble_is_seen(tmp_path):
