@@ -165,11 +165,11 @@ def explain_backlog(queue: QueueSeen, node: NodeSeen) -> list[Reason]:
     match queue.blocked_by:
         case "max_message_rate":
             rate = queue.rate
+            sharing = _sharing(node, "" if rate is None else rate.value)
             return [
                 Reason(
                     code="MessageRateThrottle",
-                    text="the queue is at its message rate"
-                    + _sharing(node, rate.value if rate else ""),
+                    text=f"the queue is at its message rate{sharing}",
                     where=queue.name,
                     until_at=rate.frees_at if rate is not None else queue.again_at,
                     knob="max_message_rate",
