@@ -62,6 +62,7 @@ def test_each_kind_of_trouble_is_judged_by_its_own_rule(health, suspensions):
     health.note_proxy(source(), "refused")
     assert suspensions.is_empty
     assert health.proxy_failures == 2
+    assert health.failures == {("ip-1", "Unplumbed"): 1, ("ip-1", "ProxyUnhealthy"): 2}
 
 
 def test_while_it_is_out_nothing_is_counted(health, suspensions, time):
