@@ -25,6 +25,7 @@ from engine.admin import (
     ready_queues,
     rebind,
     single_messages,
+    source_suspensions,
 )
 from engine.admin.admin_node import AdminNode
 from engine.admin.errors import OperationRefusedError, Refusal
@@ -60,6 +61,9 @@ ENDPOINTS = (
     Endpoint("POST", "/api/admin/suspend-ready-q/v1", directives.SUSPEND_READY),
     Endpoint("GET", "/api/admin/suspend-ready-q/v1", directives.SUSPEND_READY_LIST),
     Endpoint("DELETE", "/api/admin/suspend-ready-q/v1", directives.SUSPEND_READY_CANCEL),
+    Endpoint("POST", "/api/admin/suspend-source/v1", source_suspensions.SUSPEND_SOURCE),
+    Endpoint("GET", "/api/admin/suspend-source/v1", source_suspensions.SUSPEND_SOURCE_LIST),
+    Endpoint("DELETE", "/api/admin/suspend-source/v1", source_suspensions.SUSPEND_SOURCE_CANCEL),
     Endpoint("POST", "/api/admin/rebind/v1", rebind.REBIND),
     Endpoint("GET", "/api/admin/automation/v1", maintenance.AUTOMATION),
     Endpoint("POST", "/api/admin/automation/v1", maintenance.SWITCH_AUTOMATION),

@@ -65,7 +65,10 @@ class SourceHealth:
 
     def out(self) -> list[tuple[str, str]]:
         """Return the sources that are out now, each with why."""
-        return [(one.name, self._why.get(one.name, "")) for one in self._suspensions.list_sources()]
+        return [
+            (one.name, self._why.get(one.name, "") if one.author == AUTHOR else "operator")
+            for one in self._suspensions.list_sources()
+        ]
 
     def _count(self, source: EgressSource, kind: str) -> None:
         if len(self.failures) > SOURCES_MAX:

@@ -75,6 +75,11 @@ def test_while_it_is_out_nothing_is_counted(health, suspensions, time):
     assert health.suspensions == {("ip-1", "proxy_unhealthy"): 1}
 
 
+def test_one_that_an_operator_took_out_says_so(health, suspensions):
+    suspensions.add_source("ip-1", "blocked", "ann", 60.0)
+    assert health.out() == [("ip-1", "operator")]
+
+
 def test_an_operator_can_let_it_back(health, suspensions):
     health.note_proxy(source(suspend_when_proxy_unhealthy=AT_ONCE), "refused")
     (found,) = suspensions.list_sources()
