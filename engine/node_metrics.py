@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from engine.base.clock import Clock
@@ -24,6 +25,12 @@ from engine.route.dns_resolver import DnsCounts, DnsResolver
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.spool.disk_store import DiskStore
 from policy.runtime import PolicyRuntime
+
+_STAT = Path("/proc/stat")
+_CPU_NAMES = {
+    "process": ("process_cpu_usage_sum", "process_cpu_usage_normalized"),
+    "system": ("system_cpu_usage_sum", "system_cpu_usage_normalized"),
+}
 
 Samples = Iterable[tuple[Labels, float]]
 
@@ -54,7 +61,8 @@ class NodeMetrics:
 
     def __init__(self, node: NodeState) -> None:
         self._node = node
-        self._cpu = _CpuUse(node.clock.mono)
+        self._cpu = _CpuUse(node.clock.mono, _own_cpu_s)
+        self._machine = _CpuUse(node.clock.mono, _machine_cpu_s)
 
     def bind(self) -> None:
         """Have the node's metrics ask here."""
@@ -68,6 +76,9 @@ class NodeMetrics:
             lambda: [(("script",), node.runtime.regex_fallback_uses())]
         )
         health = node.source_health
+        counter("egress_source_connection_failures_total").set_collect(
+            lambda: list(health.failures.items())
+        )
         gauge("egress_source_health_suspended").set_collect(lambda: [(k, 1) for k in health.out()])
         counter("egress_source_health_suspensions_total").set_collect(
             lambda: list(health.suspensions.items())
@@ -99,10 +110,8 @@ class NodeMetrics:
         gauge("memory_low_thresh").set_collect(lambda: [((), memory.low)])
         counter("memory_low_count").set_collect(lambda: [((), memory.low_count)])
         counter("memory_over_limit_count").set_collect(lambda: [((), memory.over_count)])
-        gauge("process_cpu_usage_sum").set_collect(lambda: [((), self._cpu.percent())])
-        gauge("process_cpu_usage_normalized").set_collect(
-            lambda: [((), self._cpu.percent() / (os.cpu_count() or 1))]
-        )
+        self._bind_cpu("process", self._cpu)
+        self._bind_cpu("system", self._machine)
         gauge("disk_free_bytes").set_collect(lambda: self._disks("free_bytes"))
         gauge("disk_free_inodes").set_collect(lambda: self._disks("free_inodes"))
         gauge("disk_free_percent").set_collect(lambda: self._shares("free_bytes", "total_bytes"))
@@ -116,6 +125,12 @@ class NodeMetrics:
         gauge("rocks_spool_load_shed_active").set_collect(
             lambda: [((path,), float(node.disk_store.trouble() is not None))]
         )
+
+    def _bind_cpu(self, whose: str, use: _CpuUse) -> None:
+        gauge, cores = self._node.metrics.gauge, os.cpu_count() or 1
+        total, share = _CPU_NAMES[whose]
+        gauge(total).set_collect(lambda: [((), use.percent())])
+        gauge(share).set_collect(lambda: [((), use.percent() / cores)])
 
     # -- machine and helpers ------------------------------------------------------------------
 
@@ -145,20 +160,32 @@ class NodeMetrics:
 class _CpuUse:
     """CPU use since it was last asked for, at most once a second."""
 
-    def __init__(self, mono: Callable[[], float]) -> None:
+    def __init__(self, mono: Callable[[], float], read_s: Callable[[], float]) -> None:
         self._mono = mono
-        self._at_mono, self._used_s = mono(), _cpu_s()
+        self._read_s = read_s
+        self._at_mono, self._used_s = mono(), read_s()
         self._percent = 0.0
 
     def percent(self) -> float:
         """Return the use of one core, in percent."""
-        now, used_s = self._mono(), _cpu_s()
+        now, used_s = self._mono(), self._read_s()
         if now - self._at_mono >= 1.0:
             self._percent = 100.0 * (used_s - self._used_s) / (now - self._at_mono)
             self._at_mono, self._used_s = now, used_s
         return self._percent
 
 
-def _cpu_s() -> float:
+def _own_cpu_s() -> float:
     times = os.times()
     return times.user + times.system
+
+
+def _machine_cpu_s() -> float:
+    """Return how long the CPUs of the machine worked, seconds; 0 where nobody says."""
+    try:
+        with _STAT.open() as file:
+            ticks = [int(word) for word in file.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return 0.0
+    # Of these: user, nice, system, idle, iowait, irq, softirq, steal.
+    return (sum(ticks) - sum(ticks[3:5])) / os.sysconf("SC_CLK_TCK")

@@ -33,6 +33,7 @@ QUEUE_METRICS = (
     "connection_count_by_provider",
     "connection_count_by_provider_and_pool",
     "message_count",
+    "message_meta_resident_count",
     "message_data_resident_count",
 )
 #: Parts of a tally, a power of two: growing moves one of them.
@@ -146,6 +147,8 @@ def walk_queues(
     yield from _series("connection_count_by_provider", sums.connection_providers)
     yield from _series("connection_count_by_provider_and_pool", sums.connection_pools)
     yield "message_count", (), sums.scheduled + sums.ready
+    # Of a message that waits only what schedules it is in memory.
+    yield "message_meta_resident_count", (), sums.ready
     yield "message_data_resident_count", (), sums.bodies
 
 

@@ -42,9 +42,9 @@ ENDPOINTS = (
     Endpoint("GET", _DRAIN_PATH, node_transfers.DRAIN_STATUS),
     Endpoint("DELETE", _DRAIN_PATH, node_transfers.DRAIN_CANCEL),
 )
-_CANCEL = Endpoint("POST", "/api/admin/xfer/cancel/v1", node_transfers.XFER_CANCEL)
+CANCEL = Endpoint("POST", "/api/admin/xfer/cancel/v1", node_transfers.XFER_CANCEL)
 #: A queue of another kind is no field that fails a check: clients know it as 400.
-_CANCEL_STATUSES = {**STATUSES, Refusal.WRONG: 400}
+CANCEL_STATUSES = {**STATUSES, Refusal.WRONG: 400}
 
 
 class _Admission(Protocol):
@@ -156,7 +156,7 @@ class Transfers:
         """Add the routes to a listener."""
         self.intake.add_to(service)
         self._node.admin.add_to(service, ENDPOINTS)
-        self._node.admin.add_to(service, [_CANCEL], _CANCEL_STATUSES)
+        self._node.admin.add_to(service, [CANCEL], CANCEL_STATUSES)
 
     async def close(self) -> None:
         """Close the connections to other nodes; no dispatcher runs any more."""

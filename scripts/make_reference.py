@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from api_reference import make_api_page  # noqa: E402
 from event_reference import make_hooks_page  # noqa: E402
 from module_reference import (  # noqa: E402
     make_functions_page,
@@ -386,6 +387,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "script-modules.md": make_modules_page,
     "metrics.md": make_metrics_page,
     "log-record.md": make_record_page,
+    "http-api.md": lambda: make_api_page(NOTE),
 }
 
 

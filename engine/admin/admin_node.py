@@ -21,12 +21,15 @@ from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.suspensions import SuspensionRegistry
 from engine.control.transfer_targets import TransferTargets
 from engine.deliver.outgoing_session import OutgoingSession
+from engine.model.throttle_spec import ThrottleSpec
 from engine.ready.ready_registry import ReadyRegistry
 from engine.records.recorder import Recorder
 from engine.schedule.promotion import Promotion
 from engine.schedule.scheduled_registry import ScheduledRegistry
+from engine.schedule.settlement import Settlement
 from engine.schedule.transferring import Transferring
 from engine.spool.spool_store import SpoolStore
+from engine.throttle.limiter import RateBucket
 from policy.runtime import PolicyRuntime
 
 
@@ -83,6 +86,13 @@ class TransfersPort(Protocol):
     drain: Drain
 
 
+class RatesPort(Protocol):
+    """The rates of a node, as administration sees them."""
+
+    def bucket(self, key: str, spec: ThrottleSpec) -> RateBucket:
+        """Return what counts a rate."""
+
+
 class AdminNode(Protocol):
     """A node."""
 
@@ -96,6 +106,7 @@ class AdminNode(Protocol):
     runtime: PolicyRuntime
     recorder: Recorder
     promotion: Promotion
+    settlement: Settlement
     memory: MemoryGuard
     tracing: Tracing
     node_id: str
@@ -104,6 +115,10 @@ class AdminNode(Protocol):
     online_since: str
     audit: AuditLog
     shared_directives: SharedDirectives
+
+    @property
+    def limiter(self) -> RatesPort:
+        """Return the rates of the node."""
 
     @property
     def dispatching(self) -> SessionsPort:

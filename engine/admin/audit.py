@@ -41,7 +41,11 @@ class AuditRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
 
 
 class AuditAnswer(msgspec.Struct, frozen=True):
-    """Entries of the audit log, the latest first."""
+    """Entries of the audit log, the latest first.
+
+    Attributes:
+        entries: What was done, by whom, and what came of it.
+    """
 
     entries: list[AuditEntry]
 

@@ -26,13 +26,21 @@ PROCESS_KIND = "cirrus"
 
 
 class LogFilterRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Directives with commas between, such as ``info,cirrus.schedule=debug``."""
+    """Directives with commas between, such as ``info,cirrus.schedule=debug``.
+
+    Attributes:
+        filter: Such directives.
+    """
 
     filter: str
 
 
 class TaskDumpRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """How long to look, seconds."""
+    """How long to look, seconds.
+
+    Attributes:
+        timeout: Seconds.
+    """
 
     timeout: Annotated[float, msgspec.Meta(ge=0, le=60)] = 5.0
 

@@ -22,7 +22,16 @@ SWEEP_WAIT_S = 1.0
 
 
 class BounceRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A bounce by criteria; what is left out matches everything."""
+    """A bounce by criteria; what is left out matches everything.
+
+    Attributes:
+        reason: Why, for records and whoever looks at it.
+        campaign, tenant, domain, routing_domain: Queues that have these in their names.
+        queue_names: Queues of these names, whatever else is said.
+        duration: For how long it holds: seconds, or text such as ``1h``; five minutes by default.
+        expires: When it ends, RFC 3339; instead of a duration.
+        suppress_logging: Leave no record of each message.
+    """
 
     reason: str
     campaign: str | None = None
@@ -36,7 +45,15 @@ class BounceRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
 
 
 class SuspendRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A suspension of scheduled queues by criteria; what is left out matches everything."""
+    """A suspension of scheduled queues by criteria; what is left out matches everything.
+
+    Attributes:
+        reason: Why, for records and whoever looks at it.
+        campaign, tenant, domain: Queues that have these in their names.
+        queue_names: Queues of these names, whatever else is said.
+        duration: For how long it holds: seconds, or text such as ``1h``; five minutes by default.
+        expires: When it ends, RFC 3339; instead of a duration.
+    """
 
     reason: str
     campaign: str | None = None
@@ -48,7 +65,14 @@ class SuspendRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
 
 
 class SuspendReadyRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A suspension of one ready queue by its name."""
+    """A suspension of one ready queue by its name.
+
+    Attributes:
+        name: The ready queue.
+        reason: Why, for records and whoever looks at it.
+        duration: For how long it holds: seconds, or text such as ``1h``; five minutes by default.
+        expires: When it ends, RFC 3339; instead of a duration.
+    """
 
     name: str
     reason: str
@@ -57,13 +81,21 @@ class SuspendReadyRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unkn
 
 
 class IdRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The id of a directive."""
+    """The id of a directive.
+
+    Attributes:
+        id: As it was answered when the directive was made, or as a list of them has it.
+    """
 
     id: str
 
 
 class Made(msgspec.Struct, frozen=True):
-    """The id of what was made."""
+    """The id of what was made.
+
+    Attributes:
+        id: Its id.
+    """
 
     id: str
 
@@ -83,7 +115,19 @@ class BounceMade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BounceListed(msgspec.Struct, frozen=True, kw_only=True):
-    """A bounce in force; ``duration`` is what is left of it."""
+    """A bounce in force; ``duration`` is what is left of it.
+
+    Attributes:
+        id: Its id.
+        campaign, tenant, domain, routing_domain: What it is limited to; null is any.
+        queue_names: The queues it is limited to; none is any.
+        reason: Why it was made.
+        author: Who made it.
+        duration: How much longer it holds, such as ``59m 30s``.
+        expires: When it ends, RFC 3339.
+        bounced: Messages that it took so far, by scheduled queue.
+        total_bounced: Messages of all queues.
+    """
 
     id: str
     campaign: str | None
@@ -100,7 +144,17 @@ class BounceListed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SuspensionListed(msgspec.Struct, frozen=True, kw_only=True):
-    """A suspension of scheduled queues in force; ``duration`` is what is left of it."""
+    """A suspension of scheduled queues in force; ``duration`` is what is left of it.
+
+    Attributes:
+        id: Its id.
+        campaign, tenant, domain, routing_domain: What it is limited to; null is any.
+        queue_names: The queues it is limited to; none is any.
+        reason: Why it was made.
+        author: Who made it.
+        duration: How much longer it holds, such as ``59m 30s``.
+        expires: When it ends, RFC 3339.
+    """
 
     id: str
     campaign: str | None
@@ -115,7 +169,16 @@ class SuspensionListed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadySuspensionListed(msgspec.Struct, frozen=True, kw_only=True):
-    """A suspension of a ready queue in force; ``duration`` is what is left of it."""
+    """A suspension of a ready queue or a source in force; ``duration`` is what is left of it.
+
+    Attributes:
+        id: Its id.
+        name: The ready queue, or the source.
+        reason: Why it was made.
+        author: Who made it.
+        duration: How much longer it holds, such as ``59m 30s``.
+        expires: When it ends, RFC 3339.
+    """
 
     id: str
     name: str
@@ -221,7 +284,7 @@ async def list_suspensions(
 
 async def cancel_suspension(node: AdminNode, _caller: Caller, request: IdRequest) -> str:
     """End a suspension of scheduled queues."""
-    return _cancel(node, request.id, node.suspensions.list_scheduled())
+    return end_suspension(node, request.id, node.suspensions.list_scheduled())
 
 
 async def suspend_ready(node: AdminNode, caller: Caller, request: SuspendReadyRequest) -> Made:
@@ -236,25 +299,34 @@ async def list_ready_suspensions(
     node: AdminNode, _caller: Caller, _request: object
 ) -> list[ReadySuspensionListed]:
     """Return the suspensions of ready queues in force."""
-    return [
-        ReadySuspensionListed(
-            id=one.id,
-            name=one.name,
-            reason=one.reason,
-            author=one.author,
-            duration=_left(node, one),
-            expires=_ends(node, one),
-        )
-        for one in node.suspensions.list_ready()
-    ]
+    return [show_named(node, one) for one in node.suspensions.list_ready()]
+
+
+def show_named(node: AdminNode, directive: ReadyDirective) -> ReadySuspensionListed:
+    """Return a suspension of what goes by one name, as operators see it."""
+    return ReadySuspensionListed(
+        id=directive.id,
+        name=directive.name,
+        reason=directive.reason,
+        author=directive.author,
+        duration=_left(node, directive),
+        expires=_ends(node, directive),
+    )
 
 
 async def cancel_ready_suspension(node: AdminNode, _caller: Caller, request: IdRequest) -> str:
     """End a suspension of a ready queue."""
-    return _cancel(node, request.id, node.suspensions.list_ready())
+    return end_suspension(node, request.id, node.suspensions.list_ready())
 
 
-def _cancel(node: AdminNode, wanted: str, listed: Iterable[Directive | ReadyDirective]) -> str:
+def end_suspension(
+    node: AdminNode, wanted: str, listed: Iterable[Directive | ReadyDirective]
+) -> str:
+    """End one of the suspensions that are listed.
+
+    Raises:
+        OperationRefusedError: None of them has the id.
+    """
     # Of its own kind only: an id of another list is a mistake of whoever typed it.
     if all(one.id != wanted for one in listed) or not node.suspensions.cancel(wanted):
         raise OperationRefusedError(Refusal.NOT_FOUND, "no such suspension")
@@ -273,14 +345,15 @@ def _ends(node: AdminNode, directive: Directive | ReadyDirective) -> str:
     return format_instant(node.clock.wall_of(directive.expires_mono))
 
 
-_GONE = {Refusal.NOT_FOUND: "there is none of this id"}
+#: How it is refused to end what is not there.
+GONE = {Refusal.NOT_FOUND: "there is none of this id"}
 
 BOUNCE = Operation("bounce", bounce, BounceRequest, BounceMade, "Bounce mail")
 BOUNCE_LIST = Operation(
     "bounce-list", list_bounces, NoArguments, list[BounceListed], "List bounces", False
 )
 BOUNCE_CANCEL = Operation(
-    "bounce-cancel", cancel_bounce, IdRequest, str, "End a bounce", refusals=_GONE
+    "bounce-cancel", cancel_bounce, IdRequest, str, "End a bounce", refusals=GONE
 )
 SUSPEND = Operation("suspend", suspend, SuspendRequest, Made, "Suspend scheduled queues")
 SUSPEND_LIST = Operation(
@@ -292,7 +365,7 @@ SUSPEND_LIST = Operation(
     False,
 )
 SUSPEND_CANCEL = Operation(
-    "suspend-cancel", cancel_suspension, IdRequest, str, "Resume queues", refusals=_GONE
+    "suspend-cancel", cancel_suspension, IdRequest, str, "Resume queues", refusals=GONE
 )
 SUSPEND_READY = Operation(
     "suspend-ready-q", suspend_ready, SuspendReadyRequest, Made, "Suspend a ready queue"
@@ -311,5 +384,5 @@ SUSPEND_READY_CANCEL = Operation(
     IdRequest,
     str,
     "Resume a ready queue",
-    refusals=_GONE,
+    refusals=GONE,
 )

@@ -20,13 +20,21 @@ SPOOL_NAMES = ("spool", "data", "meta")
 
 
 class AutomationRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Whether decisions of the traffic shaping automation count on this node."""
+    """Whether decisions of the traffic shaping automation count on this node.
+
+    Attributes:
+        enabled: Whether they count.
+    """
 
     enabled: bool
 
 
 class CompactRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which spool: there is one, which goes by the names ``spool``, ``data`` and ``meta``."""
+    """Which spool: there is one, which goes by the names ``spool``, ``data`` and ``meta``.
+
+    Attributes:
+        name: One of these.
+    """
 
     name: str
 

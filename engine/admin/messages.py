@@ -5,7 +5,7 @@ Place in flow: operations of ``engine.admin.operation``; read the spool.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,11 +17,29 @@ from engine.model.log_record import format_event_time
 from engine.model.message import SpoolId, StoredEnvelope
 
 
+class WantsBody(Protocol):
+    """A question whose answer may have content of messages."""
+
+    @property
+    def want_body(self) -> bool:
+        """Return whether it is to have that."""
+
+
 class InspectMessageRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which message, and whether its content is wanted."""
+    """Which message, and whether its content is wanted.
+
+    Attributes:
+        id: Its spool id.
+        want_body: Whether its content is wanted.
+    """
 
     id: str
     want_body: bool = False
+
+
+def shows_content(request: WantsBody) -> bool:
+    """Return whether content of messages is shown: that leaves a record."""
+    return request.want_body
 
 
 class MessageShown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -51,7 +69,12 @@ class MessageShown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class MessageWithId(msgspec.Struct, frozen=True):
-    """A message and its spool id."""
+    """A message and its spool id.
+
+    Attributes:
+        id: Its spool id.
+        message: What the spool has of it.
+    """
 
     id: str
     message: MessageShown
@@ -113,6 +136,7 @@ INSPECT = Operation(
     InspectMessageRequest,
     MessageWithId,
     "Show a message",
+    leaves_record=shows_content,
     refusals={
         Refusal.NOT_FOUND: "the spool has no such message",
         Refusal.UNAVAILABLE: "the spool cannot be read now",

@@ -34,6 +34,10 @@ class TransferRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_
     """A transfer of scheduled queues by criteria; what is left out matches everything.
 
     Attributes:
+        target: The URL of the other node.
+        reason: Why, for records.
+        campaign, tenant, domain, routing_domain: Queues that have these in their names.
+        queue_names: Queues of these names.
         everything: Says in so many words that there are no criteria.
     """
 
@@ -48,20 +52,34 @@ class TransferRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_
 
 
 class TransferOrdered(msgspec.Struct, frozen=True):
-    """A transfer that has begun: the queue whose mail goes to the target."""
+    """A transfer that has begun: the queue whose mail goes to the target.
+
+    Attributes:
+        queue_name: Such a queue.
+    """
 
     queue_name: str
 
 
 class CancelRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The transfer queue whose mail is to be brought back."""
+    """The transfer queue whose mail is to be brought back.
+
+    Attributes:
+        queue_name: Its name.
+        reason: Why, for records.
+    """
 
     queue_name: str
     reason: str
 
 
 class DrainRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Where a node is to be emptied to."""
+    """Where a node is to be emptied to.
+
+    Attributes:
+        target: The URL of the other node.
+        reason: Why, for records.
+    """
 
     target: str
     reason: str = "drain"

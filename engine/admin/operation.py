@@ -45,7 +45,8 @@ class Operation:
         request: Type of its arguments.
         answer: Type of its answer.
         summary: One line for people.
-        leaves_record: Whether an act goes into the audit log; those that change or reveal do.
+        leaves_record: Whether an act goes into the audit log, or what says so of its arguments;
+            those that change something or show content do.
         refusals: The kinds of no that are its own, each with its meaning.
     """
 
@@ -54,7 +55,7 @@ class Operation:
     request: Any
     answer: Any
     summary: str
-    leaves_record: bool = True
+    leaves_record: bool | Callable[[Any], bool] = True
     refusals: Mapping[Refusal, str] = field(default_factory=dict)
 
 
@@ -92,7 +93,8 @@ def _record(
     result: AuditResult,
     detail: str,
 ) -> None:
-    if operation.leaves_record:
+    leaves_record = operation.leaves_record
+    if leaves_record(request) if callable(leaves_record) else leaves_record:
         node.audit.note(caller, operation.name, msgspec.to_builtins(request), result, detail)
 
 

@@ -31,7 +31,12 @@ from policy.errors import HookFailedError
 
 
 class ResolvePathRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """From which source to which domain, or queue name."""
+    """From which source to which domain, or queue name.
+
+    Attributes:
+        domain: A domain, or the name of a scheduled queue.
+        source: An egress source.
+    """
 
     domain: str
     source: str = UNSPECIFIED

@@ -15,7 +15,7 @@ import msgspec
 
 from engine.admin.admin_node import AdminNode
 from engine.admin.errors import OperationRefusedError, Refusal
-from engine.admin.messages import MessageShown, MessageWithId, show_message
+from engine.admin.messages import MessageShown, MessageWithId, show_message, shows_content
 from engine.admin.operation import Operation
 from engine.model import queue_config
 from engine.model.caller import Caller
@@ -35,7 +35,13 @@ Limit = Annotated[int, msgspec.Meta(ge=0, le=MESSAGES_MAX)]
 class InspectScheduledRequest(
     msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
 ):
-    """Which scheduled queue, how many of its messages, and whether their content is wanted."""
+    """Which scheduled queue, how many of its messages, and whether their content is wanted.
+
+    Attributes:
+        queue_name: Its name.
+        want_body: Whether the content of messages is wanted.
+        limit: How many messages; all by default.
+    """
 
     queue_name: str
     want_body: bool = False
@@ -117,6 +123,6 @@ INSPECT_SCHEDULED = Operation(
     InspectScheduledRequest,
     ScheduledQueueShown,
     "Show a scheduled queue",
-    leaves_record=False,
+    leaves_record=shows_content,
     refusals={Refusal.NOT_FOUND: "there is no such queue now"},
 )

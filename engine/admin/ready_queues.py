@@ -32,13 +32,22 @@ NAMES_MAX = 10_000
 
 
 class ReadyStatesRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Of which ready queues; of all that anything limits by default."""
+    """Of which ready queues; of all that anything limits by default.
+
+    Attributes:
+        queues: Their names, or one text with commas between; all that something limits by default.
+    """
 
     queues: list[str] = []
 
 
 class Since(msgspec.Struct, frozen=True):
-    """What limits a queue, and since when, RFC 3339."""
+    """What limits a queue, and since when, RFC 3339.
+
+    Attributes:
+        context: In words.
+        since: When it began.
+    """
 
     context: str
     since: str
@@ -67,13 +76,22 @@ class ReadyState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReadyStates(msgspec.Struct, frozen=True):
-    """Ready queues with what limits them, by name."""
+    """Ready queues with what limits them, by name.
+
+    Attributes:
+        states_by_ready_queue: What limits each of them.
+    """
 
     states_by_ready_queue: dict[str, ReadyState]
 
 
 class InspectReadyRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which ready queue, and whether the scheduled queues that feed it are wanted."""
+    """Which ready queue, and whether the scheduled queues that feed it are wanted.
+
+    Attributes:
+        queue_name: Its name.
+        include_scheduled_queues: Whether those that feed it are wanted.
+    """
 
     queue_name: str
     include_scheduled_queues: bool = False
@@ -141,7 +159,12 @@ class ReadyQueueShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AbortRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which session of which ready queue."""
+    """Which session of which ready queue.
+
+    Attributes:
+        queue_name: The ready queue.
+        session_id: The session, as ``inspect-ready-q`` has it.
+    """
 
     queue_name: str
     session_id: str

@@ -65,6 +65,7 @@ BODY_S = 60.0
 IDLE_S = 60.0
 #: Seconds a refused body is still read, so that the client sees the answer.
 LINGER_S = 1.0
+_TEXT, _JSON = "text/plain", "application/json"
 #: Seconds between looks at idle connections.
 _SWEEP_S = 5.0
 #: Octets of a request line or of one header: bounds what an endless line can hold.
@@ -79,6 +80,7 @@ LOOPBACK = ("127.0.0.1", "::1")
 
 ALIVE_PATH = "/api/check-alive/v1"
 LIVE_PATH = "/api/check-liveness/v1"
+DOCS_PATH = "/api-docs/openapi.json"
 
 
 class HttpService:
@@ -140,20 +142,38 @@ class HttpService:
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self._quiet = asyncio.Event()
         self._quiet.set()
-        for path, function, who, summary in (
-            (ALIVE_PATH, self._check_alive, Access.ALWAYS, "OK while the process answers at all"),
-            (LIVE_PATH, self._check_liveness, Access.ANY, "OK while it takes work, or why not"),
-        ):
-            self.add_route("GET", path, function, who, summary=summary)
-        self.add_route("GET", "/api-docs/openapi.json", self._describe, Access.ANY)
-        if metrics is not None:
-            self.add_route("GET", "/metrics", self._metrics_text, Access.ADMIN)
-            self.add_route("GET", "/metrics.json", self._metrics_json, Access.ADMIN)
+        self._add_own_routes()
+
+    def _add_own_routes(self) -> None:
+        own: list[tuple[str, RouteFunction, Access, str, str]] = [
+            (ALIVE_PATH, self._check_alive, Access.ALWAYS, _TEXT, "OK if it answers at all"),
+            (
+                LIVE_PATH,
+                self._check_liveness,
+                Access.ANY,
+                _TEXT,
+                "OK if it takes work, or why not",
+            ),
+            (DOCS_PATH, self._describe, Access.ANY, _JSON, "This description, for programs"),
+        ]
+        if self._metrics is not None:
+            text, json = "Metrics in the format of Prometheus", "Metrics as JSON"
+            own += [
+                ("/metrics", self._metrics_text, Access.ADMIN, _TEXT, text),
+                ("/metrics.json", self._metrics_json, Access.ADMIN, _JSON, json),
+            ]
+        for path, function, who, kind, summary in own:
+            self.add_route("GET", path, function, who, summary=summary, content_type=kind)
 
     @property
     def port(self) -> int:
         """Return the port listened on."""
         return self._port
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Return the endpoints on offer."""
+        return tuple(self._routes)
 
     def add_route(
         self,

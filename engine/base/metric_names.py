@@ -74,6 +74,12 @@ DELIVERY_METRICS = (
     _gauge("connection_count_by_provider", "outbound connections open now", "provider"),
     _gauge("connection_count_by_provider_and_pool", "outbound connections open now", *_POOL),
     _counter("total_connection_count", "connections ever made", "service"),
+    _counter(
+        "egress_source_connection_failures_total",
+        "connections that failed for the source or its proxy",
+        "source",
+        "kind",
+    ),
     _gauge("egress_source_health_suspended", "1 while a source is taken out", "source", "reason"),
     _counter(
         "egress_source_health_suspensions_total", "times a source was taken out", "source", "reason"
@@ -107,12 +113,15 @@ NODE_METRICS = (
     _counter("memory_low_count", "times memory became low"),
     _counter("memory_over_limit_count", "times memory use passed the soft limit"),
     _gauge("message_count", "messages in memory"),
+    _gauge("message_meta_resident_count", "messages whose metadata is in memory"),
     _gauge("message_data_resident_count", "messages whose body is in memory"),
     _histogram("message_save_latency", "seconds to store a message"),
     _gauge("rocks_spool_background_errors", "background errors of the spool", "path"),
     _gauge("rocks_spool_load_shed_active", "1 while the spool takes no mail", "path"),
     _gauge("process_cpu_usage_sum", "CPU use of the process, percent of one core"),
     _gauge("process_cpu_usage_normalized", "CPU use of the process, percent of all cores"),
+    _gauge("system_cpu_usage_sum", "CPU use of the machine, percent of one core"),
+    _gauge("system_cpu_usage_normalized", "CPU use of the machine, percent of all cores"),
     _counter("task_defects_total", "tasks that ended with an unexpected error"),
 )
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from engine.base.field_docs import split_docstring
 from engine.base.http_call import Access, Route
 
 _PARAMETER = re.compile(r"\{([^}:]+)[^}]*\}")
@@ -50,6 +51,8 @@ class _Schemas:
             kinds.extend(one for one in (route.body, route.answer) if one not in (None, str))
         schemas, self.components = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
         self._of = {id(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
+        for schema in self.components.values():
+            _explain(schema)
 
     def of(self, kind: Any) -> dict[str, Any]:
         """Return the schema of a type that a route names."""
@@ -114,7 +117,8 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     elif route.answer is not None:
         done["content"] = {"application/json": {"schema": schemas.of(route.answer)}}
     elif route.content_type:
-        done["content"] = {route.content_type: {"schema": {"type": "string"}}}
+        is_text = route.content_type.startswith("text/")
+        done["content"] = {route.content_type: {"schema": {"type": "string"} if is_text else {}}}
     meanings: dict[int, str] = {}
     if route.access is not Access.ANY:
         meanings |= {401: "wrong or missing credentials", 403: "the caller may not do this"}
@@ -123,6 +127,17 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     meanings |= route.refusals
     responses = {"200": done, "default": _refused("refused", schemas)}
     return responses | {str(code): _refused(text, schemas) for code, text in meanings.items()}
+
+
+def _explain(schema: dict[str, Any]) -> None:
+    """Put what a docstring says of each field where the field is described."""
+    if "description" not in schema:
+        return
+    head, fields = split_docstring(schema["description"])
+    schema["description"] = head
+    for name, text in fields.items():
+        if name in schema.get("properties", {}):
+            schema["properties"][name]["description"] = text
 
 
 def _refused(text: str, schemas: _Schemas) -> dict[str, Any]:
@@ -135,16 +150,25 @@ def _query_parameters(kind: Any) -> list[dict[str, Any]]:
     if kind is None:
         return []
     schema = msgspec.json.schema(kind)
-    properties = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    definition = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    _explain(definition)
     return [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in properties.get("required", ()),
-            "schema": _without_null(found),
-        }
-        for name, found in properties["properties"].items()
+        _query_parameter(name, found, schema["$defs"], name in definition.get("required", ()))
+        for name, found in definition["properties"].items()
     ]
+
+
+def _query_parameter(
+    name: str, found: dict[str, Any], definitions: dict[str, Any], is_required: bool
+) -> dict[str, Any]:
+    text = found.pop("description", "")
+    schema = _without_null(found)
+    if "$ref" in schema:
+        # What it refers to is not among the components: these are of bodies and answers.
+        choices = definitions[schema.pop("$ref").rpartition("/")[2]]["enum"]
+        schema |= {"type": "string", "enum": choices}
+    parameter = {"name": name, "in": "query", "required": is_required, "schema": schema}
+    return parameter | ({"description": text} if text else {})
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class SourceHealth:
 
     Attributes:
         suspensions: How often a source was taken out, by its name and by why.
+        failures: Connections that failed for a source, by its name and the kind of trouble,
+            whether it is judged by that or not.
         proxy_failures: How often any proxy could not be used.
     """
 
@@ -43,6 +45,7 @@ class SourceHealth:
             mono: Monotonic time in seconds.
         """
         self.suspensions: dict[tuple[str, str], int] = {}
+        self.failures: dict[tuple[str, str], int] = {}
         self.proxy_failures = 0
         self._why: dict[str, str] = {}
         self._suspensions = suspensions
@@ -51,16 +54,27 @@ class SourceHealth:
 
     def note_unplumbed(self, source: EgressSource, text: str) -> None:
         """Note that the address of a source is not on this machine, or not on its proxy."""
+        self._count(source, "Unplumbed")
         self._judge(source, "unplumbed", source.suspend_when_unplumbed, text)
 
     def note_proxy(self, source: EgressSource, text: str) -> None:
         """Note that the proxy of a source cannot be used."""
         self.proxy_failures += 1
+        self._count(source, "ProxyUnhealthy")
         self._judge(source, "proxy_unhealthy", source.suspend_when_proxy_unhealthy, text)
 
     def out(self) -> list[tuple[str, str]]:
         """Return the sources that are out now, each with why."""
-        return [(one.name, self._why.get(one.name, "")) for one in self._suspensions.list_sources()]
+        return [
+            (one.name, self._why.get(one.name, "") if one.author == AUTHOR else "operator")
+            for one in self._suspensions.list_sources()
+        ]
+
+    def _count(self, source: EgressSource, kind: str) -> None:
+        if len(self.failures) > SOURCES_MAX:
+            self.failures.clear()
+        key = source.name, kind
+        self.failures[key] = self.failures.get(key, 0) + 1
 
     def _judge(self, source: EgressSource, kind: str, rule: SuspendRule | None, text: str) -> None:
         if rule is None or self._suspensions.find_source(source.name) is not None:

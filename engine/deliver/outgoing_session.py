@@ -59,6 +59,10 @@ class OutgoingSession:
             session_id=self.session_id, ready_queue=work.name, egress_source=work.source.name
         )
 
+    def carries(self, spool_id: bytes) -> bool:
+        """Return whether a message is in its hand."""
+        return any(message.spool_id == spool_id for message in self._hand.messages)
+
     @property
     def held(self) -> int:
         """Return how many messages are in its hand."""

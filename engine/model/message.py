@@ -39,6 +39,9 @@ FLAG_SHARED_BODY = 16
 #: dot. Saves looking at each octet again; whoever changes the body clears it.
 FLAG_WIRE_READY = 32
 
+#: Characters of a reply that are kept with a message.
+REPLY_CHARS = 300
+
 _counter = int.from_bytes(os.urandom(4), "big")
 
 
@@ -72,6 +75,7 @@ class Message:
         "flags",
         "meta",
         "meta_dirty",
+        "notes",
         "pool",
         "prefix",
         "queue_name",
@@ -98,6 +102,7 @@ class Message:
         flags: int = 0,
         schedule: Schedule | None = None,
         prefix: bytes = b"",
+        notes: MessageNotes | None = None,
     ) -> None:
         self.spool_id = spool_id
         self.sender = sender
@@ -115,8 +120,28 @@ class Message:
         self.context = 0
         self.meta_dirty = 0
         self.prefix = prefix
+        #: What operators want to know or have said of it; None where there is nothing.
+        self.notes = notes
         #: Name of the egress pool that the message was last promoted through.
         self.pool: str | None = None
+
+    @property
+    def hold(self) -> HoldNote | None:
+        """Return why an operator holds the message back, if one does."""
+        return None if self.notes is None else self.notes.hold
+
+    def note_reply(self, reply: str, at: float, ready_queue: str) -> None:
+        """Note why the last attempt failed; it is stored with the next write."""
+        hold = self.hold
+        self.notes = MessageNotes(reply[:REPLY_CHARS], at, ready_queue, hold)
+
+    def note_hold(self, hold: HoldNote | None) -> None:
+        """Note that an operator holds the message back, or no more; stored with the next write."""
+        known = self.notes
+        if known is None:
+            self.notes = None if hold is None else MessageNotes(hold=hold)
+        else:
+            self.notes = MessageNotes(known.reply, known.reply_at, known.ready_queue, hold)
 
     @property
     def id(self) -> str:
@@ -148,7 +173,40 @@ def message_from(spool_id: SpoolId, stored: StoredEnvelope, due_mono: float) -> 
         flags=stored.flags,
         schedule=schedule,
         prefix=stored.prefix,
+        notes=stored.notes,
     )
+
+
+class HoldNote(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """That an operator holds a message back.
+
+    Attributes:
+        author: Who.
+        reason: Why.
+        since_at: Since when, in seconds since the Unix epoch.
+        until_at: Until when; None until it is released.
+    """
+
+    author: str
+    reason: str
+    since_at: float
+    until_at: float | None = None
+
+
+class MessageNotes(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What operators want to know of a message, or have said; the order of fields is the format.
+
+    Attributes:
+        reply: Why the last attempt failed, in one line.
+        reply_at: When that was, in seconds since the Unix epoch.
+        ready_queue: By which ready queue.
+        hold: Why it is held back.
+    """
+
+    reply: str = ""
+    reply_at: float = 0.0
+    ready_queue: str = ""
+    hold: HoldNote | None = None
 
 
 class StoredEnvelope(msgspec.Struct, array_like=True, gc=False):
@@ -169,6 +227,7 @@ class StoredEnvelope(msgspec.Struct, array_like=True, gc=False):
     flags: int
     prefix: bytes = b""
     schedule: dict[str, Any] | None = None
+    notes: MessageNotes | None = None
 
 
 #: Version of the stored envelope, written into every entry.
@@ -198,6 +257,7 @@ def encode_envelope(message: Message, due_at: float) -> bytes:
             message.flags,
             message.prefix,
             message.schedule.to_dict() if message.schedule else None,
+            message.notes,
         )
     )
 

@@ -81,7 +81,14 @@ Grow = Callable[[int], None]
 
 
 class InjectRecipient(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """One recipient of a request, who gets a message of their own."""
+    """One recipient of a request, who gets a message of their own.
+
+    Attributes:
+        email: The address.
+        name: The name to show, for templates.
+        substitutions: What templates put in, before that of the request.
+        metadata: The message's ``extra`` metadata.
+    """
 
     email: str
     name: str | None = None
@@ -90,7 +97,14 @@ class InjectRecipient(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_
 
 
 class InjectTraceHeaders(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which trace headers the messages get; none that shows the injector unless asked for."""
+    """Which trace headers the messages get; none that shows the injector unless asked for.
+
+    Attributes:
+        received_header: A Received field.
+        supplemental_header: A field that finds message and injector again in feedback.
+        header_name: The name of that field.
+        include_meta_names: Metadata that it carries.
+    """
 
     received_header: bool = False
     supplemental_header: bool = True
@@ -99,7 +113,18 @@ class InjectTraceHeaders(msgspec.Struct, kw_only=True, frozen=True, forbid_unkno
 
 
 class InjectRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What a client sends."""
+    """What a client sends.
+
+    Attributes:
+        envelope_sender: The address that bounces go to.
+        recipients: Who get a message each.
+        content: The message, or the parts that it is put together from.
+        substitutions: What templates put in.
+        deferred_spool: Answer before the messages are safe on the disk: a crash may lose them.
+        deferred_generation: Not available yet.
+        trace_headers: Trace fields of the messages.
+        template_dialect: The language of the content.
+    """
 
     envelope_sender: str
     recipients: list[InjectRecipient]
@@ -112,7 +137,14 @@ class InjectRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
 
 
 class InjectResponse(msgspec.Struct, kw_only=True):
-    """What the client is answered: how many messages were taken, and which were not and why."""
+    """What the client is answered: how many messages were taken, and which were not and why.
+
+    Attributes:
+        success_count: Messages that were taken.
+        fail_count: Recipients whose message was not.
+        failed_recipients: These recipients.
+        errors: Why, in the same order.
+    """
 
     success_count: int = 0
     fail_count: int = 0

@@ -63,7 +63,15 @@ class ContentError(ValueError):
 
 
 class Attachment(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A file to attach; with ``content_id`` it is a part the HTML refers to."""
+    """A file to attach; with ``content_id`` it is a part the HTML refers to.
+
+    Attributes:
+        data: The content.
+        content_type: Its media type.
+        content_id: The name by which the HTML refers to it.
+        file_name: The name to save it by.
+        base64: Whether ``data`` is base64 instead of text.
+    """
 
     data: str
     content_type: str
@@ -73,14 +81,28 @@ class Attachment(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
 
 
 class Mailbox(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """An address with its display name."""
+    """An address with its display name.
+
+    Attributes:
+        email: The address.
+        name: The name to show.
+    """
 
     email: str
     name: str | None = None
 
 
 class ContentObject(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Content from which the message is put together."""
+    """Content from which the message is put together.
+
+    Attributes:
+        text_body, html_body, amp_html_body: Templates of the bodies.
+        attachments: Files.
+        headers: Templates of further header fields.
+        from: The author.
+        subject: A template.
+        reply_to: Where answers go.
+    """
 
     text_body: str | None = None
     html_body: str | None = None

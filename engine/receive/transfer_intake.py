@@ -83,7 +83,11 @@ class IntakePorts(Protocol):
 
 
 class TransferAnswer(msgspec.Struct, frozen=True):
-    """What the other node is answered: the id that its message has here."""
+    """What the other node is answered: the id that its message has here.
+
+    Attributes:
+        id: That id.
+    """
 
     id: str
 

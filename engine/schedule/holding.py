@@ -1,4 +1,4 @@
-"""Held mail: what a suspension, or a pool without an eligible source, keeps back.
+"""Held mail: what a suspension, an operator, or a pool without an eligible source keeps back.
 
 Place in flow: ``engine.schedule.promotion`` hands over what must not go now; when the reason is
 over the entries fall due again through ``due_times``.
@@ -21,18 +21,20 @@ from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.control.suspensions import SuspensionRegistry
 from engine.model.circumstances import NOWHERE, Circumstances
-from engine.model.message import Message
+from engine.model.message import HoldNote, Message
 from engine.model.suspension import NO_SOURCE_TEXT, SUSPENDED_TEXT, Directive
 from engine.ready.ready_registry import EgressPlan
 from engine.schedule.due_times import DueTimes
 from engine.schedule.pace import Pace
 from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.schedule.settlement import Settlement
-from engine.schedule.timer_wheel import Waiting
+from engine.schedule.timer_wheel import Waiting, waiting_of
 
 #: Held messages leave within this time after a sweep saw the end. With the second between sweeps
 #: and a tick of the wheel that is within a minute of the end itself.
 RELEASE_S = 57.0
+#: What an operator holds is looked at again after this time, seconds.
+LOOK_S = 300.0
 #: Entries that fall due between two looks at the clock.
 _IN_ONE_GO = 256
 
@@ -80,6 +82,22 @@ class Holding:
 
     # -- taking in ----------------------------------------------------------------------------
 
+    def hold_single(self, queue: ScheduledQueue, message: Message, hold: HoldNote) -> bool:
+        """Hold a message because an operator said so; return False when that is over.
+
+        It is looked at again now and then: what is held one by one is little.
+        """
+        left_s = LOOK_S if hold.until_at is None else hold.until_at - self._clock.wall()
+        if left_s <= 0:
+            return False
+        text = f"message is held: {hold.reason} (by {hold.author})"
+        self._settlement_of().hold(message, text, _destination(queue.plan))
+        entry = waiting_of(message, queue)
+        entry.due_mono = self._clock.mono() + min(left_s, LOOK_S)
+        queue.add(entry)
+        self._due_times.add(entry)
+        return True
+
     def hold_suspended(
         self, queue: ScheduledQueue, message: Message, suspension: Directive
     ) -> None:
@@ -107,7 +125,7 @@ class Holding:
         if plan is not None:
             message.pool = plan.pool
         self._settlement_of().hold(message, text, _destination(plan))
-        entry = Waiting(message.spool_id, message.due_mono, queue, message.context)
+        entry = waiting_of(message, queue)
         queue.add(entry)
         queue.held.append(entry)
         self._queues.add(queue)

@@ -43,7 +43,7 @@ from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.schedule.settlement import Settlement
 from engine.schedule.stored_messages import SPOOL_RETRY_S, StoredMessages
-from engine.schedule.timer_wheel import Waiting
+from engine.schedule.timer_wheel import Waiting, waiting_of
 from engine.schedule.way_out import Closed, Way, WayOut, WayPorts
 from engine.script_views import DIRTY_BODY
 from engine.throttle.limiter import ASKING
@@ -137,24 +137,26 @@ class Promotion:
             if self._ageing.judge(queue, message):
                 return
             message.context |= InsertReason.SCHEDULED_FOR_LATER
-            if not message.context & InsertReason.LOGGED_TRANSIENT_FAILURE:
+            if not (message.context & InsertReason.LOGGED_TRANSIENT_FAILURE or message.hold):
                 self._settlement().delayed(message, "")
             self._keep(queue, message)
             return
         if queue.draining or queue.backlog or self._try(queue, message, now) is not _Step.GONE:
-            entry = Waiting(message.spool_id, message.due_mono, queue, message.context)
+            entry = waiting_of(message, queue)
             queue.add(entry)
             self._append(queue, entry)
 
-    def add_waiting(self, spool_id: SpoolId, queue_name: str, due_mono: float) -> None:
+    def add_waiting(
+        self, spool_id: SpoolId, queue_name: str, due_mono: float, mark: int = 0
+    ) -> None:
         """Take a message found on disk into its queue, to come out at its due time."""
         queue = self._queues.get(queue_name, self._clock.mono())
-        entry = Waiting(spool_id, due_mono, queue, InsertReason.ENUMERATED)
+        entry = Waiting(spool_id, due_mono, queue, InsertReason.ENUMERATED, mark)
         queue.add(entry)
         self._due_times.add(entry)
 
     def _keep(self, queue: ScheduledQueue, message: Message) -> None:
-        entry = Waiting(message.spool_id, message.due_mono, queue, message.context)
+        entry = waiting_of(message, queue)
         queue.add(entry)
         self._due_times.add(entry)
 
@@ -213,7 +215,7 @@ class Promotion:
             if queue.entries.get(entry.spool_id, entry) is entry:
                 queue.discard(entry)
                 due_mono = self._clock.mono() + RETRY_S
-                later = Waiting(entry.spool_id, due_mono, queue, entry.context)
+                later = Waiting(entry.spool_id, due_mono, queue, entry.context, entry.mark)
                 queue.add(later)
                 self._due_times.add(later)
             return _Step.GONE
@@ -310,6 +312,8 @@ class Promotion:
     def _is_set_aside(self, queue: ScheduledQueue, message: Message, now: float) -> bool:
         """Bounce, expire or hold a message that must not go; return whether it was one."""
         if self._bouncing.judge(queue, message):
+            return True
+        if message.hold is not None and self._holding.hold_single(queue, message, message.hold):
             return True
         config = queue.config
         if config is not None and self._settlement().expires(message, config.retry, 0.0):

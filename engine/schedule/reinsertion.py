@@ -18,6 +18,7 @@ from typing import Protocol
 from engine.base.clock import Clock
 from engine.model.log_record import RecordKind
 from engine.model.message import Message, SpoolId, message_from, new_spool_id
+from engine.model.message_mark import mark_of
 from engine.model.queue_name import parse_queue_name
 from engine.model.reply import make_reply
 from engine.records.recorder import Recorder
@@ -77,7 +78,8 @@ class Reinsertion:
         if not parse_queue_name(name).domain:
             log.error("message %s has no queue name: %r", message.id, name)
             name = UNROUTABLE
-        self._ports.promotion.add_waiting(message.spool_id, name, message.due_mono)
+        mark = mark_of(message.sender, message.recipients)
+        self._ports.promotion.add_waiting(message.spool_id, name, message.due_mono, mark)
 
     def report_damaged(self, entry: DamagedEntry) -> None:
         """Record a damaged entry and have it set aside."""

@@ -154,6 +154,7 @@ class Settlement:
             self._emit(message, outcomes, circumstances)
             return
         reply = deferred[0].reply if deferred else _INTERRUPTED
+        message.note_reply(reply.one_line(), self._clock.wall(), circumstances.ready_queue)
         # Finished recipients first, by themselves: the hook below may wait, and a crash then
         # must not deliver to them again.
         if narrowed:
@@ -359,8 +360,19 @@ class Settlement:
 
     def expire(self, message: Message, due_mono: float) -> None:
         """Give a message up because of its age."""
+        self._give_up(message, self._why_expired(message, due_mono))
+
+    def expire_now(self, message: Message, why: str) -> None:
+        """Give a message up because an operator said so, whatever its age."""
+        self._give_up(message, f"5.4.7 expired by an operator: {why}")
+
+    def _give_up(self, message: Message, text: str) -> None:
         self._recorder.keep_headers(RecordKind.EXPIRATION, message)
         self._store.remove(message)
+        self._recorder.record(RecordKind.EXPIRATION, message, reply=make_reply(551, text))
+        self._count(Disposition.FAILED, _nowhere(message), message.pool)
+
+    def _why_expired(self, message: Message, due_mono: float) -> str:
         schedule = message.schedule
         limit_at = schedule.expires_at if schedule is not None else None
         what = "the expiration of the message"
@@ -369,12 +381,10 @@ class Settlement:
             retry = config.retry if config is not None else _DEFAULT_RETRY
             limit_at, what = message.created_at + retry.max_age_s, "the maximum age"
         due_at = max(self._clock.wall(), self._clock.wall_of(due_mono))
-        text = (
+        return (
             f"5.4.7 expired: the next attempt would be at {format_instant(due_at)},"
             f" {what} is reached at {format_instant(limit_at)}"
         )
-        self._recorder.record(RecordKind.EXPIRATION, message, reply=make_reply(551, text))
-        self._count(Disposition.FAILED, _nowhere(message), message.pool)
 
     async def fail(
         self, message: Message, reply: SmtpReply, where: Circumstances | None = None

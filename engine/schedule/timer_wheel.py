@@ -19,6 +19,9 @@ from typing import Any
 
 import msgspec
 
+from engine.model.message import Message
+from engine.model.message_mark import mark_of
+
 #: Length of a tick, seconds: how late a message may leave. A power of two, so that the arithmetic
 #: is exact: with 0.1 an entry could come out before its due time by a rounding.
 TICK_S = 0.125
@@ -34,6 +37,14 @@ class Waiting(msgspec.Struct, gc=False):
     due_mono: float
     queue: Any
     context: int = 0
+    #: Of ``engine.model.message_mark``; zero equals everything.
+    mark: int = 0
+
+
+def waiting_of(message: Message, queue: Any) -> Waiting:
+    """Return the entry of a message in a queue."""
+    mark = mark_of(message.sender, message.recipients)
+    return Waiting(message.spool_id, message.due_mono, queue, message.context, mark)
 
 
 class TimerWheel:

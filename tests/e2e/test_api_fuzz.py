@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 
+from tests.architecture.shape import ROOT
 from tests.fakes.node_process import NodeProcess
 
 schemathesis = pytest.importorskip("schemathesis")
@@ -131,6 +132,8 @@ def test_no_request_meets_a_defect_and_no_refused_one_changes_anything(make_node
         assert node.is_live()
 
     assert fuzzer.defects == []
+    page = (ROOT / "docs" / "reference" / "http-api.md").read_text()
+    assert [name for name in fuzzer.asked if f"\n## {name}\n" not in page] == []
     unasked = [name for name, (asked, _) in fuzzer.asked.items() if not asked]
     assert unasked == []
     # A fuzzer that everything is refused tests one line.

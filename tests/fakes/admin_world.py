@@ -21,6 +21,7 @@ from engine.base.memory_guard import MemoryGuard
 from engine.base.trace_hub import Tracing
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.model.caller import Caller
+from engine.model.message import Message
 from engine.ready.ready_queue import ReadyQueue
 from tests.fakes.queue_world import QueueWorld, queue_world
 
@@ -71,6 +72,15 @@ class AdminWorld:
         is_plain = operation.request is NoArguments
         request = NOTHING if is_plain else msgspec.convert(arguments, operation.request)
         return await perform(self, operation, caller, request)
+
+    def readdress(self, message: Message, sender: str, *recipients: str) -> Message:
+        """Have a waiting message be from and for others."""
+        queue = self.queue(message.queue_name)
+        queue.discard(queue.entries[message.spool_id])
+        message.sender, message.recipients = sender, list(recipients)
+        self.store.update(message)
+        self.promotion.insert(message)
+        return message
 
     def give_sessions(self, queue: ReadyQueue) -> list[OutgoingSession]:
         """Put a session behind each dispatcher of a ready queue, as the real ones have."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from engine import node_metrics
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
@@ -63,6 +65,7 @@ def node() -> Any:
         source_health=SimpleNamespace(
             out=lambda: [("ip-1", "unplumbed")],
             suspensions={("ip-1", "unplumbed"): 2},
+            failures={("ip-1", "Unplumbed"): 4},
             proxy_failures=5,
         ),
         dispatching=SimpleNamespace(
@@ -137,6 +140,7 @@ def series(node: Any, name: str) -> dict[str, str]:
             },
         ),
         ("message_count", {"": "9"}),
+        ("message_meta_resident_count", {"": "4"}),
         ("message_data_resident_count", {"": "4"}),
         ("disk_free_percent", {'{name="/spool"}': "25"}),
         ("disk_free_inodes_percent", {}),
@@ -147,6 +151,10 @@ def series(node: Any, name: str) -> dict[str, str]:
         ("dns_mx_resolve_status_ok", {"": "1"}),
         ("egress_source_health_suspended", {'{source="ip-1",reason="unplumbed"}': "1"}),
         ("egress_source_health_suspensions_total", {'{source="ip-1",reason="unplumbed"}': "2"}),
+        (
+            "egress_source_connection_failures_total",
+            {'{source="ip-1",kind="Unplumbed"}': "4"},
+        ),
         ("proxy_connection_failures", {"": "5"}),
         ("memory_limit", {"": str(int((1 << 30) * 0.75))}),
     ],
@@ -155,8 +163,30 @@ def test_state_is_shown_as_it_is_now(node, name, expected):
     assert series(node, name) == expected
 
 
-def test_the_cpu_use_is_a_share_of_the_cores(node):
-    (whole,) = series(node, "process_cpu_usage_sum").values()
-    (share,) = series(node, "process_cpu_usage_normalized").values()
+@pytest.mark.parametrize("whose", ["process", "system"])
+def test_the_cpu_use_is_a_share_of_the_cores(node, whose):
+    (whole,) = series(node, f"{whose}_cpu_usage_sum").values()
+    (share,) = series(node, f"{whose}_cpu_usage_normalized").values()
 
     assert float(whole) >= float(share) >= 0
+
+
+def test_the_machine_is_at_work_where_its_time_without_idling_grows(node, monkeypatch, tmp_path):
+    stat, now = tmp_path / "stat", [100.0]
+    ticks = os.sysconf("SC_CLK_TCK")
+    monkeypatch.setattr(node_metrics, "_STAT", stat)
+    stat.write_text(f"cpu  {ticks} 0 0 7 7 0 0 0 0 0\ncpu0 0 0 0 0\n")
+    node.clock = SimpleNamespace(mono=lambda: now[0])
+    NodeMetrics(node).bind()
+
+    stat.write_text(f"cpu  {ticks * 2} 0 {ticks} 900 900 0 0 {ticks} 0 0\n")
+    now[0] += 2.0
+
+    assert series(node, "system_cpu_usage_sum") == {"": "150"}
+
+
+def test_a_machine_that_does_not_say_shows_no_use(node, monkeypatch, tmp_path):
+    monkeypatch.setattr(node_metrics, "_STAT", tmp_path / "none")
+    NodeMetrics(node).bind()
+
+    assert series(node, "system_cpu_usage_sum") == {"": "0"}

@@ -6,6 +6,7 @@ import pytest
 
 from engine.admin.errors import OperationRefusedError, Refusal
 from engine.admin.messages import INSPECT
+from engine.admin.queues import INSPECT_SCHEDULED
 from tests.fakes.admin_world import admin_world
 
 
@@ -21,6 +22,22 @@ async def test_a_message_that_waits_is_shown_with_its_content_if_wanted(tmp_path
         assert (shown.message.meta, shown.message.num_attempts) == ({"tenant": "acme"}, 0)
         assert shown.message.data is None
         assert whole.message.data == "Subject: x\r\n\r\nhello\r\n"
+
+
+async def test_who_reads_content_is_in_the_audit_log(tmp_path):
+    async with admin_world(tmp_path) as world:
+        (message,) = world.submit(due_in_s=3600)
+        name = message.queue_name
+
+        await world.act(INSPECT, id=message.id)
+        await world.act(INSPECT_SCHEDULED, queue_name=name)
+        assert world.audited() == []
+
+        await world.act(INSPECT, id=message.id, want_body=True)
+        await world.act(INSPECT_SCHEDULED, queue_name=name, want_body=True)
+
+        acts = sorted(entry.act for entry in world.audited())
+        assert acts == ["inspect-message", "inspect-sched-q"]
 
 
 async def test_several_recipients_are_a_list(tmp_path):

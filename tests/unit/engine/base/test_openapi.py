@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated
 
 import msgspec
@@ -11,14 +12,33 @@ from engine.base.openapi import build_openapi
 
 
 class Wish(msgspec.Struct):
+    """A wish.
+
+    Attributes:
+        name: What is wished.
+        gone: No field any more.
+    """
+
     name: str
 
 
+class Order(enum.StrEnum):
+    NAME = "name"
+    SIZE = "size"
+
+
 class Search(msgspec.Struct):
+    """A search.
+
+    Attributes:
+        limit: How many.
+    """
+
     name: str
     limit: Annotated[int, msgspec.Meta(ge=0, le=9)] | None = None
     tags: list[str] = []
     is_exact: bool = False
+    order: Order = Order.NAME
 
 
 async def nothing(_call):
@@ -38,6 +58,9 @@ def test_every_route_is_described_with_its_schemas():
     assert path["post"]["summary"] == "Do a."
     assert path["post"]["parameters"][0]["name"] == "id"
     assert set(document["components"]["schemas"]) == {"ErrorAnswer", "Wish"}
+    wish = document["components"]["schemas"]["Wish"]
+    assert wish["description"] == "A wish."
+    assert wish["properties"] == {"name": {"type": "string", "description": "What is wished."}}
 
 
 def test_a_query_is_described_parameter_by_parameter():
@@ -52,6 +75,7 @@ def test_a_query_is_described_parameter_by_parameter():
             "in": "query",
             "required": False,
             "schema": {"type": "integer", "minimum": 0, "maximum": 9},
+            "description": "How many.",
         },
         {
             "name": "tags",
@@ -64,6 +88,12 @@ def test_a_query_is_described_parameter_by_parameter():
             "in": "query",
             "required": False,
             "schema": {"type": "boolean", "default": False},
+        },
+        {
+            "name": "order",
+            "in": "query",
+            "required": False,
+            "schema": {"type": "string", "enum": ["name", "size"], "default": "name"},
         },
     ]
     assert described["responses"]["200"]["content"] == {

@@ -62,6 +62,7 @@ def test_each_kind_of_trouble_is_judged_by_its_own_rule(health, suspensions):
     health.note_proxy(source(), "refused")
     assert suspensions.is_empty
     assert health.proxy_failures == 2
+    assert health.failures == {("ip-1", "Unplumbed"): 1, ("ip-1", "ProxyUnhealthy"): 2}
 
 
 def test_while_it_is_out_nothing_is_counted(health, suspensions, time):
@@ -72,6 +73,11 @@ def test_while_it_is_out_nothing_is_counted(health, suspensions, time):
     time.advance(200)
     assert suspensions.find_source("ip-1") is None
     assert health.suspensions == {("ip-1", "proxy_unhealthy"): 1}
+
+
+def test_one_that_an_operator_took_out_says_so(health, suspensions):
+    suspensions.add_source("ip-1", "blocked", "ann", 60.0)
+    assert health.out() == [("ip-1", "operator")]
 
 
 def test_an_operator_can_let_it_back(health, suspensions):

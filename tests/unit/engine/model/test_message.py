@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from engine.model.message import (
     FLAG_8BIT,
+    REPLY_CHARS,
+    HoldNote,
     Message,
     decode_envelope,
     encode_envelope,
@@ -122,3 +124,27 @@ def test_an_unknown_version_is_named():
 
     with pytest.raises(ValueError, match="version 9"):
         decode_envelope(raw)
+
+
+def test_what_is_noted_of_a_message_is_stored_with_it():
+    message = Message(new_spool_id(), "s@x.test", ["r@y.test"], data=b"", size=0, created_at=1.0)
+    assert decode_envelope(encode_envelope(message, 2.0)).notes is None
+
+    message.note_reply("451 later" * 100, 3.0, "s->mx@smtp_client")
+    message.note_hold(HoldNote("ann", "evidence", 4.0, 5.0))
+    stored = decode_envelope(encode_envelope(message, 2.0))
+    back = message_from(message.spool_id, stored, 0.0)
+
+    assert back.hold == HoldNote("ann", "evidence", 4.0, 5.0)
+    assert back.notes.reply == ("451 later" * 100)[:REPLY_CHARS]
+    back.note_reply("452 full", 6.0, "q")
+    assert back.hold is not None
+    back.note_hold(None)
+    assert (back.hold, back.notes.reply) == (None, "452 full")
+
+
+def test_a_hold_that_was_never_there_is_nothing_to_note():
+    message = Message(new_spool_id(), "", [], data=b"", size=0, created_at=1.0)
+    message.note_hold(None)
+
+    assert message.notes is None

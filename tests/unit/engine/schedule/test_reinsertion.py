@@ -12,6 +12,7 @@ from engine.base.clock import Clock
 from engine.hooks import HOOKS
 from engine.model.log_record import RecordKind
 from engine.model.message import Message, SpoolId, decode_envelope, encode_envelope, new_spool_id
+from engine.model.message_mark import mark_of
 from engine.records.recorder import Recorder
 from engine.schedule.reinsertion import UNROUTABLE, Reinsertion
 from engine.script_api import ScriptApi
@@ -38,7 +39,7 @@ class World:
         path = tmp_path / "init.py"
         path.write_text(HEADER + textwrap.dedent(script))
         runtime.swap(runtime.load(path))
-        self.placed: list[tuple[bytes, str, float]] = []
+        self.placed: list[tuple[bytes, str, float, int]] = []
         promotion = SimpleNamespace(add_waiting=lambda *entry: self.placed.append(entry))
         self.reinsertion = Reinsertion(
             SimpleNamespace(
@@ -69,9 +70,10 @@ async def test_a_message_waits_in_its_queue_until_its_stored_due_time(tmp_path):
 
     message = await world.reinsert(meta={"tenant": "t1"})
 
-    ((spool_id, queue, due_mono),) = world.placed
+    ((spool_id, queue, due_mono, mark),) = world.placed
     assert (spool_id, queue) == (message.spool_id, "t1@y.test")
     assert due_mono - world.clock.mono() == pytest.approx(60, abs=1)
+    assert mark == mark_of(message.sender, message.recipients)
 
 
 async def test_what_message_enumerated_changes_is_stored(tmp_path):
