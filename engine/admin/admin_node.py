@@ -30,6 +30,7 @@ from engine.schedule.settlement import Settlement
 from engine.schedule.transferring import Transferring
 from engine.spool.spool_store import SpoolStore
 from engine.throttle.limiter import RateBucket
+from policy.epoch import Epoch
 from policy.runtime import PolicyRuntime
 
 
@@ -64,6 +65,20 @@ class AutomationPort(Protocol):
 
     def status(self) -> dict[str, Any]:
         """Return what it is doing, for people."""
+
+
+class TransactionsPort(Protocol):
+    """What clients are at, as administration sees it."""
+
+    def transactions(self) -> Mapping[int, int]:
+        """Return how many transactions go by each epoch of the policy, by its serial."""
+
+
+class RetiredPort(Protocol):
+    """Epochs of the policy that others took the place of."""
+
+    def held(self) -> list[Epoch]:
+        """Return those that are still there, the oldest first."""
 
 
 class SessionsPort(Protocol):
@@ -135,6 +150,14 @@ class AdminNode(Protocol):
     @property
     def transfers(self) -> TransfersPort:
         """Return the transfers of the node."""
+
+    @property
+    def declared(self) -> TransactionsPort:
+        """Return what the node runs because the policy says so."""
+
+    @property
+    def retired(self) -> RetiredPort:
+        """Return the old epochs of the policy."""
 
     async def reload_policy(self) -> None:
         """Load the policy again; raises PolicyLoadError and keeps the running one if it fails."""

@@ -20,6 +20,7 @@ from engine.admin import (
     message_search,
     messages,
     paths,
+    policy_status,
     queue_list,
     queues,
     ready_queues,
@@ -88,6 +89,7 @@ ENDPOINTS = (
     Endpoint("GET", "/api/admin/inspect-ready-q/v1", ready_queues.INSPECT_READY),
     Endpoint("POST", "/api/admin/abort-ready-q-conn/v1", ready_queues.ABORT_SESSION),
     Endpoint("GET", "/api/admin/resolve-egress-path/v1", paths.RESOLVE_PATH),
+    Endpoint("GET", "/api/admin/policy/v1", policy_status.POLICY),
     Endpoint("GET", "/api/admin/audit/v1", audit.AUDIT),
 )
 
