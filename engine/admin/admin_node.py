@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from engine.admin.audit_log import AuditLog
+from engine.admin.decision_book import DecisionBook
 from engine.admin.drain import Drain
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
@@ -18,6 +19,7 @@ from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
 from engine.base.trace_hub import Tracing
 from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.shaping_overrides import ShapingOverrides
 from engine.control.suspensions import SuspensionRegistry
 from engine.control.transfer_targets import TransferTargets
 from engine.deliver.outgoing_session import OutgoingSession
@@ -58,7 +60,15 @@ class SharedLimitsPort(Protocol):
 
 
 class AutomationPort(Protocol):
-    """The automation, as administration sees it."""
+    """The automation, as administration sees it.
+
+    Attributes:
+        book: The decisions that the node obeys.
+        overrides: The overlay in force.
+    """
+
+    book: DecisionBook
+    overrides: ShapingOverrides
 
     async def switch(self, *, is_off: bool) -> bool:
         """Obey nobody, or again those that the policy names; return whether there are any."""

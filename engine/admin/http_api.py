@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from engine.admin import (
     audit,
+    decisions,
     diagnostics,
     directives,
     explanations,
@@ -90,6 +91,7 @@ ENDPOINTS = (
     Endpoint("POST", "/api/admin/abort-ready-q-conn/v1", ready_queues.ABORT_SESSION),
     Endpoint("GET", "/api/admin/resolve-egress-path/v1", paths.RESOLVE_PATH),
     Endpoint("GET", "/api/admin/policy/v1", policy_status.POLICY),
+    Endpoint("GET", "/api/admin/decisions/v1", decisions.DECISIONS),
     Endpoint("GET", "/api/admin/audit/v1", audit.AUDIT),
 )
 

@@ -13,12 +13,14 @@ import msgspec
 
 from engine.admin.admin_node import SharedLimitsStatus
 from engine.admin.audit_log import AuditEntry, AuditLog
+from engine.admin.decision_book import DecisionBook
 from engine.admin.http_api import AdminApi
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
 from engine.base.trace_hub import Tracing
+from engine.control.shaping_overrides import ShapingOverrides
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.model.caller import Caller
 from engine.model.message import Message
@@ -36,6 +38,8 @@ class AdminWorld:
         reload: What loading the policy again does.
         transactions: How many go by each epoch of the policy, by its serial.
         old_epochs: Epochs that others took the place of.
+        book: Decisions of the automation.
+        overrides: The overlay of the automation.
         automation_is_off: Whether the automation was switched off; None where there is none.
     """
 
@@ -57,8 +61,13 @@ class AdminWorld:
         self.automation_is_off: bool | None = False
         self.sharing = SharedLimitsStatus(configured=False, shared=False, nodes=1, trouble=None)
         self.shared_limits = SimpleNamespace(status=lambda: self.sharing)
+        self.book = DecisionBook(world.suspensions, world.bounces, world.clock)
+        self.overrides = ShapingOverrides()
         self.automation = SimpleNamespace(
-            switch=self._switch, status=lambda: {"is_off": self.automation_is_off}
+            book=self.book,
+            overrides=self.overrides,
+            switch=self._switch,
+            status=lambda: {"is_off": self.automation_is_off},
         )
 
     def __getattr__(self, name: str) -> Any:
