@@ -23,6 +23,7 @@ from engine.control.shaping_overrides import ShapingOverrides
 from engine.control.suspensions import SuspensionRegistry
 from engine.control.transfer_targets import TransferTargets
 from engine.deliver.outgoing_session import OutgoingSession
+from engine.model.shaping_trace import ShapingInForce
 from engine.model.throttle_spec import ThrottleSpec
 from engine.ready.ready_registry import ReadyRegistry
 from engine.records.recorder import Recorder
@@ -89,6 +90,21 @@ class RetiredPort(Protocol):
 
     def held(self) -> list[Epoch]:
         """Return those that are still there, the oldest first."""
+
+
+class ShapingPort(Protocol):
+    """What egress paths are made of, as administration sees it."""
+
+    def in_force(self, epoch: Epoch) -> ShapingInForce | None:
+        """Return the shaping that answers in an epoch; None where its script sets none up."""
+
+
+class HelpersPort(Protocol):
+    """The helpers of scripts."""
+
+    @property
+    def shaping(self) -> ShapingPort:
+        """Return the one that makes egress paths."""
 
 
 class SessionsPort(Protocol):
@@ -164,6 +180,10 @@ class AdminNode(Protocol):
     @property
     def declared(self) -> TransactionsPort:
         """Return what the node runs because the policy says so."""
+
+    @property
+    def helpers(self) -> HelpersPort:
+        """Return what scripts are helped by."""
 
     @property
     def retired(self) -> RetiredPort:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.model.decision import Decision, DecisionKind
+from engine.model.egress import UNSPECIFIED
 
 #: Decisions held at most: no honest daemon has so many in force.
 HELD_MAX = 1_000_000
@@ -27,6 +28,14 @@ class HeldKey(NamedTuple):
 
     origin: str
     key: str
+
+
+class Subject(NamedTuple):
+    """An option of the paths from a source to a site, or to a domain that is not rolled up."""
+
+    option: str
+    source: str
+    name: str
 
 
 @dataclass(slots=True)
@@ -50,8 +59,7 @@ class NotedDecisions:
     def __init__(self) -> None:
         self._held: dict[HeldKey, SeenDecision] = {}
         self._unseen: dict[str, set[HeldKey]] = {}
-        #: The keys of overrides by option: a path is explained option by option.
-        self._by_option: dict[str, set[HeldKey]] = {}
+        self._by_subject: dict[Subject, set[HeldKey]] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -59,9 +67,9 @@ class NotedDecisions:
     def __iter__(self) -> Iterator[SeenDecision]:
         return iter(list(self._held.values()))
 
-    def of_option(self, option: str) -> list[SeenDecision]:
-        """Return the overrides of an option of egress paths."""
-        return [self._held[key] for key in self._by_option.get(option, ())]
+    def about(self, subject: Subject) -> list[SeenDecision]:
+        """Return the overrides of one option of certain paths."""
+        return [self._held[key] for key in self._by_subject.get(subject, ())]
 
     def take(self, origin: str, decision: Decision, now_at: float) -> None:
         """Take a decision of a daemon; a repeat counts as it comes, its end never earlier."""
@@ -75,8 +83,7 @@ class NotedDecisions:
                 known.decision = decision
         elif decision.expires_at > now_at and len(self._held) < HELD_MAX:
             self._held[key] = SeenDecision(origin, decision, now_at)
-            if decision.scope.option:
-                self._by_option.setdefault(decision.scope.option, set()).add(key)
+            self._by_subject.setdefault(subject_of(decision), set()).add(key)
 
     def begin_snapshot(self, origin: str) -> None:
         """Expect everything that a daemon has in force."""
@@ -98,10 +105,17 @@ class NotedDecisions:
     def _forget(self, gone: Iterable[HeldKey]) -> None:
         for key in gone:
             seen = self._held.pop(key, None)
-            option = seen.decision.scope.option if seen is not None else None
-            if not option:
+            if seen is None:
                 continue
-            there = self._by_option[option]
+            subject = subject_of(seen.decision)
+            there = self._by_subject[subject]
             there.discard(key)
             if not there:
-                del self._by_option[option]
+                del self._by_subject[subject]
+
+
+def subject_of(decision: Decision) -> Subject:
+    """Return what an override is about."""
+    scope = decision.scope
+    name = scope.domain if scope.site_name is None else scope.site_name
+    return Subject(scope.option or "", scope.source or UNSPECIFIED, name or "")

@@ -15,7 +15,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.model.keyword_options import closest
 from engine.model.shaping import Bucket, Shaping
@@ -195,9 +195,12 @@ class _Merge:
             # A table that is none stands under the name of the option alone.
             if len(key) > 1:
                 held.pop(key[:1], None)
-            held[key] = setting
-            if setting.complaint:
-                self._unfit.append(setting)
+            before = held.get(key)
+            # A copy: files are kept parsed, and laid over each other again and again.
+            laid = setting if before is None else replace(setting, before=before)
+            held[key] = laid
+            if laid.complaint:
+                self._unfit.append(laid)
 
     # -- what is odd ----------------------------------------------------------------------------
 

@@ -20,7 +20,6 @@ from engine.admin.shared_directives import SharedDirectives
 from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
 from engine.base.trace_hub import Tracing
-from engine.control.shaping_overrides import ShapingOverrides
 from engine.deliver.outgoing_session import OutgoingSession
 from engine.model.caller import Caller
 from engine.model.message import Message
@@ -39,7 +38,6 @@ class AdminWorld:
         transactions: How many go by each epoch of the policy, by its serial.
         old_epochs: Epochs that others took the place of.
         book: Decisions of the automation.
-        overrides: The overlay of the automation.
         automation_is_off: Whether the automation was switched off; None where there is none.
     """
 
@@ -62,10 +60,9 @@ class AdminWorld:
         self.sharing = SharedLimitsStatus(configured=False, shared=False, nodes=1, trouble=None)
         self.shared_limits = SimpleNamespace(status=lambda: self.sharing)
         self.book = DecisionBook(world.suspensions, world.bounces, world.clock)
-        self.overrides = ShapingOverrides()
         self.automation = SimpleNamespace(
             book=self.book,
-            overrides=self.overrides,
+            overrides=world.overrides,
             switch=self._switch,
             status=lambda: {"is_off": self.automation_is_off},
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from engine.admin.noted_decisions import NotedDecisions
+from engine.admin.noted_decisions import NotedDecisions, Subject
 from engine.model.decision import Decision, DecisionKind, DecisionScope
 
 A, B = "http://a.example:8008", "http://b.example:8008"
 NOW = 1_700_000_000.0
+LIMIT = Subject("connection_limit", "ip-1", "x.test")
 
 
 def override(option="connection_limit", value=1, ends_in=60.0, domain="x.test"):
@@ -27,13 +28,13 @@ def noted():
     return NotedDecisions()
 
 
-def test_overrides_are_found_by_their_option_with_the_time_they_were_first_seen(noted):
+def test_overrides_are_found_by_what_they_are_about_with_the_time_they_were_first_seen(noted):
     noted.take(A, override(), NOW)
     noted.take(A, override("max_message_rate"), NOW + 1)
 
-    (found,) = noted.of_option("connection_limit")
+    (found,) = noted.about(LIMIT)
     assert (found.origin, found.first_seen_at, len(noted)) == (A, NOW, 2)
-    assert noted.of_option("max_ready") == []
+    assert noted.about(LIMIT._replace(option="max_ready")) == []
 
 
 def test_a_repeat_changes_the_value_and_never_shortens(noted):
@@ -52,7 +53,7 @@ def test_what_has_ended_is_not_taken_and_is_forgotten(noted):
 
     noted.take(A, override(), NOW)
     noted.prune(NOW + 60)
-    assert (len(noted), noted.of_option("connection_limit")) == (0, [])
+    assert (len(noted), noted.about(LIMIT)) == (0, [])
 
 
 def test_a_snapshot_takes_back_what_it_does_not_name_of_its_own_daemon(noted):
@@ -72,4 +73,4 @@ def test_all_of_a_daemon_can_be_dropped(noted):
     noted.take(B, override(), NOW)
     noted.drop(A)
 
-    assert [one.origin for one in noted.of_option("connection_limit")] == [B]
+    assert [one.origin for one in noted.about(LIMIT)] == [B]
