@@ -206,9 +206,14 @@ class _Merge:
 
     def check(self) -> None:
         """Note what does not fit, and what can have no effect."""
-        surviving = {id(setting) for bucket in self._buckets() for setting in bucket.all_settings()}
+        surviving = {
+            (setting.place, setting.key, setting.complaint)
+            for bucket in self._buckets()
+            for setting in bucket.all_settings()
+            if setting.complaint
+        }
         for setting in self._unfit:
-            if id(setting) in surviving:
+            if (setting.place, setting.key, setting.complaint) in surviving:
                 self.findings.add(Severity.ERROR, setting.place, setting.complaint, setting.key)
             else:
                 text = f"{setting.complaint}; what comes later overrides it: it does no harm"
