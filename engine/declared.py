@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, Protocol
@@ -110,6 +111,16 @@ class Declared:
         """Return how many SMTP sessions are in the middle of a transaction with recipients."""
         listeners = [*self.listeners.values(), *self._leaving]
         return sum(bool(session.recipients) for one in listeners for session in one.sessions)
+
+    def transactions(self) -> Counter[int]:
+        """Return how many SMTP transactions go by each epoch, by its serial."""
+        listeners = [*self.listeners.values(), *self._leaving]
+        return Counter(
+            session.epoch.serial
+            for listener in listeners
+            for session in listener.sessions
+            if session.epoch is not None
+        )
 
     async def carry_out(self, declarations: Declarations) -> None:
         """Make the node as declared; once it ends nothing is opened any more.
