@@ -80,17 +80,25 @@ class RecordMatcher:
         tests: What a record has to pass.
         pattern: What has to be found in its line; None for anything.
         since_at: No record before this is wanted, seconds since the Unix epoch.
+        until_at: Nor one at this or after.
 
     Attributes:
         is_by_line: Whether its line alone tells if a record is wanted.
-        since_at: As given.
+        since_at, until_at: As given.
     """
 
-    def __init__(self, tests: Iterable[_Test], pattern: Any, since_at: float | None) -> None:
+    def __init__(
+        self,
+        tests: Iterable[_Test],
+        pattern: Any,
+        since_at: float | None = None,
+        until_at: float | None = None,
+    ) -> None:
         self._tests = tuple(tests)
         self._pattern = pattern
         self.is_by_line = not self._tests
         self.since_at = since_at
+        self.until_at = until_at
 
     def fits(self, record: LogRecord) -> bool:
         """Return whether a record passes, but for the pattern."""
@@ -139,10 +147,11 @@ def compile_filter(wanted: RecordFilter, now_at: float) -> RecordMatcher:
     since_at = None if wanted.since is None else parse_moment(wanted.since, now_at, "since")
     if since_at is not None:
         tests.append(_not_before(since_at))
-    if wanted.until is not None:
-        is_late = _not_before(parse_moment(wanted.until, now_at, "until"))
+    until_at = None if wanted.until is None else parse_moment(wanted.until, now_at, "until")
+    if until_at is not None:
+        is_late = _not_before(until_at)
         tests.append(lambda record: not is_late(record))
-    return RecordMatcher(tests, _pattern_of(wanted.grep), since_at)
+    return RecordMatcher(tests, _pattern_of(wanted.grep), since_at, until_at)
 
 
 def parse_moment(text: str, now_at: float, field: str) -> float:

@@ -140,8 +140,8 @@ def test_what_is_no_filter_is_refused_with_its_field(wanted, complaint):
 
 def test_a_matcher_says_whether_lines_are_enough_and_how_far_back_it_goes():
     assert compile_filter(RecordFilter(grep="x"), NOW).is_by_line
-    late = compile_filter(RecordFilter(since="1h"), NOW)
-    assert (late.is_by_line, late.since_at) == (False, NOW - 3600)
+    late = compile_filter(RecordFilter(since="1h", until="1m"), NOW)
+    assert (late.is_by_line, late.since_at, late.until_at) == (False, NOW - 3600, NOW - 60)
 
 
 def test_a_pattern_is_searched_in_octets_that_are_no_text():
