@@ -80,7 +80,7 @@ Check that a spool is sound.
 Every envelope has to decode and every body to be there, readable and as long as its envelope says;
 bodies that belong to no message, and what is kept for messages that are not there, are found too.
 Findings are printed one a line: kind, id and text. Nothing is changed. All content is read once;
-some 200 octets of memory are needed for each message.
+some 300 octets of memory are needed for each message.
 
 Exit status: 0 when all is well; 1 when there is a finding, or a node is running.
 """

@@ -30,7 +30,7 @@ _NAME = re.compile(r"\d{8}-\d{6}\.\d+(.*)", re.DOTALL)
 _TIME = b'"event_time":"'
 _TIME_LENGTH = len("2026-01-01T00:00:00.000000Z")
 
-#: Told what is wrong, and whether that is lost for good.
+#: Told what is wrong, and whether records cannot be read by that.
 Tell = Callable[[str, bool], None]
 
 
@@ -87,6 +87,9 @@ class SegmentSeries:
         for name in sorted(unfinished.keys() - set(names)):
             text = f"{self.log_dir / name}: gone since the checkpoint; going on with the oldest"
             self._tell(text, True)
+        if self._begin.last not in {*names, *unfinished}:
+            text = f"{self.log_dir / self._begin.last}: read to its end, and gone since; "
+            self._tell(f"{text}others after it may be too; going on with the oldest", False)
         for name in names:
             if name <= self._begin.last:
                 self._known.add(name)
@@ -156,7 +159,7 @@ class LogDirectories:
 
     Args:
         log_dirs: The directories.
-        tell: Told what is wrong, and whether something was lost by that.
+        tell: Told what is wrong, and whether records cannot be read by that.
         pattern: Which names count, besides being those of segments.
         begin: Where to go on.
     """
@@ -197,7 +200,7 @@ class LogDirectories:
         except OSError as error:
             if log_dir not in self._unreadable:
                 self._unreadable.add(log_dir)
-                self._tell(f"{log_dir}: {error.strerror}", False)
+                self._tell(f"{log_dir}: {error.strerror}", True)
             return None
         self._unreadable.discard(log_dir)
         found: dict[str, list[str]] = {}

@@ -52,7 +52,8 @@ class SegmentStream:
         self.offset = 0
         self.trouble: str | None = None
         self._skip = skip
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Not to wait for whoever would write into a pipe of such a name.
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         #: Where the next block or frame begins in the file.
         self._position = 0
         self._codec: zstandard.ZstdDecompressionObj | None = None
@@ -161,12 +162,12 @@ class SegmentStream:
         try:
             size = zstandard.frame_header_size(raw[:_FRAME_HEADER_MAX])
             self._has_checksum = zstandard.get_frame_parameters(raw[:size]).has_checksum
+            codec = zstandard.ZstdDecompressor().decompressobj()
+            codec.decompress(raw[:size])
         except zstandard.ZstdError as error:
             if len(raw) >= _FRAME_HEADER_MAX:
                 self._note_damage(self._position, error)
             return 0
-        codec = zstandard.ZstdDecompressor().decompressobj()
-        codec.decompress(raw[:size])
         self._codec = codec
         return size
 

@@ -28,6 +28,8 @@ PATH = "/api/admin/records/v1"
 LINES_MAX, OCTETS_MAX = 16_384, 32 << 20
 #: Seconds between attempts, and after which a node that does not answer is given up.
 AGAIN_S, AWAY_S = 1.0, 60.0
+#: How long a connection may take, seconds.
+CONNECT_S = 10.0
 #: Seconds between signs of life.
 HEARTBEAT_S = 20.0
 _MISSED, _ERROR = b'{"missed":', b'{"error":'
@@ -105,7 +107,8 @@ class NodeTail:
     async def _read_on(self) -> None:
         away_mono: float | None = None
         base, headers = parse_endpoint(self._endpoint)
-        async with aiohttp.ClientSession(headers=headers) as session:
+        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_connect=CONNECT_S)
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
             while True:
                 try:
                     await self._read(session, base + PATH)

@@ -89,6 +89,12 @@ def test_a_body_of_the_wrong_size_is_found(path):
     assert text == f"{len(BODY)} octets of content by its envelope, {len(BODY) - 4} are stored"
 
 
+def test_an_envelope_that_does_not_count_what_stands_in_front_is_sound(path):
+    store(path, [mail(0, size=len(BODY))])
+
+    assert findings(path) == []
+
+
 def test_envelopes_that_share_a_body_have_to_agree_on_its_size(path):
     messages = shared(0, "a@a.test", "b@b.test")
     store(path, messages)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from engine.records.segment_file import complete_segment
@@ -160,6 +162,29 @@ def test_a_segment_that_is_gone_is_told_and_the_oldest_is_next(tmp_path, told):
     assert read(files) == [1, 2, 3, 4]
 
 
+def test_that_the_last_segment_read_is_gone_is_told_as_others_may_be_too(tmp_path, told):
+    whole_segment(tmp_path, 0).unlink()
+    first = whole_segment(tmp_path, 1)
+    files = LogDirectories([tmp_path], told)
+    assert read(files) == [1]
+    first.unlink()
+    whole_segment(tmp_path, 3)
+
+    assert read(LogDirectories([tmp_path], told, begin=files.position)) == [3]
+    ((text, is_lost),) = told
+    assert first.name in text and "others after it may be too" in text and not is_lost
+
+
+def test_what_only_has_the_name_of_a_segment_is_told_and_passed_over(tmp_path, told):
+    names = ["20260101-000000.1", "20260101-000000.2"]
+    (tmp_path / names[0]).mkdir()
+    os.mkfifo(tmp_path / names[1])
+    whole_segment(tmp_path, 0)
+
+    assert read(LogDirectories([tmp_path], told)) == [0]
+    assert [text.partition(":")[0] for text, _ in told] == [str(tmp_path / one) for one in names]
+
+
 def test_segments_deleted_before_they_were_read_are_told(tmp_path, told):
     paths = [whole_segment(tmp_path, number) for number in range(5)]
     files = LogDirectories([tmp_path], told)
@@ -198,7 +223,7 @@ def test_a_directory_that_goes_away_is_told_once_and_read_again_when_it_is_back(
     log_dir = tmp_path / "log"
     files = LogDirectories([log_dir], told)
     assert read(files) == read(files) == []
-    assert told == [(f"{log_dir}: No such file or directory", False)]
+    assert told == [(f"{log_dir}: No such file or directory", True)]
     log_dir.mkdir()
     whole_segment(log_dir, 0)
 

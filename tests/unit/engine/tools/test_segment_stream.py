@@ -133,6 +133,28 @@ def test_damage_ends_it_after_the_lines_before(segment):
     assert f"damaged at octet {end}" in stream.trouble
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_octets_are_wrong_it_ends_and_says_so_or_gives_lines(tmp_path, seed):
+    rng = random.Random(seed)
+    segment = SegmentFile(tmp_path, "", opened_at=0.0)
+    for first in (0, 100, 200):
+        segment.write(numbered(first, first + 100))
+    segment.finish()
+    whole = segment.path.read_bytes()
+    for number in range(100):
+        raw = bytearray(whole)
+        for _ in range(rng.randrange(1, 4)):
+            raw[rng.randrange(len(raw))] = rng.randrange(256)
+        path = tmp_path / f"damaged-{number}"
+        path.write_bytes(raw)
+        stream = SegmentStream(path)
+        text = all_lines(stream)
+        stream.end()
+
+        assert text.endswith(b"\n") or (text == b"" and stream.trouble is not None)
+        assert len(text) <= len(numbered(0, 300)) or stream.trouble is None
+
+
 @pytest.mark.parametrize("raw", [b"no segment at all, but text", bytes(100)])
 def test_what_is_no_segment_is_told(tmp_path, raw):
     (tmp_path / "x").write_bytes(raw)
