@@ -61,6 +61,7 @@ from engine.receive.admission import Admission
 from engine.receive.smtp_listener import TlsContexts
 from engine.receive.template_dialect import compile_for_scripts
 from engine.records.log_hook import parse_hook_records
+from engine.records.record_tap import RecordTap
 from engine.records.recorder import Recorder
 from engine.retired_epochs import RetiredEpochs
 from engine.route.dns_resolver import DnsCounts, DnsResolver
@@ -266,6 +267,7 @@ class Node:
 
     def _build(self) -> None:
         self.recorder = Recorder(self.clock, self.node_id, self.hostname, self._load_for_records)
+        RecordTap(self.recorder, self.tracing.records)
         self.settlement = Settlement(
             clock=self.clock,
             store=self.store,

@@ -24,6 +24,7 @@ from engine.deliver.outgoing_session import OutgoingSession
 from engine.model.caller import Caller
 from engine.model.message import Message
 from engine.ready.ready_queue import ReadyQueue
+from engine.records.record_tap import RecordTap
 from policy.epoch import Epoch
 from tests.fakes.queue_world import QueueWorld, queue_world
 
@@ -49,6 +50,7 @@ class AdminWorld:
         self.reload: Any = None
         self.memory = MemoryGuard({})
         self.tracing = Tracing()
+        RecordTap(world.recorder, self.tracing.records)
         self.node_id, self.version = "node-1", "1.2.3"
         self.online_since = "2026-01-01T00:00:00Z"
         self.dispatching = SimpleNamespace(dispatchers={})
