@@ -265,7 +265,6 @@ class _Search:
 
     async def _look_at_entries(self, queue: ScheduledQueue) -> None:
         entries, start = list(queue.entries.values()), 0
-        held: frozenset[bytes] | None = None
         while start < len(entries):
             # To ask the clock for each would cost more than to compare.
             if start and not await self._goes_on():
@@ -274,18 +273,15 @@ class _Search:
             start += CHUNK
             self.looked_at += len(chunk)
             if candidates := self._wanted.those_that_may_be(chunk):
-                held = frozenset(one.spool_id for one in queue.held) if held is None else held
-                await self._read_those(queue, candidates, held)
+                await self._read_those(queue, candidates)
 
-    async def _read_those(
-        self, queue: ScheduledQueue, candidates: list[Waiting], held: frozenset[bytes]
-    ) -> None:
+    async def _read_those(self, queue: ScheduledQueue, candidates: list[Waiting]) -> None:
         for entry in candidates:
             if not await self._goes_on():
                 return
             message = self._load(queue, entry) if queue.knows(entry) else None
             if message is not None and self._wanted.is_wanted(message):
-                is_held = entry.spool_id in held or message.hold is not None
+                is_held = entry.spool_id in queue.held or message.hold is not None
                 state = state_of(entry, self._node.clock.mono(), is_held=is_held)
                 if self._state in (None, state):
                     self.found.append(show_listed(self._node, message, state))

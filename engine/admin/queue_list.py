@@ -211,7 +211,8 @@ def _show_scheduled(node: AdminNode, queue: ScheduledQueue) -> ScheduledListed:
     return ScheduledListed(
         queue_name=queue.name,
         count=len(queue),
-        due=len(queue.backlog),
+        # Not all that a backlog refers to is still there.
+        due=min(len(queue.backlog), len(queue) - len(queue.held)),
         held=len(queue.held),
         blocked_by=queue.blocked_by or None,
         suspended=None if suspension is None else f"{suspension.reason} (by {suspension.author})",

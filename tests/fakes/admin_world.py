@@ -48,6 +48,7 @@ class AdminWorld:
         self.online_since = "2026-01-01T00:00:00Z"
         self.dispatching = SimpleNamespace(dispatchers={})
         self.automation_is_off: bool | None = False
+        self.transfers = SimpleNamespace(drain=SimpleNamespace(is_recovering=False))
         self.sharing = SharedLimitsStatus(configured=False, shared=False, nodes=1, trouble=None)
         self.shared_limits = SimpleNamespace(status=lambda: self.sharing)
         self.automation = SimpleNamespace(
