@@ -12,6 +12,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from engine.admin.why_seen import (
     MessageSeen,
@@ -37,7 +38,7 @@ _THROTTLED = {"ConnectionRateThrottled": "connect", "MessageRateThrottled": "sen
 def explain_message(message: MessageSeen, queue: QueueSeen | None, node: NodeSeen) -> list[Reason]:
     """Return why a message does not go on; empty when nothing holds it."""
     if message.place == "sending":
-        return list(_session(message.session))
+        return [*_held_up(message, node), *_session(message.session)]
     if message.place == "ready" and message.way is not None:
         return explain_way(message.way, node)
     if message.place == "elsewhere" or queue is None:
@@ -282,6 +283,16 @@ def _throttled(
             knob=rate.knob,
             value=f"{name}{rate.value}",
         )
+
+
+def _held_up(message: MessageSeen, node: NodeSeen) -> Iterator[Reason]:
+    """Yield the rate that the session of a message waits for, if it does."""
+    session, way = message.session, message.way
+    if session is None or way is None or session.phase not in _THROTTLED:
+        return
+    is_connection = session.phase == "ConnectionRateThrottled"
+    rates = way.connection_rates if is_connection else way.message_rates
+    yield from _throttled(replace(way, sessions=(session,)), session.phase, rates, node)
 
 
 def _session(session: SessionSeen | None) -> Iterator[Reason]:

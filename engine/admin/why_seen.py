@@ -148,7 +148,7 @@ class MessageSeen:
         last_reply, last_reply_at, last_way: Why the last attempt failed, when and where.
         hold: That an operator holds it, and until when (infinity for no end); ``hold_since_at``.
         expires_at: When it is given up.
-        way: The ready queue that it is in.
+        way: The ready queue that it is in, or that its session works for.
         session: The session that carries it.
     """
 

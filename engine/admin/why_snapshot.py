@@ -238,6 +238,9 @@ async def see_message(node: AdminNode, place: Place) -> MessageSeen:
         # What is held is looked at now and then: that is not when it is due.
         due_at = clock.wall_of(entry.due_mono)
     is_held = place.queue is not None and entry is not None and entry.spool_id in place.queue.held
+    way = place.ready
+    if place.session is not None:
+        way = node.ready.find(place.session.ready_queue)
     kind = "elsewhere"
     for name, where in (("waiting", entry), ("ready", place.ready), ("sending", place.session)):
         if where is not None:
@@ -259,7 +262,7 @@ async def see_message(node: AdminNode, place: Place) -> MessageSeen:
         hold=None if hold is None else DirectiveSeen(hold.reason, hold.author, until_at),
         hold_since_at=None if hold is None else hold.since_at,
         expires_at=_expires_at(place, stored),
-        way=None if place.ready is None else await see_way(node, place.ready),
+        way=None if way is None else await see_way(node, way),
         session=None if place.session is None else see_session(node, place.session),
     )
 
