@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from engine.model.message_mark import summed
 from engine.model.queue_config import QueueConfig
 from engine.model.queue_name import QueueName
 from engine.model.transfer_target import is_transfer_queue
@@ -44,6 +45,7 @@ class ScheduledQueue:
         "idle_since_mono",
         "is_transfer",
         "lacks_source",
+        "marks",
         "name",
         "parsed",
         "plan",
@@ -54,6 +56,8 @@ class ScheduledQueue:
         self.name = name
         self.parsed = parsed
         self.entries: dict[bytes, Waiting] = {}
+        #: The sum of the marks of all entries since the queue was empty, for who looks for one.
+        self.marks = 0
         self.backlog: deque[Waiting] = deque()
         self.held: dict[bytes, Waiting] = {}
         self.config: QueueConfig | None = None
@@ -86,6 +90,7 @@ class ScheduledQueue:
     def add(self, entry: Waiting) -> None:
         """Take a waiting message in."""
         self.entries[entry.spool_id] = entry
+        self.marks = summed(self.marks, entry.mark)
 
     def knows(self, entry: Waiting) -> bool:
         """Return whether the entry still waits here."""
@@ -99,6 +104,8 @@ class ScheduledQueue:
         if self.entries.get(entry.spool_id) is entry:
             del self.entries[entry.spool_id]
             self.held.pop(entry.spool_id, None)
+            if not self.entries:
+                self.marks = 0
 
     def hold(self, entry: Waiting) -> None:
         """Take a waiting message in that goes nowhere until it is released."""
