@@ -134,8 +134,8 @@ async def list_queues(node: AdminNode, _caller: Caller, request: QueuesRequest) 
         node,
         node.queues if of_scheduled else (),
         request,
-        lambda one: matches_scheduled(request, one),
-        len,
+        _wanted_scheduled(request),
+        lambda one: len(one.entries),
     )
     ready, ready_matching = await _first(
         node,
@@ -187,6 +187,14 @@ async def _first(
                 kept = first()
                 least = volume(kept[-1]) if kept and not by_name else 0
     return first(), count
+
+
+def _wanted_scheduled(request: QueuesRequest) -> Callable[[ScheduledQueue], bool]:
+    """Return what tells whether a scheduled queue is wanted; there may be a million to ask."""
+    named = (request.name, request.domain, request.tenant, request.campaign)
+    if request.has_empty or any(one is not None for one in named):
+        return lambda one: matches_scheduled(request, one)
+    return lambda one: bool(one.entries)
 
 
 def matches_scheduled(request: QueuesRequest, queue: ScheduledQueue) -> bool:
