@@ -13,6 +13,7 @@ import msgspec
 
 from engine.admin.admin_node import SharedLimitsStatus
 from engine.admin.audit_log import AuditEntry, AuditLog
+from engine.admin.history_samples import History
 from engine.admin.http_api import AdminApi
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
 from engine.admin.shared_directives import SharedDirectives
@@ -41,6 +42,7 @@ class AdminWorld:
         self.audit = AuditLog(world.clock.wall)
         self.shared_directives = SharedDirectives(world)
         self.audit.open(folder / "audit")
+        self.history = History()
         self.reload: Any = None
         self.memory = MemoryGuard({})
         self.tracing = Tracing()
