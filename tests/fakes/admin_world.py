@@ -17,6 +17,7 @@ from engine.admin.history_samples import History
 from engine.admin.http_api import AdminApi
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
 from engine.admin.shared_directives import SharedDirectives
+from engine.admin.web_page import WebPage
 from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
 from engine.base.trace_hub import Tracing
@@ -143,6 +144,7 @@ async def operating(folder: Path, script: str = "", **listener: Any) -> AsyncIte
         )
         api.add_to(service)
         api.tracing.add_to(service)
+        WebPage().add_to(service)
         await service.start()
         async with aiohttp.ClientSession() as session:
             yield Operator(world, service, session)
