@@ -103,6 +103,7 @@ class WebPage:
             Access.ADMIN,
             summary="The operators' web page is at /ui/",
             refusals={307: "there it is"},
+            may_be_linked=True,
         )
         service.add_route(
             "GET",
@@ -111,6 +112,7 @@ class WebPage:
             Access.ADMIN,
             summary="The operators' web page",
             content_type="text/html",
+            may_be_linked=True,
         )
         service.add_route(
             "GET",

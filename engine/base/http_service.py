@@ -189,6 +189,7 @@ class HttpService:
         refusals: Mapping[int, str] | None = None,
         content_type: str = "",
         limits: BodyLimits | None = None,
+        may_be_linked: bool = False,
     ) -> None:
         """Offer an endpoint; before ``start`` only.
 
@@ -204,6 +205,7 @@ class HttpService:
             refusals: Statuses of its own, for the description.
             content_type: Of an answer that is neither text nor JSON, for the description.
             limits: Of its body, where they are not the listener's.
+            may_be_linked: Whether a link of another site may open it: a page, never an act.
         """
         self._routes.append(
             Route(
@@ -218,6 +220,7 @@ class HttpService:
                 refusals or {},
                 content_type,
                 limits,
+                may_be_linked,
             )
         )
 
@@ -333,7 +336,7 @@ class HttpService:
 
     def _bind(self, route: Route) -> Any:
         async def serve(request: web.Request) -> web.StreamResponse:
-            refuse_other_sites(request)
+            refuse_other_sites(request, may_be_linked=route.may_be_linked)
             call = HttpCall(request, route, self.hostname)
             await self._authorize(call)
             if request.body_exists:

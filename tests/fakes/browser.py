@@ -1,7 +1,7 @@
 """A browser without a window: Debian's Chromium, told what to do over a pipe.
 
-The protocol is that of Chromium's own tools (JSON, each message ended by a zero octet, over the file
-descriptors 3 and 4), so that no driver, no port and no download is needed.
+The protocol is that of Chromium's own tools: JSON, each message ended by a zero octet, over the file
+descriptors 3 and 4. No driver, no port and no download is needed.
 """
 
 from __future__ import annotations
@@ -200,7 +200,9 @@ class Browser:
             "modifiers": 8 if shift else 0,
         }
         typed = {"text": text} if text else {}
-        self._call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **common, **typed)
+        self._call(
+            "Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **common, **typed
+        )
         self._call("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def write(self, text: str) -> None:
@@ -209,7 +211,9 @@ class Browser:
 
     def focused(self) -> str:
         """Return what has the focus, as its name is read aloud."""
-        script = "(e => e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || e.id || e.tagName)"
+        script = (
+            "(e => e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || e.id || e.tagName)"
+        )
         name: str = self.evaluate(f"{script}(document.activeElement)")
         return name.strip()
 

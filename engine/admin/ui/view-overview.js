@@ -25,7 +25,7 @@ export const overview = {
     const { samples } = history;
     return [
       attention(history, problem, automation),
-      section("Now", { note: "rates over the last minute, lines over the last hour" }, cards(samples)),
+      section("Now", { note: "rates over the last minute, lines over the last hour, or since the start" }, cards(samples)),
       h(
         "div",
         { class: "pair" },
@@ -100,8 +100,8 @@ function cards(samples) {
     flow("Deferred", "transfailed", "warn", "#/providers"),
     flow("Failed", "failed", "bad", "#/providers"),
     flow("Rejected", "rejected", "plain"),
-    level("Scheduled", "scheduled", { href: "#/queues", side: [`${count(last.scheduled_queues)} queues`] }),
-    level("Ready", "ready", { href: "#/ready-queues", side: [`${count(last.ready_queues)} queues`] }),
+    level("Scheduled", "scheduled", { href: "#/queues", side: [inQueues(last.scheduled_queues)] }),
+    level("Ready", "ready", { href: "#/ready-queues", side: [inQueues(last.ready_queues)] }),
     level("Connections out", "sessions_out", {
       href: "#/ready-queues",
       side: [`${rate(rateNow(samples, "connections_out"))}/s new`],
@@ -117,20 +117,19 @@ function cards(samples) {
   );
 }
 
+function inQueues(number) {
+  return `in ${count(number)} ${number === 1 ? "queue" : "queues"}`;
+}
+
 function card(title, number, unit, points, format, tone, href, side) {
   const high = Math.max(0, ...points.map(([, value]) => value));
   return h(
     "li",
     { class: `card ${tone ?? "plain"}`, key: title },
-    h(
-      "div",
-      { class: "card-head" },
-      h("h3", null, href ? link(href, title) : title),
-      h("span", { class: "note" }, ...side),
-    ),
+    h("h3", null, href ? link(href, title) : title),
     h("p", { class: "big" }, number, h("span", { class: "unit" }, unit)),
     sparkline(points, { name: title, format, tone }),
-    h("p", { class: "scale note" }, `highest ${format(high)}${unit}`),
+    h("p", { class: "scale note" }, [`highest ${format(high)}${unit}`, ...side].join(" · ")),
   );
 }
 
@@ -155,8 +154,14 @@ export function reasons(list, limit) {
           one.text,
         ],
       },
-      { title: "Latest queue", kind: "name", cell: (one) => queueLink(one.queue_name) },
-      { title: "Latest", kind: "num", cell: (one) => ago(one.last) },
+      {
+        title: "Latest",
+        kind: "name",
+        cell: (one) => [
+          queueLink(one.queue_name),
+          h("span", { class: "note plain" }, " ", ago(one.last)),
+        ],
+      },
     ],
     list.slice(0, limit),
     {

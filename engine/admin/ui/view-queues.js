@@ -170,7 +170,7 @@ export function messages(rows) {
   return table(
     "Messages",
     [
-      { title: "Message", kind: "name", cell: (one) => messageLink(one.id) },
+      { title: "Message", kind: "name id", cell: (one) => messageLink(one.id) },
       { title: "State", kind: "text", cell: (one) => state(one) },
       { title: "From", kind: "name", cell: (one) => one.sender || "<>" },
       { title: "To", kind: "name", cell: (one) => one.recipients.join(", ") },
@@ -249,7 +249,7 @@ function sessions(queueName, rows) {
   return table(
     "Connections",
     [
-      { title: "Session", kind: "name", cell: (one) => one.session_id },
+      { title: "Session", kind: "name id", cell: (one) => one.session_id },
       { title: "Phase", kind: "text", cell: (one) => `${one.phase}, ${span(one.time_in_current_phase)}` },
       { title: "With", kind: "name", cell: (one) => one.detail ?? "–" },
       { title: "Age", kind: "num", cell: (one) => span(one.age) },
