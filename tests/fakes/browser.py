@@ -1,7 +1,7 @@
 """A browser without a window: Debian's Chromium, told what to do over a pipe.
 
-The protocol is that of Chromium's own tools: JSON, each message ended by a zero octet, over the file
-descriptors 3 and 4. No driver, no port and no download is needed.
+The protocol is that of Chromium's own tools: JSON, each message ended by a zero octet, over the
+file descriptors 3 and 4. No driver, no port and no download is needed.
 """
 
 from __future__ import annotations
@@ -173,13 +173,13 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def wait(self, script: str) -> Any:
-        """Wait until an expression is true; return its value."""
+    def wait(self, script: str) -> None:
+        """Wait until an expression is true."""
         until = time.monotonic() + PATIENCE_S
         while True:
             with contextlib.suppress(AssertionError):
-                if value := self.evaluate(script):
-                    return value
+                if self.evaluate(f"Boolean({script})"):
+                    return
             if time.monotonic() > until:
                 text = self.evaluate("document.body.innerText")
                 raise AssertionError(f"not in time: {script}\n{self.errors}\n{text}")
