@@ -58,10 +58,12 @@ export function get(name, values) {
 }
 
 export function post(name, body) {
+  remembered.clear();
   return ask("POST", `api/admin/${name}`, body);
 }
 
 export function remove(name, body) {
+  remembered.clear();
   return ask("DELETE", `api/admin/${name}`, body);
 }
 
@@ -85,4 +87,20 @@ export async function orNull(promise) {
     if (error.status === 404) return null;
     throw error;
   }
+}
+
+const REST_MS = 15000;
+const remembered = new Map();
+
+/**
+ * Return the answer of a call that has the node look at all its queues: one that is not older than
+ * a quarter of a minute will do, unless something was done since.
+ */
+export async function nowAndThen(key, call) {
+  const known = remembered.get(key);
+  if (known && Date.now() - known.at < REST_MS) return known.value;
+  const value = await call();
+  remembered.clear();
+  remembered.set(key, { at: Date.now(), value });
+  return value;
 }

@@ -1,6 +1,9 @@
-// Brings a view up to date every few seconds: slower while it fails, not at all while nobody looks.
+// Brings a view up to date every few seconds: slower while it fails or is much work for the node,
+// not at all while nobody looks.
 
 const BACKOFF_MAX_MS = 60000;
+// A look is followed by so many times its duration without one.
+const REST_FACTOR = 20;
 
 export class Live {
   /**
@@ -50,6 +53,7 @@ export class Live {
     if (!work) return;
     this.turn += 1;
     const turn = this.turn;
+    const began = performance.now();
     try {
       await work();
       if (turn !== this.turn) return;
@@ -62,13 +66,14 @@ export class Live {
       const retryMs = Math.min(BACKOFF_MAX_MS, this.everyMs * 2 ** Math.min(this.failures - 1, 6));
       this.set({ error, retryMs });
     }
-    this.plan();
+    this.plan(performance.now() - began);
   }
 
-  plan() {
+  plan(tookMs) {
     clearTimeout(this.timer);
     if (!this.work || !this.everyMs || document.hidden || this.state.isPaused) return;
-    this.timer = setTimeout(() => this.now(), this.state.error ? this.state.retryMs : this.everyMs);
+    const restMs = Math.min(BACKOFF_MAX_MS, Math.max(this.everyMs, REST_FACTOR * tookMs));
+    this.timer = setTimeout(() => this.now(), this.state.error ? this.state.retryMs : restMs);
   }
 
   set(change) {

@@ -121,8 +121,9 @@ function head(view) {
 }
 
 function showPages(current) {
+  const pages = byId("pages");
   show(
-    byId("pages"),
+    pages,
     PAGES.map(([view, title, inner]) =>
       h(
         "li",
@@ -138,6 +139,10 @@ function showPages(current) {
       ),
     ),
   );
+  // In a narrow window they are in one line, of which a part is seen.
+  const chosen = pages.querySelector("[aria-current]");
+  const bar = pages.parentElement;
+  if (chosen) bar.scrollLeft = chosen.offsetLeft - (bar.clientWidth - chosen.offsetWidth) / 2;
 }
 
 // -- how fresh it is

@@ -1,6 +1,6 @@
 // The first look: what is wrong, what flows, why mail is deferred, where it piles up.
 
-import { get, trouble } from "./api.js";
+import { get, nowAndThen, trouble } from "./api.js";
 import { sparkline } from "./chart.js";
 import { h } from "./dom.js";
 import { count, octets, rate, span } from "./format.js";
@@ -16,7 +16,7 @@ export const overview = {
     const [history, problem, queues, automation] = await Promise.all([
       loadHistory(),
       trouble(),
-      get("queues/v1", { limit: 10 }),
+      nowAndThen("fullest", () => get("queues/v1", { limit: 10 })),
       get("automation/v1"),
     ]);
     return { history, problem, queues, automation };
@@ -29,7 +29,7 @@ export const overview = {
       h(
         "div",
         { class: "pair" },
-        section("Why mail is deferred", { note: "last hour" }, reasons(history.reasons, 12)),
+        section("Why mail does not arrive", { note: "last hour" }, reasons(history.reasons, 12)),
         section("Providers", { note: "last hour" }, providers(samples, 12)),
       ),
       section("Fullest queues", { actions: [link("#/queues", "All queues")] }, fullest(queues)),
@@ -129,7 +129,12 @@ function card(title, number, unit, points, format, tone, href, side) {
     h("h3", null, href ? link(href, title) : title),
     h("p", { class: "big" }, number, h("span", { class: "unit" }, unit)),
     sparkline(points, { name: title, format, tone }),
-    h("p", { class: "scale note" }, [`highest ${format(high)}${unit}`, ...side].join(" · ")),
+    h(
+      "p",
+      { class: "scale note" },
+      h("span", null, `max ${format(high)}${unit}`),
+      side.map((text) => h("span", null, text)),
+    ),
   );
 }
 
@@ -145,7 +150,7 @@ export function reasons(list, limit) {
       },
       {
         title: "Reply",
-        kind: "text",
+        kind: "text long",
         cell: (one) => [
           one.is_permanent ? badge("bad", "failed") : badge("warn", "deferred"),
           " ",
@@ -182,7 +187,7 @@ export function providers(samples, limit) {
       { title: "Queued", kind: "num", cell: (one) => count(one.queued) },
       { title: "Conn.", kind: "num", cell: (one) => count(one.connections) },
       {
-        title: "Delivered/s",
+        title: "Trend",
         kind: "spark-cell",
         cell: (one) =>
           sparkline(one.rates, { name: `Delivered to ${one.name}`, format: rate, tone: "good" }),

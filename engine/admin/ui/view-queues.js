@@ -1,7 +1,7 @@
 // Lists of queues, and one queue of each kind with all that is known of it.
 
 import { bounceQueue, endSession, rebindQueue, suspendQueue, suspendReady, suspendSource } from "./acts.js";
-import { get, orNull } from "./api.js";
+import { get, nowAndThen, orNull } from "./api.js";
 import { h } from "./dom.js";
 import { count, rate, span } from "./format.js";
 import {
@@ -103,7 +103,7 @@ export const queues = list("queues", "Scheduled queues", "scheduled", (sorts) =>
   { title: "Messages", kind: "num", sort: sorts.volume, cell: (one) => count(one.count) },
   { title: "Due", kind: "num", cell: (one) => count(one.due) },
   { title: "Held", kind: "num", cell: (one) => count(one.held) },
-  { title: "Held up by", kind: "text", cell: heldUp },
+  { title: "Held up by", kind: "text long", cell: heldUp },
 ]);
 
 export const readyQueues = list("ready-queues", "Ready queues", "ready", (sorts) => [
@@ -113,7 +113,7 @@ export const readyQueues = list("ready-queues", "Ready queues", "ready", (sorts)
   { title: "Source", kind: "name", cell: (one) => one.source },
   { title: "Pool", kind: "name", cell: (one) => one.pool },
   { title: "Provider", kind: "name", cell: (one) => one.provider ?? "–" },
-  { title: "Held up by", kind: "text", cell: heldUp },
+  { title: "Held up by", kind: "text long", cell: heldUp },
 ]);
 
 // -- one scheduled queue
@@ -127,7 +127,7 @@ export const queue = {
     const [shown, why, near, held] = await Promise.all([
       orNull(get("inspect-sched-q/v1", { queue_name: name, limit: 0 })),
       orNull(get("why/v1", { queue_name: name })),
-      get("queues/v1", { name, limit: 100, has_empty: true }),
+      nowAndThen(name, () => get("queues/v1", { name, limit: 100, has_empty: true })),
       get("messages/v1", { queue_name: name, limit: PAGE }),
     ]);
     return { shown, why, held, listed: near.scheduled.find((one) => one.queue_name === name) };
@@ -177,7 +177,7 @@ export function messages(rows) {
       { title: "Age", kind: "num", cell: (one) => ago(one.created) },
       { title: "Due", kind: "num", cell: (one) => ago(one.due) },
       { title: "Tries", kind: "num", cell: (one) => count(one.num_attempts) },
-      { title: "Last reply", kind: "text", cell: (one) => one.last_reply ?? "–" },
+      { title: "Last reply", kind: "text long", cell: (one) => one.last_reply ?? "–" },
     ],
     rows,
     { key: (one) => one.id, empty: "No message." },
