@@ -40,7 +40,7 @@ log = logging.getLogger("cirrus.node")
 #: A count of the queues is followed by so many times its duration without one.
 REST_FACTOR = 30
 #: Providers that are told apart in a count; there may be as many sites as domains.
-PROVIDERS_MAX = 10_000
+PROVIDERS_MAX = 2_000
 #: What outgoing connections are counted by.
 _SERVICES = ("smtp_client", "script", "maildir", "xfer")
 

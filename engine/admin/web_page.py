@@ -96,32 +96,12 @@ class WebPage:
 
     def add_to(self, service: HttpService) -> None:
         """Add the routes to a listener."""
-        service.add_route(
-            "GET",
-            "/ui",
-            self._lead_in,
-            Access.ADMIN,
-            summary="The operators' web page is at /ui/",
-            refusals={307: "there it is"},
-            may_be_linked=True,
-        )
-        service.add_route(
-            "GET",
-            "/ui/",
-            self._show_index,
-            Access.ADMIN,
-            summary="The operators' web page",
-            content_type="text/html",
-            may_be_linked=True,
-        )
-        service.add_route(
-            "GET",
-            "/ui/{file}",
-            self._show_file,
-            Access.ADMIN,
-            summary="A file of the operators' web page",
-            refusals={404: "the page has no such file"},
-        )
+        for path, function in (
+            ("/ui", self._lead_in),
+            ("/ui/", self._show_index),
+            ("/ui/{file}", self._show_file),
+        ):
+            service.add_route("GET", path, function, Access.ADMIN, is_page=True)
 
     async def _lead_in(self, _call: HttpCall) -> web.Response:
         # Relative: the node may be behind a proxy that has it elsewhere.

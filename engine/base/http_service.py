@@ -189,7 +189,7 @@ class HttpService:
         refusals: Mapping[int, str] | None = None,
         content_type: str = "",
         limits: BodyLimits | None = None,
-        may_be_linked: bool = False,
+        is_page: bool = False,
     ) -> None:
         """Offer an endpoint; before ``start`` only.
 
@@ -205,7 +205,7 @@ class HttpService:
             refusals: Statuses of its own, for the description.
             content_type: Of an answer that is neither text nor JSON, for the description.
             limits: Of its body, where they are not the listener's.
-            may_be_linked: Whether a link of another site may open it: a page, never an act.
+            is_page: Whether it is for people with a browser; never an act.
         """
         self._routes.append(
             Route(
@@ -220,7 +220,7 @@ class HttpService:
                 refusals or {},
                 content_type,
                 limits,
-                may_be_linked,
+                is_page,
             )
         )
 
@@ -336,7 +336,7 @@ class HttpService:
 
     def _bind(self, route: Route) -> Any:
         async def serve(request: web.Request) -> web.StreamResponse:
-            refuse_other_sites(request, may_be_linked=route.may_be_linked)
+            refuse_other_sites(request, is_page=route.is_page)
             call = HttpCall(request, route, self.hostname)
             await self._authorize(call)
             if request.body_exists:

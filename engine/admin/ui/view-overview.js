@@ -113,7 +113,7 @@ function cards(samples) {
     level("Suspensions", "suspensions", { tone: "warn", href: "#/directives" }),
     level("Bounces", "bounces", { tone: "bad", href: "#/directives" }),
     level("Memory", "memory", { format: octets }),
-    level("CPU", "cpu", { format: rate, unit: " %", side: ["of one core"] }),
+    level("CPU, of one core", "cpu", { format: rate, unit: " %" }),
   );
 }
 
@@ -161,7 +161,7 @@ export function reasons(list, limit) {
       },
       {
         title: "Latest",
-        kind: "name",
+        kind: "name queue",
         cell: (one) => [
           queueLink(one.queue_name),
           h("span", { class: "note plain" }, " ", ago(one.last)),

@@ -108,7 +108,7 @@ LINKED = {
         ("/ui/", {"Sec-Fetch-Dest": "iframe"}, 403),
         ("/ui/", {"Sec-Fetch-Mode": "no-cors"}, 403),
         ("/ui/", {"Origin": "https://elsewhere.test"}, 403),
-        ("/ui/main.js", {}, 403),
+        ("/ui/main.js", {"Sec-Fetch-Dest": "script", "Sec-Fetch-Mode": "no-cors"}, 403),
         ("/api/admin/suspend/v1", {}, 403),
     ],
 )
@@ -119,6 +119,13 @@ async def test_a_link_from_elsewhere_opens_the_page_and_nothing_else(
         answer = await fetch(operator, path, headers=LINKED | changes)
 
         assert answer.status == status
+
+
+async def test_the_description_of_the_api_is_of_the_api(tmp_path):
+    async with operating(tmp_path) as operator:
+        described = await operator.ok("GET", "/api-docs/openapi.json")
+
+        assert [path for path in described["paths"] if path.startswith("/ui")] == []
 
 
 def test_the_files_name_each_other_and_nothing_on_other_hosts():
