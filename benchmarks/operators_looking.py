@@ -1,7 +1,7 @@
 """Round ``looking``: operators look at a node with a million waiting messages while mail flows.
 
-Place in flow: ``benchmarks.run`` runs it. The spool is written with the store of the node; mail comes
-from smtp-source and goes to smtp-sink, as in the relay rounds.
+Place in flow: ``benchmarks.run`` runs it. The spool is written with the store of the node; mail
+comes from smtp-source and goes to smtp-sink, as in the relay rounds.
 
 Shown: how long each look takes while nothing else happens, how long the loop is held at most
 meanwhile, and how much slower mail goes while somebody looks at everything again and again. For the
