@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import click
 
-from engine.cli import directives, queues
+from engine.cli import directives, queues, why
 from engine.cli.verb import Verb
 
-MODULES = (directives, queues)
+MODULES = (why, queues, directives)
 
 
 def all_verbs() -> dict[str, Verb]:

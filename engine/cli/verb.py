@@ -15,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import click
 
+from engine.base.clock import Clock
 from engine.cli.errors import NodeAwayError, NodeRefusedError
 from engine.cli.http_node import HttpNode
 from engine.cli.node_port import NodePort
@@ -49,11 +50,13 @@ class Session:
         node: The node.
         terminal: Who asked.
         as_json: Whether the answer is for a program.
+        clock: The present, for ages and ends.
     """
 
     node: NodePort
     terminal: Terminal
     as_json: bool = False
+    clock: Clock = field(default_factory=Clock)
 
     async def write(self, text: str) -> None:
         """Write text that is the answer, or a part of it."""
