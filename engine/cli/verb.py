@@ -67,9 +67,13 @@ class Session:
         await self.terminal.write(json.dumps(value, ensure_ascii=False) + "\n")
 
     async def write_table(
-        self, headers: Sequence[str], rows: Sequence[Sequence[object]], right: Collection[str] = ()
+        self,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        right: Collection[str] = (),
+        whole: Collection[str] = (),
     ) -> None:
-        """Write rows under their headers."""
+        """Write rows under their headers. See ``format_table``."""
         terminal = self.terminal
         await terminal.write(
             format_table(
@@ -77,6 +81,7 @@ class Session:
                 rows,
                 columns=terminal.columns,
                 right=right,
+                whole=whole,
                 has_colour=terminal.has_colour,
             )
         )
