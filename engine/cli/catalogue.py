@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import click
 
-from engine.cli import directives, messages, queues, ready, single_messages, why
+from engine.cli import directives, messages, queues, ready, single_messages, summaries, why
 from engine.cli.verb import Verb
 
-MODULES = (why, queues, ready, messages, single_messages, directives)
+MODULES = (why, queues, summaries, ready, messages, single_messages, directives)
 
 
 def all_verbs() -> dict[str, Verb]:
