@@ -8,10 +8,32 @@ from __future__ import annotations
 
 import click
 
-from engine.cli import directives, messages, queues, ready, single_messages, summaries, why
+from engine.cli import (
+    audit,
+    directives,
+    messages,
+    node,
+    queues,
+    ready,
+    single_messages,
+    status,
+    summaries,
+    why,
+)
 from engine.cli.verb import Verb
 
-MODULES = (why, queues, summaries, ready, messages, single_messages, directives)
+MODULES = (
+    status,
+    why,
+    queues,
+    summaries,
+    ready,
+    messages,
+    audit,
+    single_messages,
+    directives,
+    node,
+)
 
 
 def all_verbs() -> dict[str, Verb]:

@@ -174,11 +174,7 @@ def _cancelled(name: str, path: str, manual: str) -> Verb:
         "--id", "known_id", required=True, help="As it is listed.", shell_complete=complete_id(path)
     )
     async def act(session: Session, *, known_id: str) -> None:
-        answer = await session.node.call("DELETE", path, body={"id": known_id})
-        if session.as_json:
-            await session.write_json(answer)
-            return
-        await session.write(f"{answer}\n")
+        await session.write_text(await session.node.call("DELETE", path, body={"id": known_id}))
 
     act.short_help = manual
     return act

@@ -24,12 +24,15 @@ import msgspec
 from engine.base.os_reason import os_reason
 from engine.cli.errors import NodeAwayError, NodeRefusedError
 from engine.cli.samples import Samples, parse_samples
+from engine.cli.table import printable
 
 #: How long a node may take for an answer, seconds.
 ANSWER_S = 60.0
 #: Octets of an answer, and of one frame of a websocket.
 ANSWER_MAX = 1 << 30
 FRAME_MAX = 64 << 20
+#: Octets of a refusal in plain text that are shown.
+WORDS_MAX = 1000
 #: Seconds between signs of life of a websocket.
 HEARTBEAT_S = 20.0
 
@@ -92,7 +95,8 @@ class HttpNode:
                     raw += await answer.content.read(ANSWER_MAX - len(raw))
                 if answer.status >= 400:
                     raise NodeRefusedError(
-                        f"the node answers {answer.status}: {_words_of(raw, answer.reason)}",
+                        f"the node answers {answer.status}: "
+                        f"{_words_of(raw, answer.content_type, answer.reason)}",
                         answer.status,
                     )
                 if answer.content_type == "application/json":
@@ -152,7 +156,11 @@ def _reason_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _words_of(raw: bytes, reason: str | None) -> str:
+def _words_of(raw: bytes, content_type: str, reason: str | None) -> str:
+    if content_type == "text/plain":
+        # Whether a node lives is said in plain text; it is a line.
+        text = " ".join(raw[:WORDS_MAX].decode("utf-8", "replace").split())
+        return printable(text) or reason or "without a word"
     try:
         return str(msgspec.json.decode(raw)["error"])
     except (msgspec.DecodeError, KeyError, TypeError):

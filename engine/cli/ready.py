@@ -120,11 +120,7 @@ async def ready_q_states(session: Session, *, queues: Sequence[str]) -> None:
 async def abort_ready_q_conn(session: Session, *, queue: str, session_id: str) -> None:
     """End one session of a ready queue."""
     body = {"queue_name": queue, "session_id": session_id}
-    answer = await session.node.call("POST", _ABORT, body=body)
-    if session.as_json:
-        await session.write_json(answer)
-        return
-    await session.write(f"{answer}\n")
+    await session.write_text(await session.node.call("POST", _ABORT, body=body))
 
 
 @verb("resolve-egress-path", _RESOLVE_MANUAL)

@@ -66,6 +66,13 @@ class Session:
         """Write a value for a program, on one line."""
         await self.terminal.write(json.dumps(value, ensure_ascii=False) + "\n")
 
+    async def write_text(self, answer: str) -> None:
+        """Write an answer that is text; a program gets it as JSON."""
+        if self.as_json:
+            await self.write_json(answer)
+        else:
+            await self.write(answer if answer.endswith("\n") else f"{answer}\n")
+
     async def write_table(
         self,
         headers: Sequence[str],
