@@ -18,6 +18,7 @@ from engine.cli import (
     single_messages,
     status,
     summaries,
+    trace,
     why,
 )
 from engine.cli.verb import Verb
@@ -30,6 +31,7 @@ MODULES = (
     ready,
     messages,
     audit,
+    trace,
     single_messages,
     directives,
     node,

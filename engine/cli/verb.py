@@ -171,7 +171,13 @@ class Verb(click.Command):
         assert self.callback is not None
         if isinstance(ctx.obj, Session):
             return self.callback(replace(ctx.obj, as_json=as_json), **arguments)
-        return asyncio.run(_run_at(endpoint, self.callback, arguments, as_json=as_json))
+        try:
+            return asyncio.run(_run_at(endpoint, self.callback, arguments, as_json=as_json))
+        except KeyboardInterrupt:
+            if self.is_live:
+                # That is how it is meant to end.
+                return 0
+            raise
 
 
 async def _run_at(

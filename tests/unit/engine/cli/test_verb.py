@@ -91,3 +91,17 @@ def test_each_verb_has_a_manual_a_short_line_and_a_role(made: Verb):
 
 #: Verbs that show what happens, until somebody ends them.
 WITHOUT_JSON: set[str] = set()
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_only_what_goes_on_until_it_is_ended_ends_well_when_somebody_ends_it(is_live):
+    @verb("follow", "Follow it.", is_live=is_live)
+    async def follow(_session: Session) -> None:
+        """Follow it."""
+        raise KeyboardInterrupt
+
+    if is_live:
+        assert follow.main([], standalone_mode=False) == 0
+    else:
+        with pytest.raises(click.Abort):
+            follow.main([], standalone_mode=False)
