@@ -11,14 +11,17 @@ import click
 from engine.cli import (
     audit,
     directives,
+    drain,
     messages,
     node,
     queues,
     ready,
+    rebind,
     single_messages,
     status,
     summaries,
     trace,
+    transfer,
     why,
 )
 from engine.cli.verb import Verb
@@ -34,6 +37,9 @@ MODULES = (
     trace,
     single_messages,
     directives,
+    rebind,
+    transfer,
+    drain,
     node,
 )
 

@@ -105,3 +105,25 @@ def test_only_what_goes_on_until_it_is_ended_ends_well_when_somebody_ends_it(is_
     else:
         with pytest.raises(click.Abort):
             follow.main([], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "http://one:8000"),
+        (["--endpoint", "http://two:8000"], "http://two:8000"),
+    ],
+)
+def test_the_node_is_an_option_or_of_the_environment(monkeypatch, arguments, expected):
+    found = []
+
+    def at(endpoint):
+        found.append(endpoint)
+        raise NodeRefusedError("no")
+
+    monkeypatch.setenv("CIRRUS_ENDPOINT", "http://one:8000")
+    monkeypatch.setattr("engine.cli.verb.HttpNode", at)
+    with pytest.raises(NodeRefusedError):
+        empty.main(["--yes", *arguments], standalone_mode=False)
+
+    assert found == [expected]
