@@ -146,7 +146,7 @@ def _made_by_name(name: str, path: str, manual: str, complete: Any) -> Verb:
         body = {"name": name, "reason": reason, "duration": duration}
         await _write_made(session, await session.node.call("POST", path, body=body))
 
-    act.short_help = manual.split(":", maxsplit=1)[0]
+    act.short_help = f"{manual.split(':', maxsplit=1)[0]}."
     return act
 
 

@@ -16,17 +16,19 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from engine.base.clock import Clock
 from engine.cli.errors import NodeAwayError, NodeRefusedError
-from engine.cli.http_node import HttpNode
 from engine.cli.node_port import NodePort
 from engine.cli.table import format_fields, format_table
 from engine.cli.terminal import StandardTerminal, Terminal
 from engine.model.role import Role
+
+if TYPE_CHECKING:
+    from engine.cli.http_node import HttpNode
 
 ENDPOINT_VARIABLE = "CIRRUS_ENDPOINT"
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
@@ -180,6 +182,13 @@ class Verb(click.Command):
             raise
 
 
+def _at(endpoint: str, *limits_s: float) -> HttpNode:
+    # What it needs takes long to load, and help, completion and the console do without.
+    from engine.cli.http_node import HttpNode  # noqa: PLC0415
+
+    return HttpNode(endpoint, *limits_s)
+
+
 async def _run_at(
     endpoint: str,
     act: Callable[..., Awaitable[int | None]],
@@ -187,7 +196,7 @@ async def _run_at(
     *,
     as_json: bool,
 ) -> int | None:
-    async with HttpNode(endpoint) as node:
+    async with _at(endpoint) as node:
         return await act(Session(node, StandardTerminal(), as_json), **arguments)
 
 
@@ -246,7 +255,7 @@ def ask_for_completion(ctx: click.Context, path: str, query: dict[str, Any]) -> 
             return await node.call("GET", path, query=query)
 
     async def ask_at(endpoint: str) -> Any:
-        async with HttpNode(endpoint, COMPLETION_S) as node:
+        async with _at(endpoint, COMPLETION_S) as node:
             return await ask(node)
 
     try:

@@ -122,7 +122,7 @@ def test_the_node_is_an_option_or_of_the_environment(monkeypatch, arguments, exp
         raise NodeRefusedError("no")
 
     monkeypatch.setenv("CIRRUS_ENDPOINT", "http://one:8000")
-    monkeypatch.setattr("engine.cli.verb.HttpNode", at)
+    monkeypatch.setattr("engine.cli.http_node.HttpNode", at)
     with pytest.raises(NodeRefusedError):
         empty.main(["--yes", *arguments], standalone_mode=False)
 
