@@ -11,17 +11,15 @@ Failure: ``NodeRefusedError`` for a refusal, ``NodeAwayError`` when there is no 
 
 from __future__ import annotations
 
-import base64
 import ssl
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import aiohttp
-import click
 import msgspec
 
 from engine.base.os_reason import os_reason
+from engine.cli.endpoint import parse_endpoint, shown_endpoint
 from engine.cli.errors import NodeAwayError, NodeRefusedError
 from engine.cli.samples import Samples, parse_samples
 from engine.cli.table import printable
@@ -49,21 +47,8 @@ class HttpNode:
     """
 
     def __init__(self, endpoint: str, answer_s: float = ANSWER_S) -> None:
-        try:
-            parts = urlsplit(endpoint)
-            is_usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-            has_port = parts.port is None or parts.port > 0
-        except ValueError:
-            is_usable = has_port = False
-        if not is_usable or not has_port:
-            raise click.UsageError("--endpoint: a URL is expected, as in http://127.0.0.1:8000")
-        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._base = self._shown + parts.path.rstrip("/")
-        self._headers = {"User-Agent": "cirrus"}
-        if parts.username is not None:
-            user, password = unquote(parts.username), unquote(parts.password or "")
-            token = base64.b64encode(f"{user}:{password}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
+        self._base, self._headers = parse_endpoint(endpoint)
+        self._shown = shown_endpoint(endpoint)
         self._answer_s = answer_s
         self._http: aiohttp.ClientSession | None = None
 
