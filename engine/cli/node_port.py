@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from engine.cli.samples import Samples
 
+LIVENESS_PATH = "/api/check-liveness/v1"
+
 
 class NodePort(Protocol):
     """A node."""

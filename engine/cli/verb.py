@@ -112,11 +112,15 @@ class Verb(click.Command):
 
     Attributes:
         role: What somebody must be for it, where roles are known.
+        is_live: Whether it goes on until somebody ends it.
     """
 
-    def __init__(self, *args: Any, role: Role = Role.VIEWER, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, role: Role = Role.VIEWER, is_live: bool = False, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
         self.role = role
+        self.is_live = is_live
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the options; which node is meant is asked on the command line only."""
@@ -167,7 +171,12 @@ async def _run_at(
 
 
 def verb(
-    name: str, help_text: str, *, role: Role = Role.VIEWER, has_json: bool = True
+    name: str,
+    help_text: str,
+    *,
+    role: Role = Role.VIEWER,
+    is_live: bool = False,
+    has_json: bool = True,
 ) -> Callable[[Callable[..., Coroutine[Any, Any, int | None]]], Verb]:
     """Return a decorator that makes a verb of a function of a session and its arguments.
 
@@ -175,6 +184,7 @@ def verb(
         name: As it is typed.
         help_text: Its manual.
         role: What somebody must be for it.
+        is_live: Whether it goes on until somebody ends it.
         has_json: Whether it has an answer for programs.
     """
 
@@ -182,7 +192,7 @@ def verb(
         if has_json:
             json_option(act)
         endpoint_option(act)
-        made = click.command(name, cls=Verb, help=help_text, role=role)(act)
+        made = click.command(name, cls=Verb, help=help_text, role=role, is_live=is_live)(act)
         made.short_help = (act.__doc__ or help_text).splitlines()[0]
         return made
 
