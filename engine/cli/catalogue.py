@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import click
 
-from engine.cli import directives, queues
+from engine.cli import directives, queues, top
 from engine.cli.verb import Verb
 
-MODULES = (directives, queues)
+MODULES = (directives, queues, top)
 
 
 def all_verbs() -> dict[str, Verb]:
