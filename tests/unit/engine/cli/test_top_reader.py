@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from engine.base.clock import loop_clock
+from engine.base.clock import Clock
 from engine.cli.errors import NodeAwayError, NodeRefusedError
 from engine.cli.node_port import LIVENESS_PATH
 from engine.cli.top_controls import Controls, View
@@ -22,10 +22,11 @@ SUSPEND = "/api/admin/suspend/v1"
 
 
 class SlowNode(FakeNode):
-    """A node that takes its time, in virtual time.
+    """A node that takes its time.
 
     Attributes:
         delays: Seconds, by path; ``metrics`` for those.
+        now_mono: The time, which passes only while it is waited for.
     """
 
     def __init__(self) -> None:
@@ -33,14 +34,19 @@ class SlowNode(FakeNode):
         self.exposition = metrics_text()
         self.delays: dict[str, float] = {}
         self.metric_calls: list[list[str]] = []
+        self.now_mono = 1000.0
+
+    async def wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self.now_mono += seconds
 
     async def call(self, method, path, **arguments):
-        await asyncio.sleep(self.delays.get(path, 0.0))
+        await self.wait(self.delays.get(path, 0.0))
         return await super().call(method, path, **arguments)
 
     async def read_metrics(self, names):
         self.metric_calls.append(list(names))
-        await asyncio.sleep(self.delays.get("metrics", 0.0))
+        await self.wait(self.delays.get("metrics", 0.0))
         return await super().read_metrics(names)
 
     def asked(self) -> Counter[str]:
@@ -50,7 +56,7 @@ class SlowNode(FakeNode):
 class World:
     def __init__(self, view: View = View.OVERVIEW) -> None:
         self.node, self.state = SlowNode(), TopState()
-        self.clock = loop_clock(asyncio.get_running_loop())
+        self.clock = Clock(lambda: self.node.now_mono, lambda: self.node.now_mono + 1e9)
         self.reader = TopReader(self.node, self.state, self.clock)
         self.controls = Controls(view)
 
@@ -61,7 +67,7 @@ class World:
             await self.reader.read(self.controls, is_hurried=is_hurried)
             if self.clock.mono() >= until_mono:
                 return
-            await asyncio.sleep(1.0)
+            await self.node.wait(1.0)
 
 
 async def test_one_reading_fills_an_overview():
@@ -162,7 +168,6 @@ async def test_a_choice_is_answered_at_once_but_rates_keep_their_pace():
     world = World()
     await world.read()
     measured = len(world.node.metric_calls)
-    await asyncio.sleep(0.5)
     await world.read(is_hurried=True)
 
     assert world.node.asked()[HISTORY] == 2
