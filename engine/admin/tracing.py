@@ -166,7 +166,7 @@ class TracingApi:
         try:
             while (item := await subscription.next()) is not None:
                 if isinstance(item, int):
-                    item = _missed(item, self._node.clock.wall())
+                    item = missed_event(item, self._node.clock.wall())
                 frame = show_event(item, is_terse=is_terse)
                 async with asyncio.timeout(SEND_S):
                     await socket.send_str(frame)
@@ -301,6 +301,7 @@ def show_event(event: TraceEvent, *, is_terse: bool) -> str:
     return msgspec.json.encode(shown, enc_hook=str).decode()
 
 
-def _missed(count: int, at: float) -> TraceEvent:
+def missed_event(count: int, at: float) -> TraceEvent:
+    """Return the event that tells a reader how many it missed."""
     text = f"{count} events were missed: they came faster than they were read"
     return TraceEvent({}, "Diagnostic", {"level": "ERROR", "message": text}, at)
