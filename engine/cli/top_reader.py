@@ -25,8 +25,10 @@ from engine.cli.node_port import LIVENESS_PATH, NodePort
 from engine.cli.top_controls import Controls, View
 from engine.cli.top_state import COUNTERS, GAUGES, WALKED, TopState
 
-#: An answer is followed by so many times its duration without the same question.
+#: An answer is followed by so many times its duration without the same question; by more where the
+#: node remembers the same.
 REST_FACTOR = 20.0
+REST_FACTOR_REMEMBERED = 200.0
 #: How long one answer may take, seconds.
 QUESTION_S = 10.0
 #: Seconds between questions whose answers change slowly.
@@ -145,7 +147,9 @@ class TopReader:
             every_s = max(every_s, SLOW_S)
         ended_mono = self._clock.mono()
         cost_s = max(0.0, ended_mono - began_mono - self._quickest_s)
-        self._rested_mono[name] = ended_mono + REST_FACTOR * cost_s
+        is_remembered = name == "totals" and bool(state.samples)
+        factor = REST_FACTOR_REMEMBERED if is_remembered else REST_FACTOR
+        self._rested_mono[name] = ended_mono + factor * cost_s
         self._due_mono[name] = max(began_mono + every_s, self._rested_mono[name])
 
     # -- questions -------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from engine.cli.screen import AnsiScreen
 
 #: Octets that are read at once.
 _READ = 4096
+_NO_TERMINAL = "standard input and output are no terminal: a script says --once or --json"
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -38,7 +39,7 @@ async def open_tty_screen(source: TextIO, target: TextIO) -> AsyncIterator[AnsiS
         click.UsageError: One of them is no terminal.
     """
     if not (source.isatty() and target.isatty()):
-        raise click.UsageError("a screen is needed: standard input and output are no terminal")
+        raise click.UsageError(_NO_TERMINAL)
     keyboard, out = source.fileno(), target.fileno()
 
     async def write(text: str) -> None:

@@ -156,6 +156,16 @@ async def test_what_takes_long_to_answer_is_asked_rarely():
     assert world.node.asked()[LIVENESS_PATH] > 30
 
 
+async def test_all_queues_are_counted_rarely_where_the_node_remembers_their_count():
+    world = World(View.PROVIDERS)
+    world.node.delays["metrics"] = 0.5
+    await world.read(300.0)
+    often = [call for call in world.node.metric_calls if "scheduled_count_total" in call]
+
+    assert len(often) <= 4
+    assert world.state.series["scheduled"].last == 1000
+
+
 async def test_a_slow_network_is_not_taken_for_a_busy_node():
     world = World()
     world.node.delays.update(dict.fromkeys([LIVENESS_PATH, QUEUES, "metrics"], 0.2))
