@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine.admin.http_api import AdminApi
+from engine.admin.web_page import WebPage
 from engine.automation import Automation
 from engine.base.disk_guard import DiskGuard
 from engine.base.http_service import HttpService
@@ -97,6 +99,7 @@ class Declared:
         self._has_disposition = False
         self.injection = HttpInjection(node.clock, self._admit, node.gate, node.memory.grow)
         self.callers = HttpCallers(node.runtime)
+        self._page = WebPage()
         self._one_at_a_time = asyncio.Lock()
         self._is_ending = False
 
@@ -110,6 +113,16 @@ class Declared:
         """Return how many SMTP sessions are in the middle of a transaction with recipients."""
         listeners = [*self.listeners.values(), *self._leaving]
         return sum(bool(session.recipients) for one in listeners for session in one.sessions)
+
+    def transactions(self) -> Counter[int]:
+        """Return how many SMTP transactions go by each epoch, by its serial."""
+        listeners = [*self.listeners.values(), *self._leaving]
+        return Counter(
+            session.epoch.serial
+            for listener in listeners
+            for session in listener.sessions
+            if session.epoch is not None
+        )
 
     async def carry_out(self, declarations: Declarations) -> None:
         """Make the node as declared; once it ends nothing is opened any more.
@@ -346,6 +359,7 @@ class Declared:
         self.injection.add_to(service)
         node.admin.add_to(service)
         node.admin.tracing.add_to(service)
+        self._page.add_to(service)
         node.transfers.add_to(service)
         return service
 

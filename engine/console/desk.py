@@ -25,23 +25,13 @@ import msgspec
 from engine.admin.admin_node import AdminNode
 from engine.admin.audit_log import AuditResult
 from engine.admin.errors import OperationRefusedError
-from engine.admin.http_api import STATUSES, Endpoint
+from engine.admin.event_stream import EventStream, watch
+from engine.admin.http_api import STATUSES, STREAMS, Endpoint
 from engine.admin.operation import NOTHING, NoArguments, perform
-from engine.admin.tracing import (
-    CLIENT_PATH,
-    SERVER_PATH,
-    ClientFilter,
-    ServerFilter,
-    Wants,
-    client_wants,
-    missed_event,
-    server_wants,
-    show_event,
-)
+from engine.base.event_hub import Subscription, TooManyReadersError
 from engine.base.http_answer import PAUSE_S, take_slice
 from engine.base.http_call import AuthInfo, BasicCredentials, HttpRefusalError
 from engine.base.metrics import Metrics
-from engine.base.trace_hub import Subscription, TooManyReadersError, TraceHub
 from engine.cli.errors import NodeRefusedError
 from engine.cli.node_port import LIVENESS_PATH
 from engine.console.operator_keys import Operator
@@ -101,6 +91,7 @@ class ConsoleDesk:
     def __init__(self, node: AdminNode, endpoints: Iterable[Endpoint], ports: DeskPorts) -> None:
         self._node = node
         self._ports = ports
+        self._streams = {one.path: one for one in STREAMS}
         self._endpoints = {(one.method, one.path): one for one in endpoints}
 
     # -- acts ---------------------------------------------------------------------------------
@@ -171,29 +162,21 @@ class ConsoleDesk:
         Raises:
             NodeRefusedError: The operator may not, or too many watch already.
         """
-        act = path.split("/")[3]
+        stream = self._streams.get(path)
+        if stream is None:
+            raise NodeRefusedError(f"the node has no {path}", 404)
         if operator.role < Role.OPERATOR:
             text = f"this is for the role {Role.OPERATOR.label}"
-            self._node.audit.note_denied(caller, act, text)
-            raise NodeRefusedError(f"{act}: {text}; you are {operator.role.label}", 403)
-        kind, hub, make_wants = self._hub(path)
-        asked = _decode(wanted, kind)
+            self._node.audit.note_denied(caller, stream.act, text)
+            raise NodeRefusedError(f"{stream.act}: {text}; you are {operator.role.label}", 403)
+        asked = _decode(wanted, stream.kind)
         try:
-            subscription = hub.subscribe(make_wants(asked))
+            subscription = watch(self._node, stream, caller, asked)
         except TooManyReadersError:
             raise NodeRefusedError("too many watch already", 503) from None
         except ValueError as error:
             raise NodeRefusedError(str(error), 422) from None
-        self._node.audit.note(caller, act, dict(wanted), AuditResult.DONE)
-        return Watch(subscription, self._node.clock.wall, is_terse=asked.terse)
-
-    def _hub(self, path: str) -> tuple[Any, TraceHub, Callable[[Any], Wants]]:
-        tracing = self._node.tracing
-        if path == SERVER_PATH:
-            return ServerFilter, tracing.server, server_wants
-        if path == CLIENT_PATH:
-            return ClientFilter, tracing.client, client_wants
-        raise NodeRefusedError(f"the node has no {path}", 404)
+        return Watch(stream, asked, subscription, self._node.clock.wall)
 
     # -- who comes ----------------------------------------------------------------------------
 
@@ -216,11 +199,16 @@ class Watch:
     """What one operator sees happen."""
 
     def __init__(
-        self, subscription: Subscription, wall: Callable[[], float], *, is_terse: bool
+        self,
+        stream: EventStream,
+        wanted: Any,
+        subscription: Subscription[Any],
+        wall: Callable[[], float],
     ) -> None:
+        self._stream = stream
+        self._wanted = wanted
         self._subscription = subscription
         self._wall = wall
-        self._is_terse = is_terse
 
     async def next_frames(self) -> list[str]:
         """Return the next frames, as JSON; none when it is over."""
@@ -229,8 +217,10 @@ class Watch:
             item = await self._subscription.next()
             if item is None:
                 break
-            event = missed_event(item, self._wall()) if isinstance(item, int) else item
-            frames.append(show_event(event, is_terse=self._is_terse))
+            if isinstance(item, int):
+                frames.append(self._stream.show_missed(item, self._wall()))
+            else:
+                frames.append(self._stream.show(item, self._wanted))
         return frames
 
     def close(self) -> None:

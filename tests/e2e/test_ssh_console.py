@@ -108,7 +108,13 @@ def test_a_person_at_the_console(node):
             screen.see_prompt()
             screen.type("exit\r")
             status = screen.end()
-        audit = node.json("/api/admin/audit/v1?identity=olga")["entries"]
+
+        def audited() -> list[dict[str, str]]:
+            return node.json("/api/admin/audit/v1?identity=olga")["entries"]
+
+        # The node hears that the connection is gone when the client does not care any more.
+        wait_until("the logout", lambda: audited()[0]["act"] == "console-logout")
+        audit = audited()
 
     assert any(line.startswith("SCHEDULED QUEUE") for line in queues)
     assert any(ID.fullmatch(line) for line in made)

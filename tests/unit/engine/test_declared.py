@@ -327,7 +327,7 @@ async def test_daemons_of_the_automation_follow_the_script(declared):
     assert declared._node.automations == [wanted, None]
 
 
-async def test_sessions_with_recipients_count_as_receiving(declared):
+async def test_transactions_are_counted_and_those_with_recipients_as_receiving(declared):
     port = free_port()
     await declared.carry_out(declarations(port))
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -336,10 +336,10 @@ async def test_sessions_with_recipients_count_as_receiving(declared):
     for command in (b"HELO c.test", b"MAIL FROM:<a@x.test>", b"RCPT TO:<b@y.test>", b"RSET"):
         writer.write(command + b"\r\n")
         assert (await reader.readline()).startswith(b"250 ")
-        counts.append(declared.receiving)
+        counts.append((declared.receiving, sum(declared.transactions().values())))
     writer.close()
 
-    assert counts == [0, 0, 1, 0]
+    assert counts == [(0, 0), (0, 1), (1, 1), (0, 0)]
 
 
 async def test_consoles_follow_the_script(declared):
