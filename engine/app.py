@@ -35,6 +35,8 @@ from engine.base.memory_relief import MemoryRelief
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.base.trace_hub import Tracing
+from engine.console.console import Consoles
+from engine.console_ports import desk_maker
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.source_health import SourceHealth
 from engine.control.suspensions import SuspensionRegistry
@@ -166,6 +168,7 @@ class Node:
         self.services: Services
         self.declared: Declared
         self.admin = AdminApi(self)
+        self.consoles = Consoles(desk_maker(self))
 
     def _build_policy(self) -> None:
         """Make the runtime of scripts and what they may import."""

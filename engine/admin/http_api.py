@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from engine.admin import (
     audit,
+    decisions,
     diagnostics,
     directives,
     explanations,
@@ -20,10 +21,12 @@ from engine.admin import (
     message_search,
     messages,
     paths,
+    policy_status,
     queue_list,
     queues,
     ready_queues,
     rebind,
+    shaping_explain,
     single_messages,
     source_suspensions,
 )
@@ -90,6 +93,9 @@ ENDPOINTS = (
     Endpoint("GET", "/api/admin/inspect-ready-q/v1", ready_queues.INSPECT_READY),
     Endpoint("POST", "/api/admin/abort-ready-q-conn/v1", ready_queues.ABORT_SESSION),
     Endpoint("GET", "/api/admin/resolve-egress-path/v1", paths.RESOLVE_PATH),
+    Endpoint("GET", "/api/admin/shaping-explain/v1", shaping_explain.EXPLAIN_SHAPING),
+    Endpoint("GET", "/api/admin/policy/v1", policy_status.POLICY),
+    Endpoint("GET", "/api/admin/decisions/v1", decisions.DECISIONS),
     Endpoint("GET", "/api/admin/audit/v1", audit.AUDIT),
 )
 #: What can be watched over websockets.

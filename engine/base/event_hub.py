@@ -63,6 +63,11 @@ class Subscription(Generic[_E]):
         self._octets += octets
         self._arrived.set()
 
+    @property
+    def has_more(self) -> bool:
+        """Return whether something waits already."""
+        return bool(self._events)
+
     async def next(self) -> _E | int | None:
         """Return the next event, how many were missed here, or None when it is over."""
         while not self._events and not self.is_closed:
