@@ -24,6 +24,7 @@ from importlib import metadata
 from typing import Any
 
 from engine.admin.audit_log import AuditLog
+from engine.admin.history_samples import History
 from engine.admin.http_api import AdminApi
 from engine.admin.shared_directives import SharedDirectives
 from engine.automation import Automation
@@ -52,6 +53,7 @@ from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
 from engine.model.log_record import format_created_time
 from engine.model.message import Message
+from engine.node_history import NodeHistory
 from engine.node_identity import settle_node_id
 from engine.node_metrics import NodeMetrics
 from engine.policy_check import check_local_logs
@@ -130,6 +132,7 @@ class Node:
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
         self.audit = AuditLog(self.clock.wall)
+        self.history = History()
         self.source_health = SourceHealth(self.suspensions, self.clock.mono)
         self.memory = MemoryGuard()
         self.tracing = Tracing()
@@ -245,6 +248,7 @@ class Node:
         self.supervisor.start(self.recovery.run(), "recovery")
         self.transfers.begin()
         self.supervisor.start(self._sweep_forever(), "sweep")
+        self.supervisor.start(NodeHistory(self, self.history).run(asyncio.sleep), "history")
         self.supervisor.start(self.watcher.run(asyncio.sleep), "policy-watcher")
         # While queues are made by the thousand all objects survive: the middle generation is looked
         # at often, when it is small, and the oldest as rarely as ever.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.admin.http_api import AdminApi
+from engine.admin.web_page import WebPage
 from engine.automation import Automation
 from engine.base.disk_guard import DiskGuard
 from engine.base.http_service import HttpService
@@ -98,6 +99,7 @@ class Declared:
         self._has_disposition = False
         self.injection = HttpInjection(node.clock, self._admit, node.gate, node.memory.grow)
         self.callers = HttpCallers(node.runtime)
+        self._page = WebPage()
         self._one_at_a_time = asyncio.Lock()
         self._is_ending = False
 
@@ -357,6 +359,7 @@ class Declared:
         self.injection.add_to(service)
         node.admin.add_to(service)
         node.admin.tracing.add_to(service)
+        self._page.add_to(service)
         node.transfers.add_to(service)
         return service
 

@@ -91,8 +91,8 @@ class ConsoleDesk:
     def __init__(self, node: AdminNode, endpoints: Iterable[Endpoint], ports: DeskPorts) -> None:
         self._node = node
         self._ports = ports
-        self._endpoints = {(one.method, one.path): one for one in endpoints}
         self._streams = {one.path: one for one in STREAMS}
+        self._endpoints = {(one.method, one.path): one for one in endpoints}
 
     # -- acts ---------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class ConsoleDesk:
             raise NodeRefusedError("too many watch already", 503) from None
         except ValueError as error:
             raise NodeRefusedError(str(error), 422) from None
-        return Watch(subscription, stream, asked, self._node.clock.wall)
+        return Watch(stream, asked, subscription, self._node.clock.wall)
 
     # -- who comes ----------------------------------------------------------------------------
 
@@ -196,14 +196,14 @@ class Watch:
 
     def __init__(
         self,
-        subscription: Subscription[Any],
         stream: EventStream,
         wanted: Any,
+        subscription: Subscription[Any],
         wall: Callable[[], float],
     ) -> None:
-        self._subscription = subscription
         self._stream = stream
         self._wanted = wanted
+        self._subscription = subscription
         self._wall = wall
 
     async def next_frames(self) -> list[str]:
