@@ -13,6 +13,7 @@ import msgspec
 from engine.admin.audit_log import AuditLog
 from engine.admin.decision_book import DecisionBook
 from engine.admin.drain import Drain
+from engine.admin.history_samples import History
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
@@ -156,6 +157,7 @@ class AdminNode(Protocol):
     online_since: str
     audit: AuditLog
     shared_directives: SharedDirectives
+    history: History
 
     @property
     def limiter(self) -> RatesPort:

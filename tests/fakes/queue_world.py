@@ -366,7 +366,7 @@ class QueueWorld:
         for queue in self.queues:
             running = queue.draining or queue.retry_handle is not None
             backlog = {id(entry) for entry in queue.backlog} if running else set()
-            held = {id(entry) for entry in queue.held}
+            held = {id(entry) for entry in queue.held.values()}
             for spool_id, entry in queue.entries.items():
                 places[spool_id] += sum(id(entry) in where for where in (armed, backlog, held))
         for ready in self.ready:

@@ -49,11 +49,15 @@ class DeclaringNode:
         self.automations: list[AutomationDeclaration | None] = []
         self.automation = SimpleNamespace(reconcile=self._reconcile, close=_close)
         self.shared: list[SharedLimitsDeclaration | None] = []
+        self.consoles = SimpleNamespace(reconcile=self._open_consoles, close=_close)
         self.shared_limits = SimpleNamespace(reconcile=self._share, close=_close)
         self._node = node
 
     async def _reconcile(self, declared: AutomationDeclaration | None, _spool: Any) -> None:
         self.automations.append(declared)
+
+    async def _open_consoles(self, declared: Any) -> None:
+        self.consoles_declared = dict(declared)
 
     async def _share(self, declared: SharedLimitsDeclaration | None) -> None:
         self.shared.append(declared)
@@ -336,3 +340,11 @@ async def test_transactions_are_counted_and_those_with_recipients_as_receiving(d
     writer.close()
 
     assert counts == [(0, 0), (0, 1), (1, 1), (0, 0)]
+
+
+async def test_consoles_follow_the_script(declared):
+    made = declarations()
+    made.consoles["127.0.0.1", 2022] = object()
+    await declared.carry_out(made)
+
+    assert declared._node.consoles_declared == made.consoles
