@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -357,32 +358,65 @@ def test_a_node_that_cannot_be_reached_is_told_and_what_is_shown_is_marked_as_ol
     browser.errors.clear()
 
 
-def test_a_caller_who_may_see_the_page_and_not_the_node_is_told_so(browser, tmp_path, node):
-    handlers = """
+ACCESS = """
+@on("http_auth_basic")
+def http_auth_basic(user, password):
+    if (user, password) == ("ann", "right"):
+        return {"identities": ["ann"], "groups": ["viewers"]}
+    return False
+
+
 @on("get_acl_definition")
 def get_acl_definition(resource):
-    if resource == "http_listener/*/ui":
+    if resource in ("http_listener/*/ui", "http_listener/*/api/admin"):
         return mta.make_access_control_list(
-            [{"criteria": "Any", "privilege": "GET", "access": "Allow"}]
-        )
-    if resource == "http_listener/*/api/admin":
-        return mta.make_access_control_list(
-            [{"criteria": "Any", "privilege": "GET", "access": "Deny"}]
+            [{"criteria": {"Group": "viewers"}, "privilege": "GET", "access": "Allow"}]
         )
 """
+
+
+def test_the_page_can_do_what_its_caller_may_and_says_what_is_denied(browser, tmp_path, node):
     browser.goto("about:blank")
     browser.requests.clear()
-    with NodeProcess(tmp_path, 1, handlers).running() as strict:
-        browser.goto(f"http://127.0.0.1:{strict.http_port}/ui/#/queues")
+    with NodeProcess(tmp_path, 1, ACCESS).running() as strict:
+        address = f"http://127.0.0.1:{strict.http_port}/"
+        browser.sign_in(None)
+        browser.goto(f"{address}ui/#/directives")
+        browser.wait_text('"error":"not allowed"')
+
+        browser.sign_in("ann", "right")
+        browser.goto("about:blank")
+        browser.goto(f"{address}ui/#/directives")
+        browser.wait("document.querySelector('#fresh.live')")
+        browser.tab_to("Suspend")
+        browser.press("Enter")
+        browser.wait("document.querySelector('dialog[open]')")
+        browser.evaluate("document.getElementById('d-reason').focus()")
+        browser.write("because")
+        browser.press("Enter")
+        browser.wait_text("not allowed")
+        browser.press("Escape")
+        (entry,) = [one for one in audited(strict) if one["act"].startswith("POST")]
+
+        strict.write(ACCESS.replace('{"Group": "viewers"}', '{"Group": "others"}'))
         browser.wait_text("Access is denied")
-        text = body(browser)
+        assert "You may not see this" in body(browser)
+        assert browser.evaluate("document.querySelector('#main.stale') !== null")
         browser.goto("about:blank")
 
-    assert "403" not in text or "denied by an access list" in text
-    assert all("40" in one for one in browser.errors), browser.errors
-    assert all(f":{strict.http_port}/" in one for one in browser.requests if "http" in one)
+    assert (entry["identity"], entry["result"]) == ("ann", "denied")
+    asked = [one for one in browser.requests if one.startswith("http")]
+    assert [one for one in asked if not one.startswith(address)] == []
+    # The console tells of the 401 and 403; nothing else was wrong.
+    assert [one for one in browser.errors if " 401 " not in one and " 403 " not in one] == []
     browser.errors.clear()
     browser.requests.clear()
+
+
+def audited(node: NodeProcess) -> list[dict[str, Any]]:
+    """Return the entries of a node's audit log, from its files: its API denies access here."""
+    files = sorted((node.spool / "audit").iterdir())
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def test_a_page_that_is_paused_asks_nothing_until_it_goes_on(browser, node):

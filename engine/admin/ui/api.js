@@ -1,6 +1,7 @@
 // The administrative endpoints of the node that this page came from, and no others.
 
-const ROOT = new URL("../", document.baseURI);
+// Not of the document's address: that may hold the name and password somebody typed into it.
+const ROOT = new URL("../", location.origin + location.pathname);
 const PATIENCE_MS = 15000;
 
 export class ApiError extends Error {
