@@ -36,6 +36,8 @@ from engine.base.memory_relief import MemoryRelief
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.base.trace_hub import Tracing
+from engine.console.console import Consoles
+from engine.console_ports import desk_maker
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.source_health import SourceHealth
 from engine.control.suspensions import SuspensionRegistry
@@ -61,6 +63,7 @@ from engine.receive.admission import Admission
 from engine.receive.smtp_listener import TlsContexts
 from engine.receive.template_dialect import compile_for_scripts
 from engine.records.log_hook import parse_hook_records
+from engine.records.record_tap import RecordTap
 from engine.records.recorder import Recorder
 from engine.retired_epochs import RetiredEpochs
 from engine.route.dns_resolver import DnsCounts, DnsResolver
@@ -168,6 +171,7 @@ class Node:
         self.services: Services
         self.declared: Declared
         self.admin = AdminApi(self)
+        self.consoles = Consoles(desk_maker(self))
 
     def _build_policy(self) -> None:
         """Make the runtime of scripts and what they may import."""
@@ -267,6 +271,7 @@ class Node:
 
     def _build(self) -> None:
         self.recorder = Recorder(self.clock, self.node_id, self.hostname, self._load_for_records)
+        RecordTap(self.recorder, self.tracing.records)
         self.settlement = Settlement(
             clock=self.clock,
             store=self.store,

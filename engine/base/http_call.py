@@ -37,13 +37,21 @@ class HttpRefusalError(Exception):
         status: The HTTP status.
         error: What is wrong, for the caller.
         field: The field of the body it is about, such as ``recipients[2].email``.
+        retry_after_s: After how many seconds it may be tried again, if that is known.
     """
 
-    def __init__(self, status: int, error: str, field: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        field: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(error)
         self.status = status
         self.error = error
         self.field = field
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)

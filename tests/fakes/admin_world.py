@@ -13,6 +13,7 @@ import msgspec
 
 from engine.admin.admin_node import SharedLimitsStatus
 from engine.admin.audit_log import AuditEntry, AuditLog
+from engine.admin.decision_book import DecisionBook
 from engine.admin.history_samples import History
 from engine.admin.http_api import AdminApi
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
@@ -25,6 +26,8 @@ from engine.deliver.outgoing_session import OutgoingSession
 from engine.model.caller import Caller
 from engine.model.message import Message
 from engine.ready.ready_queue import ReadyQueue
+from engine.records.record_tap import RecordTap
+from policy.epoch import Epoch
 from tests.fakes.queue_world import QueueWorld, queue_world
 
 ANN = Caller("ann", "192.0.2.1", "console")
@@ -35,6 +38,9 @@ class AdminWorld:
 
     Attributes:
         reload: What loading the policy again does.
+        transactions: How many go by each epoch of the policy, by its serial.
+        old_epochs: Epochs that others took the place of.
+        book: Decisions of the automation.
         automation_is_off: Whether the automation was switched off; None where there is none.
     """
 
@@ -47,14 +53,24 @@ class AdminWorld:
         self.reload: Any = None
         self.memory = MemoryGuard({})
         self.tracing = Tracing()
+        RecordTap(world.recorder, self.tracing.records)
         self.node_id, self.version = "node-1", "1.2.3"
         self.online_since = "2026-01-01T00:00:00Z"
         self.dispatching = SimpleNamespace(dispatchers={})
+        self.transactions: dict[int, int] = {}
+        self.declared = SimpleNamespace(transactions=lambda: self.transactions)
+        self.old_epochs: list[Epoch] = []
+        self.retired = SimpleNamespace(held=lambda: self.old_epochs)
         self.automation_is_off: bool | None = False
+        self.transfers = SimpleNamespace(drain=SimpleNamespace(is_recovering=False))
         self.sharing = SharedLimitsStatus(configured=False, shared=False, nodes=1, trouble=None)
         self.shared_limits = SimpleNamespace(status=lambda: self.sharing)
+        self.book = DecisionBook(world.suspensions, world.bounces, world.clock)
         self.automation = SimpleNamespace(
-            switch=self._switch, status=lambda: {"is_off": self.automation_is_off}
+            book=self.book,
+            overrides=world.overrides,
+            switch=self._switch,
+            status=lambda: {"is_off": self.automation_is_off},
         )
 
     def __getattr__(self, name: str) -> Any:
