@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
+from engine.admin.decisions import DecisionsListed
 from tests.fakes import browser as browsers
 from tests.fakes.browser import Browser, browsing
 from tests.fakes.loopback_sink import LoopbackSink
@@ -40,6 +42,10 @@ VIEWS = (
     "audit",
     "find/ann@grey.test",
     "queue/grey.test",
+    "policy",
+    "path/grey.test",
+    "ready/*",
+    "message/*",
 )
 #: The worst contrast of any text that is seen, and which text that is.
 CONTRAST = """(() => {
@@ -123,6 +129,12 @@ def browser(shared_browser, node) -> Iterator[Browser]:
 
 
 def open_page(browser: Browser, node: NodeProcess, place: str = "") -> None:
+    """Open a view and wait until it is there; the star is any queue or message."""
+    if place == "ready/*":
+        ready = node.json("/api/admin/queues/v1?has_empty=true")["ready"]
+        place = f"ready/{quote(ready[0]['queue_name'], safe='')}"
+    elif place == "message/*":
+        place = f"message/{node.json('/api/admin/messages/v1')['messages'][0]['id']}"
     browser.goto("about:blank")
     browser.goto(f"http://127.0.0.1:{node.http_port}/ui/#/{place}")
     browser.wait(
@@ -449,6 +461,66 @@ def requests_in(browser: Browser, seconds: float) -> list[str]:
     browser.requests.clear()
     browser.evaluate(f"new Promise(done => setTimeout(done, {seconds * 1000}))")
     return list(browser.requests)
+
+
+def test_a_policy_that_was_rejected_is_told_with_file_and_line(browser, node):
+    node.write("broken (")
+    try:
+        node.wait_log("rejected")
+        open_page(browser, node)
+        browser.wait_text("The policy on disk was rejected")
+        browser.tab_to("The policy on disk was rejected")
+        browser.press("Enter")
+        browser.wait_text("What ran before goes on.")
+
+        (line,) = browser.evaluate(
+            "[...document.querySelectorAll('.attention .name')].map(e => e.innerText)"
+        )
+        assert line.startswith(f"{node.policy}:")
+    finally:
+        node.write(SCRIPT)
+    browser.wait("!document.querySelector('.attention')")
+    assert "get_egress_path" in body(browser)
+
+
+def test_what_the_automation_decided_is_listed_as_it_says_it(browser, node):
+    decided = {
+        "id": "x1",
+        "kind": "ReadyQSuspension",
+        "scope": {"ready_queue": f"ip-1->{HOSTILE}@smtp_client"},
+        "origin": "http://tsa.test:8008",
+        "reason": f"too many {HOSTILE}",
+        "rule": "provider.big",
+        "first_seen": "2026-01-01T00:00:00Z",
+        "expires": "2026-01-01T01:00:00Z",
+        "in_force": True,
+    }
+    override = decided | {
+        "id": "x2",
+        "kind": "ConfigOverride",
+        "scope": {"site_name": "mx.big.test", "source": "ip-1", "option": "connection_limit"},
+        "in_force": False,
+        "value": 3,
+    }
+    listed = {
+        "decisions": [decided, override],
+        "matching": 2,
+        "total": 2,
+        "kinds": {"ReadyQSuspension": 1, "ConfigOverride": 1},
+    }
+    msgspec.convert(listed, DecisionsListed)
+    browser.pretend({"decisions/v1": json.dumps(listed).encode()})
+    open_page(browser, node, "automation")
+    browser.pretend({})
+
+    rows = browser.evaluate(
+        "[...document.querySelectorAll('tbody tr')].map(e => e.innerText.split('\\t'))"
+    )
+    assert rows[0][:3] == [f"ip-1->{HOSTILE}@smtp_client", "ReadyQSuspension", "in force"]
+    assert rows[0][4] == f"too many {HOSTILE}"
+    assert rows[1][0] == "site name mx.big.test, source ip-1, option connection_limit"
+    assert rows[1][2:4] == ["not now", "3"]
+    assert browser.evaluate("document.querySelectorAll('#view :is(img, b, script)').length") == 0
 
 
 def test_find_leads_to_a_message_by_its_id_and_to_mail_by_an_address(browser, node):
