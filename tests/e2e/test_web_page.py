@@ -523,6 +523,74 @@ def test_what_the_automation_decided_is_listed_as_it_says_it(browser, node):
     assert browser.evaluate("document.querySelectorAll('#view :is(img, b, script)').length") == 0
 
 
+@pytest.mark.parametrize(
+    ("place", "button", "fields", "act"),
+    [
+        ("message", "Send now", {}, "send-now"),
+        ("message", "Hold", {"duration": "2h"}, "hold"),
+        ("message", "Release", {}, "release"),
+        ("message", "Move", {"campaign": "moved"}, "move"),
+        ("queue", "Move its mail", {"campaign": "again", "sure": "yes"}, "rebind"),
+        ("message", "Expire", {"sure": "yes"}, "expire"),
+        ("queue", "Bounce", {"sure": "yes"}, "bounce"),
+        ("ready", "Suspend", {"duration": "1s"}, "suspend-ready-q"),
+        ("ready", "Take its source out", {"duration": "1s"}, "suspend-source"),
+        ("directives", "Suspend", {"domain": "acts.test"}, "suspend"),
+        ("directives", "Bounce", {"domain": "acts.test", "sure": "yes"}, "bounce"),
+    ],
+)
+def test_each_act_wants_a_reason_and_is_in_the_audit_log(browser, node, place, button, fields, act):
+    if place in ("message", "queue"):
+        place = with_mail_of_acts(node, place)
+        if act == "release":
+            node.json("/api/admin/hold/v1", {"id": place.split("/")[1], "reason": "a moment"})
+    elif place == "ready":
+        place = "ready/*"
+    reason = f"because of {act} from {place}"
+    open_page(browser, node, place)
+    browser.evaluate(CLICK % json.dumps(["#view .acts button", button]))
+    browser.wait("document.querySelector('dialog[open]')")
+    for name, value in ({"reason": reason} | fields).items():
+        browser.evaluate(FILL % json.dumps([name, value]))
+    browser.evaluate("document.querySelector('dialog button[type=submit]').click()")
+    browser.wait("!document.querySelector('dialog[open]')")
+    browser.wait("document.querySelector('.toast')")
+
+    entries = node.json(f"/api/admin/audit/v1?act={act}&limit=5")["entries"]
+    (entry,) = [one for one in entries if one["arguments"].get("reason") == reason]
+    assert entry["result"] == "done"
+    browser.goto("about:blank")
+    # The console tells that what was given up is not found any more.
+    browser.errors[:] = [one for one in browser.errors if " 404 " not in one]
+
+
+#: Press a button by its text; fill a field of the dialog in by its name.
+CLICK = """(([where, text]) => [...document.querySelectorAll(where)]
+  .find((e) => e.innerText === text).click())(%s)"""
+FILL = """(([name, value]) => {
+  const field = document.querySelector(`dialog [name=${name}]`);
+  if (field.type === "checkbox") field.checked = true;
+  else field.value = value;
+})(%s)"""
+
+
+def with_mail_of_acts(node: NodeProcess, kind: str) -> str:
+    """Return the view of a message, or of its queue, that waits and may be acted on."""
+
+    def waiting() -> list[dict[str, Any]]:
+        found = node.json("/api/admin/messages/v1?recipient=acts@grey.test")["messages"]
+        return [one for one in found if one["num_attempts"] and one["state"] == "scheduled"]
+
+    if not waiting():
+        node.send("acts", "acts@grey.test")
+    one = wait_until("mail that was tried", waiting)[0]
+    return (
+        f"message/{one['id']}"
+        if kind == "message"
+        else f"queue/{quote(one['queue_name'], safe='')}"
+    )
+
+
 def test_find_leads_to_a_message_by_its_id_and_to_mail_by_an_address(browser, node):
     (message,) = node.json("/api/admin/messages/v1?recipient=ann@grey.test")["messages"]
     open_page(browser, node)

@@ -32,8 +32,8 @@ async function ask(method, path, body) {
     answer = await fetch(new URL(path, ROOT), { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
     text = await answer.text();
   } catch (error) {
-    const why = error.name === "TimeoutError" ? "it does not answer" : "no connection";
-    throw new ApiError(0, `the node cannot be reached: ${why}`);
+    const isSlow = error.name === "TimeoutError";
+    throw new ApiError(0, isSlow ? "the node does not answer" : "no connection to the node");
   }
   let value = text;
   if ((answer.headers.get("Content-Type") ?? "").startsWith("application/json")) {
