@@ -37,6 +37,8 @@ LIMIT_MAX = 1000
 CHUNK = 1024
 #: Queues that are passed by before the clock is asked: well under a millisecond.
 PASSED_AT_ONCE = 256
+#: Messages of a ready queue that are looked at before the clock is asked.
+READY_AT_ONCE = 64
 
 
 class MessageState(enum.StrEnum):
@@ -265,16 +267,21 @@ class _Search:
         for ready in self._node.ready:
             if not await self._goes_on():
                 return
-            for message in list(ready.messages):
-                queue = self._node.queues.find(message.queue_name)
+            for number, message in enumerate(list(ready.messages), 1):
                 self.looked_at += 1
-                if queue is None or not self._wanted.is_queue(queue):
-                    continue
-                if self._wanted.is_wanted(message):
+                if self._is_wanted_in(message):
                     shown = show_listed(self._node, message, MessageState.READY, ready.name)
                     self.found.append(shown)
-                    if len(self.found) >= self._limit:
-                        break
+                if not number % READY_AT_ONCE and not await self._goes_on():
+                    return
+                if len(self.found) >= self._limit:
+                    break
+
+    def _is_wanted_in(self, message: Message) -> bool:
+        queue = self._node.queues.find(message.queue_name)
+        return (
+            queue is not None and self._wanted.is_queue(queue) and self._wanted.is_wanted(message)
+        )
 
     async def _look_at_waiting(self) -> None:
         name = self._wanted.request.queue_name
