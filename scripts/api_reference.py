@@ -65,6 +65,14 @@ As of incoming sessions. The first frame may have lists by the names `campaign`,
 and lists of networks by `source_addr` and `mx_addr`; a session is shown that fits all of them.
 Kinds are `BeginSession`, `Connected`, `MessageObtained`, `Read`, `Write`, `Diagnostic` and
 `Closed`.""",
+    "/api/admin/records/v1": """\
+The first text frame of the client says which [log records](log-record.md) are wanted, such as
+`{"type": ["Bounce"], "domain": ["example.com"]}`; `{}` is everything. It may have lists by the
+names `type`, `id`, `sender`, `recipient`, `domain`, `tenant`, `campaign`, `queue`, `site`, `source`
+and `code`, and a text by `since`, `until` and `grep`; what they mean is said of [cirrus
+tail](../tools.md). From then on each record is a text frame, with the metadata that log files
+have, but without headers. A reader that is too slow misses records, and is told how many by a frame
+`{"missed": 150}`; it never holds up mail.""",
 }
 
 

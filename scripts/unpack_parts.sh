@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers and a client of
-# theirs into .parts/debian/; nothing is installed.
+# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers, a client of theirs
+# and Chromium without a window into .parts/debian/; nothing is installed.
 #
 # The tests and benches that need a real component look for it there and skip, with the reason,
 # when it is missing. Idempotent; without a network it says what is missing and exits 0, so that
@@ -14,10 +14,11 @@ target="$root/.parts/debian"
 archive="$root/.parts/archive"
 triplet="$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || echo "$(uname -m)-linux-gnu")"
 library_path="$target/usr/lib/postfix:$target/usr/lib/$triplet:$target/lib/$triplet"
+library_path+=":$target/usr/lib/$triplet/pulseaudio"
 network_timeout_s=120
 
 # A part: its name, the binaries that must run, the Debian packages it starts from.
-parts=(postfix redis haproxy strace nats socks)
+parts=(postfix redis haproxy strace nats socks chromium)
 declare -A binaries=(
   [postfix]="usr/sbin/smtp-source usr/sbin/smtp-sink usr/sbin/postconf usr/lib/postfix/sbin/master"
   [redis]="usr/bin/redis-server usr/bin/redis-cli"
@@ -25,6 +26,7 @@ declare -A binaries=(
   [strace]="usr/bin/strace"
   [nats]="usr/sbin/nats-server"
   [socks]="usr/bin/microsocks usr/sbin/danted bin/nc.openbsd"
+  [chromium]="usr/lib/chromium/chromium-headless-shell"
 )
 declare -A packages=(
   [postfix]="postfix"
@@ -33,7 +35,10 @@ declare -A packages=(
   [strace]="strace"
   [nats]="nats-server"
   [socks]="microsocks dante-server netcat-openbsd"
+  [chromium]="chromium-headless-shell fonts-dejavu-core"
 )
+# Parts with too many libraries to name each: apt says what this machine lacks of all they depend on.
+declare -A with_dependencies=([chromium]=1)
 # Which package holds a library the loader does not find. Only what is missing is fetched.
 package_of_library() {
   case "$1" in
@@ -122,8 +127,12 @@ is_complete() { # part
 }
 
 fetch_part() { # part
-  local package library round
-  for package in ${packages[$1]}; do unpack "$package" || return 1; done
+  local package library round wanted="${packages[$1]}"
+  if [ -n "${with_dependencies[$1]:-}" ]; then
+    wanted+=" $(apt-get -qq -s install --no-install-recommends $wanted 2>/dev/null \
+      | awk '/^Inst / {print $2}')"
+  fi
+  for package in $wanted; do unpack "$package" || return 1; done
   # A fetched library may itself need another, so look again, a few times.
   for round in 1 2 3 4; do
     local libraries

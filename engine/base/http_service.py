@@ -198,6 +198,7 @@ class HttpService:
         refusals: Mapping[int, str] | None = None,
         content_type: str = "",
         limits: BodyLimits | None = None,
+        is_page: bool = False,
     ) -> None:
         """Offer an endpoint; before ``start`` only.
 
@@ -213,6 +214,7 @@ class HttpService:
             refusals: Statuses of its own, for the description.
             content_type: Of an answer that is neither text nor JSON, for the description.
             limits: Of its body, where they are not the listener's.
+            is_page: Whether it is for people with a browser; never an act.
         """
         self._routes.append(
             Route(
@@ -227,6 +229,7 @@ class HttpService:
                 refusals or {},
                 content_type,
                 limits,
+                is_page,
             )
         )
 
@@ -348,7 +351,7 @@ class HttpService:
 
     def _bind(self, route: Route) -> Any:
         async def serve(request: web.Request) -> web.StreamResponse:
-            refuse_other_sites(request)
+            refuse_other_sites(request, is_page=route.is_page)
             call = HttpCall(request, route, self.hostname)
             await self._authorize(call)
             if request.body_exists:

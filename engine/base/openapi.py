@@ -61,7 +61,7 @@ class _Schemas:
 
 def build_openapi(routes: Iterable[Route], title: str, version: str) -> dict[str, Any]:
     """Return the OpenAPI document of the routes."""
-    listed = list(routes)
+    listed = [route for route in routes if not route.is_page]
     schemas = _Schemas(listed)
     paths: dict[str, dict[str, Any]] = {}
     for route in listed:

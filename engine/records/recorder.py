@@ -36,6 +36,7 @@ from engine.model.log_record import (
 from engine.model.message import FLAG_LOG_RECORD, Message
 from engine.model.reply import SmtpReply
 from engine.records.record_selection import HEADER_SECTION_MAX, RecordSelection
+from engine.records.record_tally import RecordTally
 
 log = logging.getLogger("cirrus.records")
 
@@ -119,6 +120,7 @@ class Recorder:
 
     Attributes:
         counts: Records by kind since the start, also of kinds no sink wants.
+        tally: What happened lately, by provider and reason.
         sink_errors: How often a sink raised.
     """
 
@@ -132,6 +134,7 @@ class Recorder:
         self.hostname = hostname
         self.load_headers = load_headers
         self.counts: dict[RecordKind, int] = dict.fromkeys(RecordKind, 0)
+        self.tally = RecordTally(clock.mono)
         self.sink_errors = 0
         self._wall = clock.wall
         self._node_id = node_id
@@ -197,6 +200,7 @@ class Recorder:
             recipients: Whom it is about; by default all the message still has to reach.
         """
         self.counts[kind] += 1
+        self.tally.note(kind, message, reply, where)
         sinks = self._by_kind[kind]
         if not sinks:
             return None

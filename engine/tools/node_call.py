@@ -73,14 +73,29 @@ def call_node(endpoint: str, method: str, path: str, body: Any = None) -> Any:
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
         text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-        raise NodeAwayError(f"no answer of {_shown(endpoint)}: {text}") from error
+        raise NodeAwayError(f"no answer of {shown_endpoint(endpoint)}: {text}") from error
     try:
         return json.loads(raw)
     except ValueError as error:
-        raise NodeCallError(f"{_shown(endpoint)} answers no JSON: is it a node?") from error
+        raise NodeCallError(f"{shown_endpoint(endpoint)} answers no JSON: is it a node?") from error
 
 
 def _request(endpoint: str, method: str, path: str, body: Any) -> urllib.request.Request:
+    base, headers = parse_endpoint(endpoint)
+    return urllib.request.Request(  # noqa: S310 - the scheme was looked at
+        base + path,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", **headers},
+        method=method,
+    )
+
+
+def parse_endpoint(endpoint: str) -> tuple[str, dict[str, str]]:
+    """Return the URL of a node without user and password, and the headers that say who calls.
+
+    Raises:
+        click.UsageError: It is no URL of HTTP.
+    """
     try:
         parts = urlsplit(endpoint)
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -89,17 +104,12 @@ def _request(endpoint: str, method: str, path: str, body: Any) -> urllib.request
     if not is_usable:
         raise click.UsageError("--endpoint: a URL is expected, as in http://127.0.0.1:8000")
     netloc = parts.netloc.rpartition("@")[2]
-    headers = {"Content-Type": "application/json", "User-Agent": "cirrus"}
+    headers = {"User-Agent": "cirrus"}
     if parts.username is not None:
         user, password = unquote(parts.username), unquote(parts.password or "")
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
         headers["Authorization"] = f"Basic {token}"
-    return urllib.request.Request(  # noqa: S310 - the scheme was looked at
-        f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}{path}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers=headers,
-        method=method,
-    )
+    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}", headers
 
 
 def _words_of(error: urllib.error.HTTPError) -> str:
@@ -110,6 +120,7 @@ def _words_of(error: urllib.error.HTTPError) -> str:
     return f"the node answers {error.code}: {text}"
 
 
-def _shown(endpoint: str) -> str:
+def shown_endpoint(endpoint: str) -> str:
+    """Return the URL of a node as it may be shown."""
     parts = urlsplit(endpoint)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

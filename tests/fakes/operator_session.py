@@ -1,0 +1,100 @@
+"""A session of an operator without a node: answers by path, text as it was written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
+
+import click
+
+from engine.cli.errors import NodeRefusedError
+from engine.cli.http_node import without_nothing
+from engine.cli.samples import Samples, parse_samples
+from engine.cli.verb import HelpAskedError, Session, Verb
+
+
+class FakeNode:
+    """A node that answers what it was told to.
+
+    Attributes:
+        answers: Answers by method and path; an exception is raised.
+        calls: What was asked: method, path and arguments.
+        frames: What is seen by whoever watches, by path.
+        exposition: The text of its metrics.
+    """
+
+    def __init__(self, answers: Mapping[tuple[str, str], Any] | None = None) -> None:
+        self.answers = dict(answers or {})
+        self.calls: list[tuple[str, str, dict[str, Any]]] = []
+        self.frames: dict[str, list[dict[str, Any]]] = {}
+        self.exposition = ""
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        self.calls.append((method, path, without_nothing(query or body or {})))
+        answer = self.answers.get((method, path))
+        if answer is None:
+            raise NodeRefusedError("the node answers 404: nothing", 404)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def watch(self, path: str, wanted: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        self.calls.append(("WATCH", path, without_nothing(wanted)))
+        for frame in self.frames.get(path, ()):
+            yield frame
+
+    async def read_metrics(self, names: Collection[str]) -> Samples:
+        return parse_samples(self.exposition.splitlines(), names)
+
+
+class FakeTerminal:
+    """A terminal whose text can be read; a person sits there who answers as told."""
+
+    def __init__(self, *, answers: tuple[str, ...] = (), columns: int | None = None) -> None:
+        self.is_interactive = bool(answers)
+        self.has_colour = False
+        self.columns = columns
+        self.rows = 24
+        self.text = ""
+        self.notes = ""
+        self.questions: list[str] = []
+        self._answers = list(answers)
+
+    async def write(self, text: str) -> None:
+        self.text += text
+
+    async def note(self, text: str) -> None:
+        self.notes += text
+
+    async def ask(self, question: str) -> str:
+        self.questions.append(question)
+        return self._answers.pop(0)
+
+
+async def run_verb(
+    verb: Verb, *arguments: str, node: FakeNode | None = None, terminal: FakeTerminal | None = None
+) -> tuple[str, FakeTerminal]:
+    """Return what a verb wrote, and the terminal, as the console would run it."""
+    terminal = terminal or FakeTerminal()
+    session = Session(node or FakeNode(), terminal)
+    context = verb.make_context(str(verb.name), list(arguments), obj=session)
+    with context:
+        await verb.invoke(context)
+    return terminal.text, terminal
+
+
+def help_of(verb: Verb) -> str:
+    """Return the manual of a verb, as the console shows it."""
+    session = Session(FakeNode(), FakeTerminal())
+    try:
+        verb.make_context(str(verb.name), ["--help"], obj=session, max_content_width=100)
+    except HelpAskedError as asked:
+        return str(asked)
+    raise click.UsageError("no help")
