@@ -173,11 +173,13 @@ def look(node: NodeProcess, path: str) -> float:
 def looks_of(spool_id: bytes, waiting: int, queues: int) -> dict[str, str]:
     """Return what is looked at, by name."""
     last = f"user{waiting - 1}@d{(waiting - 1) % queues}.example"
+    # However slow the machine is: how long it takes is to be seen.
+    search = "/api/admin/messages/v1?timeout=60&recipient="
     return {
         "queues": "/api/admin/queues/v1",
         "queues, part of a name": "/api/admin/queues/v1?name=d777.",
-        "messages of a recipient": f"/api/admin/messages/v1?recipient={urllib.parse.quote(last)}",
-        "messages of nobody": "/api/admin/messages/v1?recipient=nobody@nowhere.example",
+        "messages of a recipient": search + urllib.parse.quote(last),
+        "messages of nobody": search + "nobody@nowhere.example",
         "why, a message": f"/api/admin/why/v1?id={spool_id.hex()}",
         "why, a queue": "/api/admin/why/v1?queue_name=d777.example",
     }
