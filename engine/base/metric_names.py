@@ -100,6 +100,8 @@ RECORD_METRICS = (
     _counter("log_hook_backlog_count", "records that met a hook's back pressure", "logger"),
     _counter("log_records_dropped_total", "records lost because a sink stayed full", "logger"),
     _counter("log_write_errors_total", "failed writes of log segments", "logger"),
+    _counter("trace_spans_sent_total", "spans that the collector of traces took"),
+    _counter("trace_spans_dropped_total", "spans lost: full, or failed to be sent", "reason"),
 )
 
 NODE_METRICS = (

@@ -307,6 +307,7 @@ class Admission:
             session_id=incoming.session_id,
             peer=(incoming.client, incoming.peer_ip),
             tls=incoming.tls,
+            began_mono=incoming.began_mono,
         )
         for message in messages:
             message.meta_dirty = 0

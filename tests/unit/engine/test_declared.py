@@ -21,6 +21,7 @@ from engine.script_declarations import (
     HttpListenerDeclaration,
     SharedLimitsDeclaration,
     SpoolDeclaration,
+    TracingDeclaration,
 )
 from tests.fakes.smtp_node import smtp_node
 
@@ -50,6 +51,8 @@ class DeclaringNode:
         self.automation = SimpleNamespace(reconcile=self._reconcile, close=_close)
         self.shared: list[SharedLimitsDeclaration | None] = []
         self.shared_limits = SimpleNamespace(reconcile=self._share, close=_close)
+        self.traced: list[TracingDeclaration | None] = []
+        self.span_tracing = SimpleNamespace(reconcile=self._trace, close=_close)
         self._node = node
 
     async def _reconcile(self, declared: AutomationDeclaration | None, _spool: Any) -> None:
@@ -57,6 +60,9 @@ class DeclaringNode:
 
     async def _share(self, declared: SharedLimitsDeclaration | None) -> None:
         self.shared.append(declared)
+
+    async def _trace(self, declared: TracingDeclaration | None) -> None:
+        self.traced.append(declared)
 
     def set_resolver(self, declarations: Declarations) -> None:
         self.resolver_sets.append(declarations)
@@ -321,6 +327,13 @@ async def test_daemons_of_the_automation_follow_the_script(declared):
     await declared.carry_out(declarations(automation=wanted))
     await declared.carry_out(declarations())
     assert declared._node.automations == [wanted, None]
+
+
+async def test_the_collector_of_traces_follows_the_script(declared):
+    wanted = TracingDeclaration("http://collector.example/v1/traces", 0.5)
+    await declared.carry_out(declarations(tracing=wanted))
+    await declared.carry_out(declarations())
+    assert declared._node.traced == [wanted, None]
 
 
 async def test_sessions_with_recipients_count_as_receiving(declared):
