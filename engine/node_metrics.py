@@ -55,6 +55,9 @@ class NodeState(Protocol):
     def resolver(self) -> DnsResolver:
         """Return the resolver in use."""
 
+    def gate(self) -> str | None:
+        """Return why no mail is taken now, or None."""
+
 
 class NodeMetrics:
     """Gauges and counters over the state of a node."""
@@ -69,6 +72,7 @@ class NodeMetrics:
         node, gauge, counter = self._node, self._node.metrics.gauge, self._node.metrics.counter
         self._node.metrics.set_walk(QUEUE_METRICS, lambda: walk_queues(node.queues, node.ready))
         self._bind_machine()
+        gauge("node_takes_mail").set_collect(lambda: [((), float(node.gate() is None))])
         counter("task_defects_total").set_collect(lambda: [((), node.supervisor.defects)])
         counter("log_write_errors_total").set_collect(self._log_errors)
         counter("log_hook_backlog_count").set_collect(self._hook_backlogs)

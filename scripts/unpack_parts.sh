@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers and a client of
-# theirs into .parts/debian/; nothing is installed.
+# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers, a client of
+# theirs and promtool into .parts/debian/; nothing is installed.
 #
 # The tests and benches that need a real component look for it there and skip, with the reason,
 # when it is missing. Idempotent; without a network it says what is missing and exits 0, so that
@@ -17,7 +17,7 @@ library_path="$target/usr/lib/postfix:$target/usr/lib/$triplet:$target/lib/$trip
 network_timeout_s=120
 
 # A part: its name, the binaries that must run, the Debian packages it starts from.
-parts=(postfix redis haproxy strace nats socks)
+parts=(postfix redis haproxy strace nats socks promtool)
 declare -A binaries=(
   [postfix]="usr/sbin/smtp-source usr/sbin/smtp-sink usr/sbin/postconf usr/lib/postfix/sbin/master"
   [redis]="usr/bin/redis-server usr/bin/redis-cli"
@@ -25,6 +25,7 @@ declare -A binaries=(
   [strace]="usr/bin/strace"
   [nats]="usr/sbin/nats-server"
   [socks]="usr/bin/microsocks usr/sbin/danted bin/nc.openbsd"
+  [promtool]="usr/bin/promtool"
 )
 declare -A packages=(
   [postfix]="postfix"
@@ -33,7 +34,10 @@ declare -A packages=(
   [strace]="strace"
   [nats]="nats-server"
   [socks]="microsocks dante-server netcat-openbsd"
+  [promtool]="prometheus"
 )
+# Of a package that is mostly something else, the files that are wanted.
+declare -A only=([prometheus]="./usr/bin/promtool")
 # Which package holds a library the loader does not find. Only what is missing is fetched.
 package_of_library() {
   case "$1" in
@@ -110,7 +114,11 @@ unpack() { # package
   download "$1" || return 1
   local file
   file="$(compgen -G "$archive/${1}_*.deb" | head -n 1)"
-  dpkg-deb -x "$file" "$target"
+  if [ -n "${only[$1]:-}" ]; then
+    dpkg-deb --fsys-tarfile "$file" | tar -x -C "$target" ${only[$1]}
+  else
+    dpkg-deb -x "$file" "$target"
+  fi
 }
 
 is_complete() { # part

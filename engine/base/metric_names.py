@@ -124,6 +124,7 @@ NODE_METRICS = (
     _gauge("process_cpu_usage_normalized", "CPU use of the process, percent of all cores"),
     _gauge("system_cpu_usage_sum", "CPU use of the machine, percent of one core"),
     _gauge("system_cpu_usage_normalized", "CPU use of the machine, percent of all cores"),
+    _gauge("node_takes_mail", "1 while mail is taken, 0 while clients are told to come later"),
     _counter("task_defects_total", "tasks that ended with an unexpected error"),
 )
 

@@ -49,6 +49,7 @@ def node() -> Any:
         name="dir-x", writer=SimpleNamespace(write_errors=3, disks={"/log": guard})
     )
     made = SimpleNamespace(
+        gate=lambda: "cannot store mail now",
         clock=clock,
         metrics=Metrics(ENGINE_METRICS),
         memory=MemoryGuard({"CIRRUS_MEMORY_HARD_LIMIT": str(1 << 30)}),
@@ -91,6 +92,7 @@ def series(node: Any, name: str) -> dict[str, str]:
     ("name", "expected"),
     [
         ("scheduled_count", {'{queue="c1:t1@a.test"}': "2", '{queue="t1@b.test"}': "3"}),
+        ("node_takes_mail", {"": "0"}),
         ("scheduled_count_total", {"": "5"}),
         ("scheduled_queue_count", {"": "3"}),
         ("scheduled_by_domain", {'{domain="a.test"}': "2", '{domain="b.test"}': "3"}),
