@@ -24,6 +24,7 @@ from engine.ready.ready_registry import ReadyRegistry
 from engine.route.dns_resolver import DnsCounts, DnsResolver
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.spool.disk_store import DiskStore
+from engine.spool.store_measures import PROPERTIES
 from policy.runtime import PolicyRuntime
 
 _STAT = Path("/proc/stat")
@@ -89,6 +90,7 @@ class NodeMetrics:
         )
         counter("proxy_connection_failures").set_collect(lambda: [((), health.proxy_failures)])
         self._bind_dns()
+        self._bind_store()
 
     def _bind_dns(self) -> None:
         counts, counter = self._node.dns_counts, self._node.metrics.counter
@@ -129,6 +131,22 @@ class NodeMetrics:
         gauge("rocks_spool_load_shed_active").set_collect(
             lambda: [((path,), float(node.disk_store.trouble() is not None))]
         )
+
+    def _bind_store(self) -> None:
+        store, metrics = self._node.disk_store, self._node.metrics
+        path, measures = (str(store.path),), store.measures
+
+        def bind(name: str) -> None:
+            def ask() -> Samples:
+                value = measures.property(name)
+                return [] if value is None else [(path, value)]
+
+            metrics.gauge(name).set_collect(ask)
+
+        for name in PROPERTIES:
+            bind(name)
+        measures.note_body = metrics.histogram("message_data_load_latency").labels().observe
+        measures.note_envelope = metrics.histogram("message_meta_load_latency").labels().observe
 
     def _bind_cpu(self, whose: str, use: _CpuUse) -> None:
         gauge, cores = self._node.metrics.gauge, os.cpu_count() or 1
