@@ -313,7 +313,10 @@ async def test_what_a_reload_opens_during_the_stop_is_closed_by_it(declared, tmp
     await asyncio.sleep(0)
     await asyncio.gather(reload, declared.close())
 
-    assert not any(sink.writer._thread.is_alive() for sink in declared.log_sinks.values())
+    for sink in declared.log_sinks.values():
+        # It says that it has ended as the last thing it does.
+        sink.writer._thread.join(5)
+        assert not sink.writer._thread.is_alive()
 
 
 @pytest.mark.real_time
