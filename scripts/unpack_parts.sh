@@ -126,6 +126,10 @@ unpack() { # package
   fi
 }
 
+lacking_for() { # package...; all that apt would install for them
+  apt-get -qq -s install --no-install-recommends "$@" 2>/dev/null | awk '/^Inst / {print $2}'
+}
+
 is_complete() { # part
   local file
   for file in ${binaries[$1]}; do
@@ -137,8 +141,9 @@ is_complete() { # part
 fetch_part() { # part
   local package library round wanted="${packages[$1]}"
   if [ -n "${with_dependencies[$1]:-}" ]; then
-    wanted+=" $(apt-get -qq -s install --no-install-recommends $wanted 2>/dev/null \
-      | awk '/^Inst / {print $2}')"
+    # Once something of it is there, so is the index that the answer is made of.
+    for package in $wanted; do unpack "$package" || return 1; done
+    wanted="$(lacking_for $wanted)"
   fi
   for package in $wanted; do unpack "$package" || return 1; done
   # A fetched library may itself need another, so look again, a few times.
