@@ -8,10 +8,40 @@ from __future__ import annotations
 
 import click
 
-from engine.cli import directives, queues
+from engine.cli import (
+    audit,
+    directives,
+    drain,
+    messages,
+    node,
+    queues,
+    ready,
+    rebind,
+    single_messages,
+    status,
+    summaries,
+    trace,
+    transfer,
+    why,
+)
 from engine.cli.verb import Verb
 
-MODULES = (directives, queues)
+MODULES = (
+    status,
+    why,
+    queues,
+    summaries,
+    ready,
+    messages,
+    audit,
+    trace,
+    single_messages,
+    directives,
+    rebind,
+    transfer,
+    drain,
+    node,
+)
 
 
 def all_verbs() -> dict[str, Verb]:

@@ -24,6 +24,8 @@ async def served():
         asked.append((request.path_qs, body, known))
         if request.path == "/no":
             return web.json_response({"error": "not so"}, status=422)
+        if request.path == "/draining":
+            return web.Response(status=503, text="draining;\nthe disk is full\x1b[1m")
         if request.path == "/odd":
             return web.Response(text="{", content_type="application/json")
         if request.path == "/metrics":
@@ -80,6 +82,14 @@ async def test_credentials_of_the_url_are_shown_to_the_node_and_to_nobody_else(s
     assert refused.value.message == "the node answers 422: not so"
     assert refused.value.status == 422
     assert away.value.message == "no answer of http://127.0.0.1:1: Connection refused"
+
+
+async def test_a_refusal_in_plain_text_is_one_line(served):
+    host, _ = served
+    async with HttpNode(f"http://{host}") as node:
+        with pytest.raises(NodeRefusedError) as refused:
+            await node.call("GET", "/draining")
+    assert refused.value.message == ("the node answers 503: draining; the disk is full\\x1b[1m")
 
 
 async def test_something_that_is_no_node_is_said_to_be_none(served):
