@@ -11,7 +11,8 @@ from tests.fakes.node_process import NodeProcess, wait_until
 from tests.fakes.operator_shell import OperatorShell
 from tests.samples.running_node import free_ports
 
-pytestmark = [pytest.mark.real_time, pytest.mark.slow]
+# Each verb starts an interpreter, which on a busy machine takes its time.
+pytestmark = [pytest.mark.real_time, pytest.mark.slow, pytest.mark.timeout(300)]
 
 DEAD = """{{"protocol": {{"smtp": {{"mx_list": [
     "127.0.0.1:{dead}" if (routing_domain or domain) == "dead.test" else "127.0.0.1:{live}"
@@ -154,6 +155,9 @@ def test_every_verb_that_looks_has_text_and_json_of_a_real_node(node, shell):
         ("bounce-list",),
         ("xfer-list",),
         ("drain-status",),
+        ("policy", "--files"),
+        ("decisions",),
+        ("shaping-explain", "dead.test", "--defaults"),
         ("audit",),
         ("automation",),
         ("shared-limits",),
