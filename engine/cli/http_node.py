@@ -30,6 +30,8 @@ ANSWER_S = 60.0
 #: Octets of an answer, and of one frame of a websocket.
 ANSWER_MAX = 1 << 30
 FRAME_MAX = 64 << 20
+#: Octets of a refusal that is text.
+WORDS_MAX = 500
 #: Seconds between signs of life of a websocket.
 HEARTBEAT_S = 20.0
 
@@ -156,7 +158,10 @@ def _words_of(raw: bytes, reason: str | None) -> str:
     try:
         return str(msgspec.json.decode(raw)["error"])
     except (msgspec.DecodeError, KeyError, TypeError):
-        return reason or "without a word"
+        # Why a node takes no mail is a line of text; a page of something else is of no use.
+        text = raw[:WORDS_MAX].decode("utf-8", "replace").strip()
+        is_line = text.isprintable() and not text.startswith(("<", "{", "["))
+        return (text if is_line else "") or reason or "without a word"
 
 
 def without_nothing(arguments: Mapping[str, Any]) -> dict[str, Any]:
