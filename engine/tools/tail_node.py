@@ -19,8 +19,9 @@ import aiohttp
 import msgspec
 
 from engine.base.clock import Clock
+from engine.cli.endpoint import parse_endpoint, shown_endpoint
+from engine.cli.errors import NodeAwayError, NodeRefusedError
 from engine.model.record_filter import RecordFilter
-from engine.tools.node_call import NodeAwayError, NodeCallError, parse_endpoint, shown_endpoint
 from engine.tools.record_printer import RecordPrinter
 
 PATH = "/api/admin/records/v1"
@@ -73,7 +74,7 @@ class NodeTail:
         """Print records until the limit is reached.
 
         Raises:
-            NodeCallError: The node refuses.
+            NodeRefusedError: The node refuses.
             NodeAwayError: It does not answer.
             OSError: The output cannot be written.
         """
@@ -125,14 +126,14 @@ class NodeTail:
         """Read records until the connection ends.
 
         Raises:
-            NodeCallError: The node refuses.
+            NodeRefusedError: The node refuses.
         """
         try:
             socket = await session.ws_connect(url, heartbeat=HEARTBEAT_S, max_msg_size=0)
         except aiohttp.WSServerHandshakeError as error:
             if error.status == 503 and self._has_connected:
                 return
-            raise NodeCallError(f"the node answers {error.status}: {error.message}") from error
+            raise NodeRefusedError(f"the node answers {error.status}: {error.message}") from error
         async with socket:
             if self._has_connected:
                 self._tell("connected again; what happened meanwhile is not shown")
@@ -147,7 +148,7 @@ class NodeTail:
         if line.startswith(_MISSED):
             self._missed += msgspec.json.decode(line)["missed"]
         elif line.startswith(_ERROR):
-            raise NodeCallError(f"the node says: {msgspec.json.decode(line)['error']}")
+            raise NodeRefusedError(f"the node says: {msgspec.json.decode(line)['error']}")
         elif len(self._lines) >= LINES_MAX or self._octets + len(line) > OCTETS_MAX:
             self._missed += 1
         else:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from engine.base.clock import Clock
 from engine.cli.errors import NodeRefusedError
 from engine.cli.http_node import without_nothing
 from engine.cli.samples import Samples, parse_samples
@@ -116,16 +117,28 @@ class FakeTerminal:
         return self._answers.pop(0)
 
 
+#: The present of a session here: 2026-03-01T03:00:00Z.
+NOW_AT = 1772334000.0
+
+
 async def run_verb(
     verb: Verb, *arguments: str, node: FakeNode | None = None, terminal: FakeTerminal | None = None
 ) -> tuple[str, FakeTerminal]:
     """Return what a verb wrote, and the terminal, as the console would run it."""
     terminal = terminal or FakeTerminal()
-    session = Session(node or FakeNode(), terminal)
+    await verb_status(verb, *arguments, node=node, terminal=terminal)
+    return terminal.text, terminal
+
+
+async def verb_status(
+    verb: Verb, *arguments: str, node: FakeNode | None = None, terminal: FakeTerminal | None = None
+) -> int:
+    """Return the exit status of a verb."""
+    clock = Clock(asyncio.get_running_loop().time, lambda: NOW_AT)
+    session = Session(node or FakeNode(), terminal or FakeTerminal(), clock=clock)
     context = verb.make_context(str(verb.name), list(arguments), obj=session)
     with context:
-        await verb.invoke(context)
-    return terminal.text, terminal
+        return int(await verb.invoke(context) or 0)
 
 
 def help_of(verb: Verb) -> str:

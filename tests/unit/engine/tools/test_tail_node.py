@@ -11,11 +11,11 @@ import pytest
 from engine.admin.record_stream import PATH as STREAM_PATH
 from engine.base import event_hub
 from engine.base.clock import Clock
+from engine.cli.errors import NodeAwayError, NodeRefusedError
 from engine.model.log_record import RecordKind
 from engine.model.record_filter import RecordFilter, compile_filter
 from engine.model.reply import make_reply
 from engine.tools import tail_node
-from engine.tools.node_call import NodeAwayError, NodeCallError
 from engine.tools.record_printer import RecordPrinter
 from engine.tools.tail_node import PATH, NodeTail
 from tests.fakes.admin_world import operating
@@ -74,13 +74,13 @@ async def test_a_node_that_refuses_is_its_answer(tmp_path):
     async with operating(tmp_path, trusted_hosts=[]) as operator:
         tail = Tail(operator.base.replace("//", "//ann:pw@"))
 
-        with pytest.raises(NodeCallError, match="the node answers 401"):
+        with pytest.raises(NodeRefusedError, match="the node answers 401"):
             await tail.run()
 
 
 async def test_a_filter_that_the_node_does_not_take_is_its_answer(tmp_path):
     async with operating(tmp_path) as operator:
-        with pytest.raises(NodeCallError, match="the node says: code: 550"):
+        with pytest.raises(NodeRefusedError, match="the node says: code: 550"):
             await Tail(operator.base, code=["nine"]).run()
 
 
