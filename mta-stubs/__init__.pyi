@@ -597,9 +597,7 @@ def start_ssh_console(
     ``role="operator",name="ann",from="192.0.2.0/24"``; without a role a key may look only. Users of
     password_roles come with the password that the event http_auth_basic takes.
 
-    >>> mta.start_ssh_console(
-    ...     listen="127.0.0.1:2022", host_key="ssh_host_key", authorized_keys="operators"
-    ... )
+    >>> mta.start_ssh_console(host_key="/etc/cirrus/key", authorized_keys="/etc/cirrus/operators")
     """
 
 def configure_local_logs(

@@ -90,6 +90,7 @@ class ReadyListed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         site_name, source, protocol: What that is made of.
         pool: The pool that last led here.
         provider: The provider of its path.
+        routing_domain: The domain that it was made for.
         count: How many messages are in it.
         connections: How many sessions it has.
         limited_by: The connection limit that is reached.
@@ -104,6 +105,7 @@ class ReadyListed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     count: int
     connections: int
     provider: str | None = None
+    routing_domain: str = ""
     limited_by: str | None = None
     suspended: str | None = None
 
@@ -246,6 +248,7 @@ def _show_ready(node: AdminNode, queue: ReadyQueue) -> ReadyListed:
         count=len(queue.messages),
         connections=len(queue.dispatchers),
         provider=queue.path.provider_name,
+        routing_domain=queue.routing_domain,
         limited_by=queue.limited_by or None,
         suspended=None if held is None else f"{held.reason} (by {held.author})",
     )

@@ -8,10 +8,42 @@ from __future__ import annotations
 
 import click
 
-from engine.cli import directives, queues
+from engine.cli import (
+    audit,
+    directives,
+    drain,
+    messages,
+    node,
+    queues,
+    ready,
+    rebind,
+    single_messages,
+    status,
+    summaries,
+    top,
+    trace,
+    transfer,
+    why,
+)
 from engine.cli.verb import Verb
 
-MODULES = (directives, queues)
+MODULES = (
+    status,
+    top,
+    why,
+    queues,
+    summaries,
+    ready,
+    messages,
+    audit,
+    trace,
+    single_messages,
+    directives,
+    rebind,
+    transfer,
+    drain,
+    node,
+)
 
 
 def all_verbs() -> dict[str, Verb]:

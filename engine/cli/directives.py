@@ -146,7 +146,7 @@ def _made_by_name(name: str, path: str, manual: str, complete: Any) -> Verb:
         body = {"name": name, "reason": reason, "duration": duration}
         await _write_made(session, await session.node.call("POST", path, body=body))
 
-    act.short_help = manual.split(":", maxsplit=1)[0]
+    act.short_help = f"{manual.split(':', maxsplit=1)[0]}."
     return act
 
 
@@ -174,11 +174,7 @@ def _cancelled(name: str, path: str, manual: str) -> Verb:
         "--id", "known_id", required=True, help="As it is listed.", shell_complete=complete_id(path)
     )
     async def act(session: Session, *, known_id: str) -> None:
-        answer = await session.node.call("DELETE", path, body={"id": known_id})
-        if session.as_json:
-            await session.write_json(answer)
-            return
-        await session.write(f"{answer}\n")
+        await session.write_text(await session.node.call("DELETE", path, body={"id": known_id}))
 
     act.short_help = manual
     return act

@@ -11,25 +11,26 @@ Failure: ``NodeRefusedError`` for a refusal, ``NodeAwayError`` when there is no 
 
 from __future__ import annotations
 
-import base64
 import ssl
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import aiohttp
-import click
 import msgspec
 
 from engine.base.os_reason import os_reason
+from engine.cli.endpoint import parse_endpoint, shown_endpoint
 from engine.cli.errors import NodeAwayError, NodeRefusedError
 from engine.cli.samples import Samples, parse_samples
+from engine.cli.table import printable
 
 #: How long a node may take for an answer, seconds.
 ANSWER_S = 60.0
 #: Octets of an answer, and of one frame of a websocket.
 ANSWER_MAX = 1 << 30
 FRAME_MAX = 64 << 20
+#: Octets of a refusal in plain text that are shown.
+WORDS_MAX = 1000
 #: Seconds between signs of life of a websocket.
 HEARTBEAT_S = 20.0
 
@@ -46,21 +47,8 @@ class HttpNode:
     """
 
     def __init__(self, endpoint: str, answer_s: float = ANSWER_S) -> None:
-        try:
-            parts = urlsplit(endpoint)
-            is_usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-            has_port = parts.port is None or parts.port > 0
-        except ValueError:
-            is_usable = has_port = False
-        if not is_usable or not has_port:
-            raise click.UsageError("--endpoint: a URL is expected, as in http://127.0.0.1:8000")
-        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._base = self._shown + parts.path.rstrip("/")
-        self._headers = {"User-Agent": "cirrus"}
-        if parts.username is not None:
-            user, password = unquote(parts.username), unquote(parts.password or "")
-            token = base64.b64encode(f"{user}:{password}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
+        self._base, self._headers = parse_endpoint(endpoint)
+        self._shown = shown_endpoint(endpoint)
         self._answer_s = answer_s
         self._http: aiohttp.ClientSession | None = None
 
@@ -92,7 +80,8 @@ class HttpNode:
                     raw += await answer.content.read(ANSWER_MAX - len(raw))
                 if answer.status >= 400:
                     raise NodeRefusedError(
-                        f"the node answers {answer.status}: {_words_of(raw, answer.reason)}",
+                        f"the node answers {answer.status}: "
+                        f"{_words_of(raw, answer.content_type, answer.reason)}",
                         answer.status,
                     )
                 if answer.content_type == "application/json":
@@ -126,7 +115,7 @@ class HttpNode:
 
     async def read_metrics(self, names: Collection[str]) -> Samples:
         """Return the series of metrics. See ``NodePort``."""
-        text = await self.call("GET", "/metrics")
+        text = await self.call("GET", "/metrics", query={"names": ",".join(names)})
         return parse_samples(text.splitlines(), names)
 
     def _session(self) -> aiohttp.ClientSession:
@@ -152,7 +141,11 @@ def _reason_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _words_of(raw: bytes, reason: str | None) -> str:
+def _words_of(raw: bytes, content_type: str, reason: str | None) -> str:
+    if content_type == "text/plain":
+        # Whether a node lives is said in plain text; it is a line.
+        text = " ".join(raw[:WORDS_MAX].decode("utf-8", "replace").split())
+        return printable(text) or reason or "without a word"
     try:
         return str(msgspec.json.decode(raw)["error"])
     except (msgspec.DecodeError, KeyError, TypeError):

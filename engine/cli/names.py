@@ -17,6 +17,7 @@ from engine.model.queue_name import parse_queue_name
 #: How many are offered.
 NAMES_MAX = 50
 _QUEUES = "/api/admin/queues/v1"
+_MESSAGES = "/api/admin/messages/v1"
 #: Port of click: names that a parameter may take.
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -50,6 +51,19 @@ def complete_source(ctx: click.Context, _param: click.Parameter, part: str) -> l
     """Return egress sources of ready queues."""
     answer = ask_for_completion(ctx, _QUEUES, {"limit": 1000, "has_empty": True}) or {}
     return _offer((one["source"] for one in answer.get("ready", ())), part)
+
+
+def complete_message(
+    ctx: click.Context, _param: click.Parameter, part: str
+) -> list[CompletionItem]:
+    """Return spool ids that begin so, of the first messages that there are."""
+    answer = ask_for_completion(ctx, _MESSAGES, {"limit": 1000, "timeout": 0.5}) or {}
+    listed: list[dict[str, Any]] = answer.get("messages", [])
+    return [
+        CompletionItem(one["id"], help=f"{one['state']} {one['queue_name']}")
+        for one in sorted(listed, key=lambda one: str(one["id"]))
+        if one["id"].startswith(part)
+    ][:NAMES_MAX]
 
 
 def complete_part(field: str) -> Complete:

@@ -9,7 +9,10 @@ from typing import Any
 
 import click
 
-from engine.cli.names import complete_part, complete_source
+from engine.cli.instants import show_until
+from engine.cli.names import complete_part, complete_queue, complete_source
+from engine.cli.table import escape_lines, printable
+from engine.cli.toml_text import format_toml
 from engine.cli.verb import Session, verb
 
 _QUEUES = "/api/admin/queues/v1"
@@ -25,6 +28,18 @@ Examples:
   cirrus queues --limit 20
   cirrus queues --domain big.example
   cirrus queues --json | jq '.scheduled[].queue_name'
+"""
+_INSPECT = "/api/admin/inspect-sched-q/v1"
+_INSPECT_MANUAL = """\
+Show a scheduled queue: how much waits in it, why, its configuration, and some of its messages.
+
+With --want-body the content of these messages too: for that one must be an operator, and it leaves
+an entry in the audit log. To find messages in it, cirrus messages --queue QUEUE says more.
+
+\b
+Examples:
+  cirrus inspect-sched-q acme@big.example
+  cirrus inspect-sched-q acme@big.example --no-limit --json
 """
 
 
@@ -121,4 +136,61 @@ def _how_many(answer: dict[str, Any]) -> str:
     return f"({', '.join(parts)} queues)"
 
 
-VERBS = (queues,)
+# -- one scheduled queue ----------------------------------------------------------------------
+
+
+@verb("inspect-sched-q", _INSPECT_MANUAL)
+@click.argument("queue", metavar="QUEUE", shell_complete=complete_queue)
+@click.option("--want-body", is_flag=True, help="Show the content of messages too.")
+@click.option(
+    "--limit",
+    type=click.IntRange(0, 10_000),
+    default=5,
+    show_default=True,
+    help="How many messages.",
+)
+@click.option("--no-limit", is_flag=True, help="As many messages as the node shows.")
+async def inspect_sched_q(
+    session: Session, *, queue: str, want_body: bool, limit: int, no_limit: bool
+) -> None:
+    """Show a scheduled queue."""
+    query = {
+        "queue_name": queue,
+        "want_body": want_body,
+        "limit": None if no_limit else limit,
+    }
+    answer = await session.node.call("GET", _INSPECT, query=query)
+    if session.as_json:
+        await session.write_json(answer)
+        return
+    await session.write_fields(
+        [
+            ("queue", answer["queue_name"]),
+            ("scheduled", str(answer["num_scheduled"])),
+            ("waits for", answer["blocked_by"]),
+        ]
+    )
+    if answer["queue_config"]:
+        await session.write(f"\n{format_toml(answer['queue_config'])}")
+    now_at = session.clock.wall()
+    for one in answer["messages"]:
+        await session.write(_show_waiting(one, now_at))
+
+
+def _show_waiting(one: dict[str, Any], now_at: float) -> str:
+    shown = one["message"]
+    recipient = shown["recipient"]
+    to = " ".join(recipient) if isinstance(recipient, list) else recipient
+    due = f"due {show_until(shown['due'], now_at)}, " if shown.get("due") else ""
+    lines = [
+        "",
+        f"{one['id']}  {due}tried {shown.get('num_attempts', 0)}x",
+        f"    {shown['sender'] or '<>'} -> {to}",
+    ]
+    text = "".join(f"{printable(line)}\n" for line in lines)
+    if shown.get("data") is not None:
+        text += "".join(f"    {line}\n" for line in escape_lines(shown["data"]).split("\n"))
+    return text
+
+
+VERBS = (queues, inspect_sched_q)

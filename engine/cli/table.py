@@ -41,6 +41,7 @@ def format_table(
     *,
     columns: int | None = None,
     right: Collection[str] = (),
+    whole: Collection[str] = (),
     has_colour: bool = False,
 ) -> str:
     """Return rows under their headers, each line with its end.
@@ -50,6 +51,7 @@ def format_table(
         rows: Their cells; None is shown as nothing.
         columns: How wide the text may be; None for as wide as it is.
         right: Names of columns of numbers.
+        whole: Names of columns that are not folded while others can be.
         has_colour: Whether headers are emphasised.
     """
     table = Table(box=None, pad_edge=False, header_style="bold" if has_colour else "")
@@ -58,7 +60,7 @@ def format_table(
         table.add_column(
             name,
             justify="right" if is_number else "left",
-            no_wrap=is_number or columns is None,
+            no_wrap=is_number or columns is None or name in whole,
             overflow="fold",
         )
     for row in rows:
@@ -90,6 +92,12 @@ def _render(table: Table, columns: int | None, *, has_colour: bool) -> str:
     ).print(table)
     # Cells are padded to the width of their column; nobody wants that at the end of a line.
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+
+
+def escape_lines(text: str) -> str:
+    """Return text of several lines in which a terminal finds nothing to obey but their ends."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(printable(line.replace("\t", "    ")) for line in lines)
 
 
 def format_age(seconds: float) -> str:

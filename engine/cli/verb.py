@@ -15,17 +15,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from engine.base.clock import Clock
 from engine.cli.errors import NodeAwayError, NodeRefusedError
-from engine.cli.http_node import HttpNode
 from engine.cli.node_port import NodePort
 from engine.cli.table import format_fields, format_table
 from engine.cli.terminal import StandardTerminal, Terminal
 from engine.model.role import Role
+
+if TYPE_CHECKING:
+    from engine.cli.http_node import HttpNode
 
 ENDPOINT_VARIABLE = "CIRRUS_ENDPOINT"
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
@@ -49,11 +52,13 @@ class Session:
         node: The node.
         terminal: Who asked.
         as_json: Whether the answer is for a program.
+        clock: The present, for ages and ends.
     """
 
     node: NodePort
     terminal: Terminal
     as_json: bool = False
+    clock: Clock = field(default_factory=Clock)
 
     async def write(self, text: str) -> None:
         """Write text that is the answer, or a part of it."""
@@ -63,10 +68,21 @@ class Session:
         """Write a value for a program, on one line."""
         await self.terminal.write(json.dumps(value, ensure_ascii=False) + "\n")
 
+    async def write_text(self, answer: str) -> None:
+        """Write an answer that is text; a program gets it as JSON."""
+        if self.as_json:
+            await self.write_json(answer)
+        else:
+            await self.write(answer if answer.endswith("\n") else f"{answer}\n")
+
     async def write_table(
-        self, headers: Sequence[str], rows: Sequence[Sequence[object]], right: Collection[str] = ()
+        self,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        right: Collection[str] = (),
+        whole: Collection[str] = (),
     ) -> None:
-        """Write rows under their headers."""
+        """Write rows under their headers. See ``format_table``."""
         terminal = self.terminal
         await terminal.write(
             format_table(
@@ -74,6 +90,7 @@ class Session:
                 rows,
                 columns=terminal.columns,
                 right=right,
+                whole=whole,
                 has_colour=terminal.has_colour,
             )
         )
@@ -156,7 +173,20 @@ class Verb(click.Command):
         assert self.callback is not None
         if isinstance(ctx.obj, Session):
             return self.callback(replace(ctx.obj, as_json=as_json), **arguments)
-        return asyncio.run(_run_at(endpoint, self.callback, arguments, as_json=as_json))
+        try:
+            return asyncio.run(_run_at(endpoint, self.callback, arguments, as_json=as_json))
+        except KeyboardInterrupt:
+            if self.is_live:
+                # That is how it is meant to end.
+                return 0
+            raise
+
+
+def _at(endpoint: str, *limits_s: float) -> HttpNode:
+    # What it needs takes long to load, and help, completion and the console do without.
+    from engine.cli.http_node import HttpNode  # noqa: PLC0415
+
+    return HttpNode(endpoint, *limits_s)
 
 
 async def _run_at(
@@ -166,7 +196,7 @@ async def _run_at(
     *,
     as_json: bool,
 ) -> int | None:
-    async with HttpNode(endpoint) as node:
+    async with _at(endpoint) as node:
         return await act(Session(node, StandardTerminal(), as_json), **arguments)
 
 
@@ -225,7 +255,7 @@ def ask_for_completion(ctx: click.Context, path: str, query: dict[str, Any]) -> 
             return await node.call("GET", path, query=query)
 
     async def ask_at(endpoint: str) -> Any:
-        async with HttpNode(endpoint, COMPLETION_S) as node:
+        async with _at(endpoint, COMPLETION_S) as node:
             return await ask(node)
 
     try:

@@ -230,7 +230,8 @@ class VerbCompleter(Completer):
         typed = document.text_before_cursor
         try:
             words = split_line(typed)
-        except Exception:  # noqa: BLE001 - half a line: nothing to offer
+        except click.UsageError:
+            # Half a quoted word: nothing to offer.
             return
         part = "" if not typed or typed[-1].isspace() or not words else words.pop()
         completing = ShellComplete(self._group, {"obj": self._session}, "cirrus", "")

@@ -18,9 +18,9 @@ from click.core import ParameterSource
 
 from engine.base.clock import Clock
 from engine.base.command_line import DURATION, FAILED, FINE
+from engine.cli.verb import endpoint_option
 from engine.model.record_filter import RecordFilter, RecordMatcher
 from engine.model.record_line import printable
-from engine.tools.node_call import endpoint_option
 from engine.tools.record_options import filter_options, make_filter, make_matcher
 from engine.tools.record_printer import RecordPrinter
 from engine.tools.segment_series import LogDirectories, Position

@@ -24,6 +24,8 @@ async def served():
         asked.append((request.path_qs, body, known))
         if request.path == "/no":
             return web.json_response({"error": "not so"}, status=422)
+        if request.path == "/draining":
+            return web.Response(status=503, text="draining;\nthe disk is full\x1b[1m")
         if request.path == "/odd":
             return web.Response(text="{", content_type="application/json")
         if request.path == "/metrics":
@@ -82,6 +84,14 @@ async def test_credentials_of_the_url_are_shown_to_the_node_and_to_nobody_else(s
     assert away.value.message == "no answer of http://127.0.0.1:1: Connection refused"
 
 
+async def test_a_refusal_in_plain_text_is_one_line(served):
+    host, _ = served
+    async with HttpNode(f"http://{host}") as node:
+        with pytest.raises(NodeRefusedError) as refused:
+            await node.call("GET", "/draining")
+    assert refused.value.message == ("the node answers 503: draining; the disk is full\\x1b[1m")
+
+
 async def test_something_that_is_no_node_is_said_to_be_none(served):
     host, _ = served
     async with HttpNode(f"http://{host}") as node:
@@ -90,9 +100,13 @@ async def test_something_that_is_no_node_is_said_to_be_none(served):
 
 
 async def test_metrics_are_read_by_name(served):
-    host, _ = served
+    host, asked = served
     async with HttpNode(f"http://{host}") as node:
-        assert (await node.read_metrics(["up"]))["up"][0].value == 1
+        samples = await node.read_metrics(["up", "down"])
+
+    assert (samples["up"][0].value, samples["down"]) == (1, [])
+    # A large node counts much that is not wanted here.
+    assert asked[0][0] == "/metrics?names=up,down"
 
 
 async def test_a_watcher_says_what_it_wants_and_hears_refusals(served):

@@ -50,5 +50,12 @@ def test_ids_are_offered_of_what_is_in_force():
     assert ask(names.complete_id("/list"), "a", answers) == ["abc"]
 
 
+def test_spool_ids_are_offered():
+    listed = [{"id": name, "state": "held", "queue_name": "q"} for name in ("cd", "ab", "ac")]
+    answers = {("GET", "/api/admin/messages/v1"): {"messages": listed}}
+
+    assert ask(names.complete_message, "a", answers) == ["ab", "ac"]
+
+
 def test_a_node_that_is_away_offers_nothing():
     assert ask(names.complete_queue, "", {("GET", QUEUES): NodeAwayError("gone")}) == []

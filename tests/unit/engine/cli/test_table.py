@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from engine.cli.table import format_age, format_count, format_fields, format_table, printable
+from engine.cli.table import (
+    escape_lines,
+    format_age,
+    format_count,
+    format_fields,
+    format_table,
+    printable,
+)
 
 
 def test_numbers_stand_under_each_other_and_lines_end_with_their_text():
@@ -30,6 +37,16 @@ def test_a_narrow_terminal_folds_and_a_pipe_never_does():
     assert max(map(len, format_table(("A",), [(name,)], columns=40).splitlines())) == 40
     assert name in format_table(("A",), [(name,)])
     assert name in format_fields([("name", name)])
+
+
+def test_a_column_that_is_wanted_whole_is_folded_after_all_others():
+    row = ("x" * 20, "word " * 20)
+    text = format_table(("ID", "TEXT"), [row], columns=40, whole=("ID",))
+    assert "x" * 20 in text
+
+
+def test_content_keeps_its_lines_and_nothing_else_that_a_terminal_obeys():
+    assert escape_lines("a\r\nb\tc\n\x1b[1m\r") == "a\nb    c\n\\x1b[1m\\r"
 
 
 def test_fields_without_a_value_are_left_out():

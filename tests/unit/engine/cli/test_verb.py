@@ -91,3 +91,39 @@ def test_each_verb_has_a_manual_a_short_line_and_a_role(made: Verb):
 
 #: Verbs that show what happens, until somebody ends them.
 WITHOUT_JSON: set[str] = set()
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_only_what_goes_on_until_it_is_ended_ends_well_when_somebody_ends_it(is_live):
+    @verb("follow", "Follow it.", is_live=is_live)
+    async def follow(_session: Session) -> None:
+        """Follow it."""
+        raise KeyboardInterrupt
+
+    if is_live:
+        assert follow.main([], standalone_mode=False) == 0
+    else:
+        with pytest.raises(click.Abort):
+            follow.main([], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "http://one:8000"),
+        (["--endpoint", "http://two:8000"], "http://two:8000"),
+    ],
+)
+def test_the_node_is_an_option_or_of_the_environment(monkeypatch, arguments, expected):
+    found = []
+
+    def at(endpoint):
+        found.append(endpoint)
+        raise NodeRefusedError("no")
+
+    monkeypatch.setenv("CIRRUS_ENDPOINT", "http://one:8000")
+    monkeypatch.setattr("engine.cli.http_node.HttpNode", at)
+    with pytest.raises(NodeRefusedError):
+        empty.main(["--yes", *arguments], standalone_mode=False)
+
+    assert found == [expected]

@@ -1,21 +1,21 @@
-"""``cirrus drain``: a node is emptied into another one.
+"""A node emptied into another one: begun, looked at until nothing is left, ended.
 
-Place in flow: a command of its own; a client of ``engine.admin.node_transfers``. The node does the
-work: this starts it, looks on and ends it.
+Place in flow: verbs over ``engine.admin.node_transfers``. The node does the work: these start it,
+look on and end it.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
+import asyncio
 from typing import Any
 
 import click
 
 from engine.base.command_line import DURATION, FAILED, FINE
-from engine.tools.node_call import NodeAwayError, call_node, endpoint_option
-from engine.tools.xfer import TARGET
+from engine.cli.errors import NodeAwayError
+from engine.cli.transfer import TARGET
+from engine.cli.verb import Session, verb
+from engine.model.role import Role
 
 _PATH = "/api/admin/drain/v1"
 #: Pause between two looks, seconds.
@@ -42,51 +42,96 @@ Exit status: 0 when nothing is left (with --no-wait and --cancel: when the node 
 something is left, or the node refused or went away; 2 for wrong usage.
 """
 
+_STATUS_MANUAL = """\
+Say what is left on the node, and how its drain goes; with --wait look on until nothing is left.
 
-@click.command("drain", help=_MANUAL)
-@click.option("--to", "target", type=TARGET, metavar="URL", help="The other node.")
-@click.option("--status", is_flag=True, help="Say what is left.")
-@click.option("--cancel", is_flag=True, help="End the drain.")
-@click.option("--reason", default="drain", show_default=True, help="Why, for the records.")
-@click.option(
+Exit status: 0 when nothing is left; 1 when something is, or the node refused or went away.
+"""
+_CANCEL_MANUAL = """\
+End the drain: the node takes mail again, and what is left goes on here as it was before.
+"""
+
+_wait_option = click.option(
     "--wait/--no-wait",
     default=None,
     help="Look on until nothing is left, as --to does on its own; or do not.",
 )
-@click.option("--timeout", "limit_s", type=DURATION, help="Look on for so long at the most.")
-@click.option("--json", "as_json", is_flag=True, help="Print the last report as JSON.")
-@endpoint_option
-def drain(
+_timeout_option = click.option(
+    "--timeout", "limit_s", type=DURATION, help="Look on for so long at the most."
+)
+
+
+@verb("drain", _MANUAL, role=Role.ADMIN)
+@click.option("--to", "target", type=TARGET, metavar="URL", help="The other node.")
+@click.option("--status", is_flag=True, help="Say what is left.")
+@click.option("--cancel", is_flag=True, help="End the drain.")
+@click.option("--reason", default="drain", show_default=True, help="Why, for the records.")
+@_wait_option
+@_timeout_option
+async def drain(
+    session: Session,
+    *,
     target: str | None,
     status: bool,
     cancel: bool,
     reason: str,
     wait: bool | None,
     limit_s: float | None,
-    as_json: bool,
-    endpoint: str,
 ) -> int:
     """Empty a node into another one."""
-    if cancel and (target is not None or status or wait):
-        raise click.UsageError("--cancel stands alone")
     if cancel:
-        call_node(endpoint, "DELETE", _PATH)
-        click.echo("the drain is cancelled; the node takes mail again", err=True)
-        return FINE
-    if target is not None:
-        body = {"target": target, "reason": reason}
-        report = call_node(endpoint, "POST", _PATH, body)
-    elif status:
-        report = call_node(endpoint, "GET", _PATH)
-    else:
-        raise click.UsageError("say what to do: --to URL, --status or --cancel")
-    is_waiting = wait if wait is not None else target is not None
+        if target is not None or status or wait:
+            raise click.UsageError("--cancel stands alone")
+        return await _cancel(session)
+    if target is None:
+        if not status:
+            raise click.UsageError("say what to do: --to URL, --status or --cancel")
+        return await _report(session, limit_s, is_waiting=bool(wait))
+    body = {"target": target, "reason": reason}
+    report = await session.node.call("POST", _PATH, body=body)
+    if wait is not False:
+        return await _report(session, limit_s, is_waiting=True)
+    await _write(session, report)
+    return FINE
+
+
+@verb("drain-status", _STATUS_MANUAL)
+@_wait_option
+@_timeout_option
+async def drain_status(session: Session, *, wait: bool | None, limit_s: float | None) -> int:
+    """Say what is left on a node that is being drained."""
+    return await _report(session, limit_s, is_waiting=bool(wait))
+
+
+@verb("drain-cancel", _CANCEL_MANUAL, role=Role.ADMIN)
+async def drain_cancel(session: Session) -> int:
+    """End a drain; the node takes mail again."""
+    return await _cancel(session)
+
+
+async def _cancel(session: Session) -> int:
+    answer = await session.node.call("DELETE", _PATH)
+    if session.as_json:
+        await session.write_json(answer)
+    await session.note("the drain is cancelled; the node takes mail again")
+    return FINE
+
+
+async def _report(session: Session, limit_s: float | None, *, is_waiting: bool) -> int:
+    """Write what is left, at the end of looking on where that is wanted; return the status."""
     if is_waiting:
-        report = look_on(lambda: call_node(endpoint, "GET", _PATH), limit_s, quiet=as_json)
-    click.echo(json.dumps(report) if as_json else tell(report))
-    if target is not None and not is_waiting:
-        return FINE
+        report = await look_on(session, limit_s)
+    else:
+        report = await session.node.call("GET", _PATH)
+    await _write(session, report)
     return FINE if is_over(report) else FAILED
+
+
+async def _write(session: Session, report: dict[str, Any]) -> None:
+    if session.as_json:
+        await session.write_json(report)
+    else:
+        await session.write(f"{tell(report)}\n")
 
 
 def is_over(report: dict[str, Any]) -> bool:
@@ -117,31 +162,22 @@ def tell(report: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def look_on(
-    ask: Callable[[], dict[str, Any]],
-    limit_s: float | None,
-    *,
-    quiet: bool,
-    mono: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> dict[str, Any]:
+async def look_on(session: Session, limit_s: float | None) -> dict[str, Any]:
     """Return the last report: nothing is left, the time is over, or the drain was cancelled.
 
     Args:
-        ask: Returns a report of the node.
+        session: Of whoever looks on; each change is noted there.
         limit_s: How long to look on at most, seconds; None for as long as it takes.
-        quiet: Say nothing meanwhile.
-        mono: Monotonic time, seconds.
-        sleep: Lets time pass.
 
     Raises:
         NodeAwayError: The node gave no answer for too long.
     """
+    mono = session.clock.mono
     began, away_since, said = mono(), None, ""
     report: dict[str, Any] | None = None
     while True:
         try:
-            report = ask()
+            report = await session.node.call("GET", _PATH)
             away_since = None
         except NodeAwayError:
             away_since = mono() if away_since is None else away_since
@@ -152,11 +188,14 @@ def look_on(
             if is_over(report) or not report["draining"]:
                 return report
             line = tell(report)
-            if line != said and not quiet:
+            if line != said:
                 said = line
-                click.echo(line, err=True)
+                await session.note(line)
         if is_late:
             if report is None:
                 raise NodeAwayError("the node gave no answer in time")
             return report
-        sleep(LOOK_S)
+        await asyncio.sleep(LOOK_S)
+
+
+VERBS = (drain, drain_status, drain_cancel)
