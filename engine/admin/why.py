@@ -80,7 +80,7 @@ def explain_queue(queue: QueueSeen, node: NodeSeen) -> list[Reason]:
         found.append(
             Reason(
                 code="ScheduledForLater",
-                text=f"{waiting} messages wait for their due time",
+                text=f"{number(waiting, 'message')} not due yet",
                 where=queue.name,
                 until_at=queue.next_due_at,
                 knob="retry_interval",
@@ -237,8 +237,8 @@ def _limit(way: WaySeen, node: NodeSeen) -> Reason:
     whose = "its connection limit" if is_own else f"the connection limit {name}"
     return Reason(
         code="ConnectionLimit",
-        text=f"{whose} is reached: {way.limit} connections, {len(way.sessions)} of them its own"
-        + sharing(node, way.limited_by),
+        text=f"{whose} is reached: {number(way.limit, 'connection')},"
+        f" {len(way.sessions)} of them its own" + sharing(node, way.limited_by),
         where=way.name,
         since_at=way.limited_since_at,
         knob="connection_limit" if is_own else "additional_connection_limits",
@@ -251,7 +251,7 @@ def _own_limit(way: WaySeen, limit: int) -> Reason:
     """Return that a ready queue has as many sessions as its path allows, and asks for no more."""
     return Reason(
         code="ConnectionLimit",
-        text=f"its connection limit is reached: {limit} connections, all of them its own",
+        text=f"its connection limit is reached: {number(limit, 'connection')}, all its own",
         where=way.name,
         knob="connection_limit",
         value=str(limit),
@@ -330,7 +330,11 @@ def _transfer(where: str, order: TransferSeen | None) -> Iterator[Reason]:
     if order is None:
         return
     text = f"it is to be transferred to {order.target}"
-    text += f": {order.why}" if order.why else " (its AdminRebind record has the order)"
+    text += (
+        f": {order.why}"
+        if order.why
+        else "; the script wants it, or its AdminRebind record says who"
+    )
     author = order.author or None
     yield Reason(code="TransferOrdered", text=text, where=where, author=author)
     if order.last_error:

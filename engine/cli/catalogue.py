@@ -23,6 +23,7 @@ from engine.cli import (
     single_messages,
     status,
     summaries,
+    top,
     trace,
     transfer,
     why,
@@ -31,6 +32,7 @@ from engine.cli.verb import Verb
 
 MODULES = (
     status,
+    top,
     why,
     queues,
     summaries,

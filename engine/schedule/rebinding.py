@@ -5,7 +5,8 @@ cover, and gives what moved back to ``engine.schedule.promotion``.
 
 Invariants:
     * A message that stays in its queue keeps its due time and its place, unless everything is to be
-      flushed; one that moves is due at once. No attempt is counted.
+      flushed; one that moves is due at once. No attempt is counted. One that promotion is just at
+      stands at the end of those that are due.
     * A message is in one place: it leaves its queue when it is known where it goes; for an
       ``async`` handler, which takes its time, before that.
     * However much there is, the loop is held for one slice a turn only.
@@ -147,6 +148,9 @@ class Rebinding:
             queue.discard(entry)
             message.due_mono = self._ports.clock.mono()
             message.context = InsertReason.ADMIN_REBIND
+        elif message.meta != meta and _is_under_way(queue, entry):
+            # Promotion has it as it was: it would go on with that, and store it in the end.
+            queue.discard(entry)
         self._store(message, is_changed=message.meta != meta or not queue.knows(entry))
         if queue.knows(entry):
             return
@@ -199,3 +203,8 @@ class Rebinding:
         message.queue_name = queue.name
         message.context = entry.context
         return message
+
+
+def _is_under_way(queue: ScheduledQueue, entry: Waiting) -> bool:
+    """Return whether promotion may be at a message: it has read it, and waits for something."""
+    return (queue.draining or queue.asked is not None) and queue.head() is entry

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
+from engine.admin.decisions import DecisionsListed
 from tests.fakes import browser as browsers
 from tests.fakes.browser import Browser, browsing
 from tests.fakes.loopback_sink import LoopbackSink
@@ -39,6 +42,10 @@ VIEWS = (
     "audit",
     "find/ann@grey.test",
     "queue/grey.test",
+    "policy",
+    "path/grey.test",
+    "ready/*",
+    "message/*",
 )
 #: The worst contrast of any text that is seen, and which text that is.
 CONTRAST = """(() => {
@@ -122,6 +129,12 @@ def browser(shared_browser, node) -> Iterator[Browser]:
 
 
 def open_page(browser: Browser, node: NodeProcess, place: str = "") -> None:
+    """Open a view and wait until it is there; the star is any queue or message."""
+    if place == "ready/*":
+        ready = node.json("/api/admin/queues/v1?has_empty=true")["ready"]
+        place = f"ready/{quote(ready[0]['queue_name'], safe='')}"
+    elif place == "message/*":
+        place = f"message/{node.json('/api/admin/messages/v1')['messages'][0]['id']}"
     browser.goto("about:blank")
     browser.goto(f"http://127.0.0.1:{node.http_port}/ui/#/{place}")
     browser.wait(
@@ -357,32 +370,65 @@ def test_a_node_that_cannot_be_reached_is_told_and_what_is_shown_is_marked_as_ol
     browser.errors.clear()
 
 
-def test_a_caller_who_may_see_the_page_and_not_the_node_is_told_so(browser, tmp_path, node):
-    handlers = """
+ACCESS = """
+@on("http_auth_basic")
+def http_auth_basic(user, password):
+    if (user, password) == ("ann", "right"):
+        return {"identities": ["ann"], "groups": ["viewers"]}
+    return False
+
+
 @on("get_acl_definition")
 def get_acl_definition(resource):
-    if resource == "http_listener/*/ui":
+    if resource in ("http_listener/*/ui", "http_listener/*/api/admin"):
         return mta.make_access_control_list(
-            [{"criteria": "Any", "privilege": "GET", "access": "Allow"}]
-        )
-    if resource == "http_listener/*/api/admin":
-        return mta.make_access_control_list(
-            [{"criteria": "Any", "privilege": "GET", "access": "Deny"}]
+            [{"criteria": {"Group": "viewers"}, "privilege": "GET", "access": "Allow"}]
         )
 """
+
+
+def test_the_page_can_do_what_its_caller_may_and_says_what_is_denied(browser, tmp_path, node):
     browser.goto("about:blank")
     browser.requests.clear()
-    with NodeProcess(tmp_path, 1, handlers).running() as strict:
-        browser.goto(f"http://127.0.0.1:{strict.http_port}/ui/#/queues")
+    with NodeProcess(tmp_path, 1, ACCESS).running() as strict:
+        address = f"http://127.0.0.1:{strict.http_port}/"
+        browser.sign_in(None)
+        browser.goto(f"{address}ui/#/directives")
+        browser.wait_text('"error":"not allowed"')
+
+        browser.sign_in("ann", "right")
+        browser.goto("about:blank")
+        browser.goto(f"{address}ui/#/directives")
+        browser.wait("document.querySelector('#fresh.live')")
+        browser.tab_to("Suspend")
+        browser.press("Enter")
+        browser.wait("document.querySelector('dialog[open]')")
+        browser.evaluate("document.getElementById('d-reason').focus()")
+        browser.write("because")
+        browser.press("Enter")
+        browser.wait_text("not allowed")
+        browser.press("Escape")
+        (entry,) = [one for one in audited(strict) if one["act"].startswith("POST")]
+
+        strict.write(ACCESS.replace('{"Group": "viewers"}', '{"Group": "others"}'))
         browser.wait_text("Access is denied")
-        text = body(browser)
+        assert "You may not see this" in body(browser)
+        assert browser.evaluate("document.querySelector('#main.stale') !== null")
         browser.goto("about:blank")
 
-    assert "403" not in text or "denied by an access list" in text
-    assert all("40" in one for one in browser.errors), browser.errors
-    assert all(f":{strict.http_port}/" in one for one in browser.requests if "http" in one)
+    assert (entry["identity"], entry["result"]) == ("ann", "denied")
+    asked = [one for one in browser.requests if one.startswith("http")]
+    assert [one for one in asked if not one.startswith(address)] == []
+    # The console tells of the 401 and 403; nothing else was wrong.
+    assert [one for one in browser.errors if " 401 " not in one and " 403 " not in one] == []
     browser.errors.clear()
     browser.requests.clear()
+
+
+def audited(node: NodeProcess) -> list[dict[str, Any]]:
+    """Return the entries of a node's audit log, from its files: its API denies access here."""
+    files = sorted((node.spool / "audit").iterdir())
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def test_a_page_that_is_paused_asks_nothing_until_it_goes_on(browser, node):
@@ -415,6 +461,134 @@ def requests_in(browser: Browser, seconds: float) -> list[str]:
     browser.requests.clear()
     browser.evaluate(f"new Promise(done => setTimeout(done, {seconds * 1000}))")
     return list(browser.requests)
+
+
+def test_a_policy_that_was_rejected_is_told_with_file_and_line(browser, node):
+    node.write("broken (")
+    try:
+        node.wait_log("rejected")
+        open_page(browser, node)
+        browser.wait_text("The policy on disk was rejected")
+        browser.tab_to("The policy on disk was rejected")
+        browser.press("Enter")
+        browser.wait_text("What ran before goes on.")
+
+        (line,) = browser.evaluate(
+            "[...document.querySelectorAll('.attention .name')].map(e => e.innerText)"
+        )
+        assert line.startswith(f"{node.policy}:")
+    finally:
+        node.write(SCRIPT)
+    browser.wait("!document.querySelector('.attention')")
+    assert "get_egress_path" in body(browser)
+
+
+def test_what_the_automation_decided_is_listed_as_it_says_it(browser, node):
+    decided = {
+        "id": "x1",
+        "kind": "ReadyQSuspension",
+        "scope": {"ready_queue": f"ip-1->{HOSTILE}@smtp_client"},
+        "origin": "http://tsa.test:8008",
+        "reason": f"too many {HOSTILE}",
+        "rule": "provider.big",
+        "first_seen": "2026-01-01T00:00:00Z",
+        "expires": "2026-01-01T01:00:00Z",
+        "in_force": True,
+    }
+    override = decided | {
+        "id": "x2",
+        "kind": "ConfigOverride",
+        "scope": {"site_name": "mx.big.test", "source": "ip-1", "option": "connection_limit"},
+        "in_force": False,
+        "value": 3,
+    }
+    listed = {
+        "decisions": [decided, override],
+        "matching": 2,
+        "total": 2,
+        "kinds": {"ReadyQSuspension": 1, "ConfigOverride": 1},
+    }
+    msgspec.convert(listed, DecisionsListed)
+    browser.pretend({"decisions/v1": json.dumps(listed).encode()})
+    open_page(browser, node, "automation")
+    browser.pretend({})
+
+    rows = browser.evaluate(
+        "[...document.querySelectorAll('tbody tr')].map(e => e.innerText.split('\\t'))"
+    )
+    assert rows[0][:3] == [f"ip-1->{HOSTILE}@smtp_client", "ReadyQSuspension", "in force"]
+    assert rows[0][4] == f"too many {HOSTILE}"
+    assert rows[1][0] == "site name mx.big.test, source ip-1, option connection_limit"
+    assert rows[1][2:4] == ["not now", "3"]
+    assert browser.evaluate("document.querySelectorAll('#view :is(img, b, script)').length") == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "button", "fields", "act"),
+    [
+        ("message", "Send now", {}, "send-now"),
+        ("message", "Hold", {"duration": "2h"}, "hold"),
+        ("message", "Release", {}, "release"),
+        ("message", "Move", {"campaign": "moved"}, "move"),
+        ("queue", "Move its mail", {"campaign": "again", "sure": "yes"}, "rebind"),
+        ("message", "Expire", {"sure": "yes"}, "expire"),
+        ("queue", "Bounce", {"sure": "yes"}, "bounce"),
+        ("ready", "Suspend", {"duration": "1s"}, "suspend-ready-q"),
+        ("ready", "Take its source out", {"duration": "1s"}, "suspend-source"),
+        ("directives", "Suspend", {"domain": "acts.test"}, "suspend"),
+        ("directives", "Bounce", {"domain": "acts.test", "sure": "yes"}, "bounce"),
+    ],
+)
+def test_each_act_wants_a_reason_and_is_in_the_audit_log(browser, node, place, button, fields, act):
+    if place in ("message", "queue"):
+        place = with_mail_of_acts(node, place)
+        if act == "release":
+            node.json("/api/admin/hold/v1", {"id": place.split("/")[1], "reason": "a moment"})
+    elif place == "ready":
+        place = "ready/*"
+    reason = f"because of {act} from {place}"
+    open_page(browser, node, place)
+    browser.evaluate(CLICK % json.dumps(["#view .acts button", button]))
+    browser.wait("document.querySelector('dialog[open]')")
+    for name, value in ({"reason": reason} | fields).items():
+        browser.evaluate(FILL % json.dumps([name, value]))
+    browser.evaluate("document.querySelector('dialog button[type=submit]').click()")
+    browser.wait("!document.querySelector('dialog[open]')")
+    browser.wait("document.querySelector('.toast')")
+
+    entries = node.json(f"/api/admin/audit/v1?act={act}&limit=5")["entries"]
+    (entry,) = [one for one in entries if one["arguments"].get("reason") == reason]
+    assert entry["result"] == "done"
+    browser.goto("about:blank")
+    # The console tells that what was given up is not found any more.
+    browser.errors[:] = [one for one in browser.errors if " 404 " not in one]
+
+
+#: Press a button by its text; fill a field of the dialog in by its name.
+CLICK = """(([where, text]) => [...document.querySelectorAll(where)]
+  .find((e) => e.innerText === text).click())(%s)"""
+FILL = """(([name, value]) => {
+  const field = document.querySelector(`dialog [name=${name}]`);
+  if (field.type === "checkbox") field.checked = true;
+  else field.value = value;
+})(%s)"""
+
+
+def with_mail_of_acts(node: NodeProcess, kind: str) -> str:
+    """Return the view of a message, or of its queue, that waits and may be acted on."""
+
+    def waiting() -> list[dict[str, Any]]:
+        found = node.json("/api/admin/messages/v1?recipient=acts@grey.test")["messages"]
+        return [one for one in found if one["num_attempts"] and one["state"] == "scheduled"]
+
+    if not waiting():
+        node.send("acts", "acts@grey.test")
+    one = wait_until("mail that was tried", waiting)[0]
+    return (
+        f"message/{one['id']}"
+        if kind == "message"
+        else f"queue/{quote(one['queue_name'], safe='')}"
+    )
 
 
 def test_find_leads_to_a_message_by_its_id_and_to_mail_by_an_address(browser, node):

@@ -60,6 +60,8 @@ class Browser:
     def __init__(self, folder: Path) -> None:
         self.errors: list[str] = []
         self.requests: list[str] = []
+        self._credentials: tuple[str, str] | None = None
+        self._pretended: dict[str, bytes] = {}
         self._replies: dict[int, dict[str, Any]] = {}
         self._number = 0
         self._rest = b""
@@ -117,13 +119,16 @@ class Browser:
 
     # -- the protocol
 
-    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+    def _tell(self, method: str, **params: Any) -> int:
         self._number += 1
-        number = self._number
-        message: dict[str, Any] = {"id": number, "method": method, "params": params}
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
         if self._session is not None:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
+        return self._number
+
+    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        number = self._tell(method, **params)
         until = time.monotonic() + PATIENCE_S
         while number not in self._replies:
             assert time.monotonic() < until, f"the browser does not answer {method}"
@@ -156,10 +161,44 @@ class Browser:
             case "Log.entryAdded" if params["entry"]["level"] in ("error", "warning"):
                 entry = params["entry"]
                 self.errors.append(f"{entry['text']} {entry.get('url', '')}")
+            case "Fetch.requestPaused":
+                self._let_through(params["requestId"], params["request"]["url"])
+            case "Fetch.authRequired":
+                self._answer_challenge(params["requestId"])
             case "Network.requestWillBeSent":
                 self.requests.append(params["request"]["url"])
 
+    def _let_through(self, request: str, url: str) -> None:
+        body = next((text for part, text in self._pretended.items() if part in url), None)
+        if body is None:
+            self._tell("Fetch.continueRequest", requestId=request)
+            return
+        self._tell(
+            "Fetch.fulfillRequest",
+            requestId=request,
+            responseCode=200,
+            responseHeaders=[{"name": "Content-Type", "value": "application/json"}],
+            body=base64.b64encode(body).decode(),
+        )
+
+    def _answer_challenge(self, request: str) -> None:
+        answer = {"response": "CancelAuth"}
+        if self._credentials is not None:
+            user, password = self._credentials
+            answer = {"response": "ProvideCredentials", "username": user, "password": password}
+        self._tell("Fetch.continueWithAuth", requestId=request, authChallengeResponse=answer)
+
     # -- what a person does
+
+    def sign_in(self, user: str | None, password: str = "") -> None:
+        """Fill this in from now on where the browser asks who it is; None leaves the question."""
+        self._credentials = None if user is None else (user, password)
+        self._call("Fetch.enable", handleAuthRequests=True)
+
+    def pretend(self, answers: dict[str, bytes]) -> None:
+        """Have requests whose address has this in it answered so, instead of by the node."""
+        self._pretended = answers
+        self._call("Fetch.enable", handleAuthRequests=True)
 
     def goto(self, url: str) -> None:
         """Open an address."""

@@ -155,7 +155,9 @@ export function bounceQueue(name, waiting) {
 export function bounceScope() {
   open({
     title: "Bounce mail",
-    text: "Mail of these queues is removed, and what comes until then. What is left out matches everything.",
+    text:
+      "Mail of these queues is removed, and what comes until then." +
+      " What is left out matches everything.",
     fields: [...SCOPE, ROUTING, DURATION, REASON],
     values: { duration: "5m" },
     danger: "Remove this mail for good",
@@ -261,7 +263,8 @@ export function release(id) {
 }
 
 export function sendNow(id) {
-  message("send-now/v1", id, "Send a message now", "It is due at once, whatever its schedule says.", "Send now");
+  const text = "It is due at once, whatever its schedule says.";
+  message("send-now/v1", id, "Send a message now", text, "Send now");
 }
 
 function message(path, id, title, text, verb) {
@@ -318,6 +321,21 @@ export function switchAutomation(isOn) {
     async act() {
       await post("automation/v1", { enabled: !isOn });
       return isOn ? "The automation is off" : "The automation is on";
+    },
+  });
+}
+
+// -- the policy
+
+export function reloadPolicy() {
+  open({
+    title: "Load the policy again",
+    text: "If it is rejected, the running one goes on.",
+    fields: [],
+    verb: "Load",
+    async act() {
+      await post("bump-config-epoch", {});
+      return "The policy was loaded";
     },
   });
 }

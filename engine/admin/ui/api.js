@@ -1,6 +1,7 @@
 // The administrative endpoints of the node that this page came from, and no others.
 
-const ROOT = new URL("../", document.baseURI);
+// Not of the document's address: that may hold the name and password somebody typed into it.
+const ROOT = new URL("../", location.origin + location.pathname);
 const PATIENCE_MS = 15000;
 
 export class ApiError extends Error {
@@ -31,8 +32,8 @@ async function ask(method, path, body) {
     answer = await fetch(new URL(path, ROOT), { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
     text = await answer.text();
   } catch (error) {
-    const why = error.name === "TimeoutError" ? "it does not answer" : "no connection";
-    throw new ApiError(0, `the node cannot be reached: ${why}`);
+    const isSlow = error.name === "TimeoutError";
+    throw new ApiError(0, isSlow ? "the node does not answer" : "no connection to the node");
   }
   let value = text;
   if ((answer.headers.get("Content-Type") ?? "").startsWith("application/json")) {

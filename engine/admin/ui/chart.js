@@ -8,7 +8,7 @@ const WINDOW_MS = 3600 * 1000;
 const WINDOW_LEAST_MS = 600 * 1000;
 
 /** Return corners of the line and its bounds; points are [milliseconds, value]. */
-export function layOut(points, endMs, width = WIDTH, height = HEIGHT) {
+function layOut(points, endMs, width = WIDTH, height = HEIGHT) {
   const seen = points.filter(([at, value]) => at >= endMs - WINDOW_MS && Number.isFinite(value));
   const known = seen.length ? endMs - seen[0][0] : 0;
   const windowMs = Math.max(known, WINDOW_LEAST_MS);

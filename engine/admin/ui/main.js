@@ -8,6 +8,7 @@ import { Live } from "./live.js";
 import { audit, automation, directives } from "./view-control.js";
 import { find, message, messages, whereTo } from "./view-messages.js";
 import { overview } from "./view-overview.js";
+import { path, policy } from "./view-policy.js";
 import { providers } from "./view-providers.js";
 import { queue, queues, ready, readyQueues } from "./view-queues.js";
 
@@ -23,6 +24,8 @@ const VIEWS = {
   providers,
   directives,
   automation,
+  policy,
+  path,
   audit,
 };
 const PAGES = [
@@ -33,6 +36,7 @@ const PAGES = [
   ["providers", "Providers"],
   ["directives", "Suspensions, bounces"],
   ["automation", "Automation"],
+  ["policy", "Policy", "path"],
   ["audit", "Audit log"],
 ];
 
@@ -50,7 +54,7 @@ let place = null;
 let latest = null;
 
 /** Return what an address says: the view, the name of what it is about, and criteria. */
-export function parsePlace(hash) {
+function parsePlace(hash) {
   const [path, query] = hash.replace(/^#\/?/, "").split("?", 2);
   const [view, ...rest] = path.split("/");
   let name = null;

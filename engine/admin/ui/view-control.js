@@ -1,7 +1,7 @@
 // What was ordered and by whom: suspensions and bounces, the automation, the audit log.
 
 import { bounceScope, cancel, suspendScope, switchAutomation } from "./acts.js";
-import { get, orNull } from "./api.js";
+import { get } from "./api.js";
 import { sparkline } from "./chart.js";
 import { h } from "./dom.js";
 import { count } from "./format.js";
@@ -27,15 +27,13 @@ import {
 
 const KINDS = ["suspend", "suspend-ready-q", "suspend-source", "bounce"];
 
-async function loadDirectives() {
-  const lists = await Promise.all(KINDS.map((kind) => get(`${kind}/v1`)));
-  return Object.fromEntries(KINDS.map((kind, at) => [kind, lists[at]]));
-}
-
 export const directives = {
   title: () => "Suspensions and bounces",
   everyMs: 5000,
-  load: loadDirectives,
+  async load() {
+    const lists = await Promise.all(KINDS.map((kind) => get(`${kind}/v1`)));
+    return Object.fromEntries(KINDS.map((kind, at) => [kind, lists[at]]));
+  },
   render(found) {
     return [
       h(
@@ -118,9 +116,9 @@ export const automation = {
   async load() {
     const [status, found, history, shared] = await Promise.all([
       get("automation/v1"),
-      loadDirectives(),
+      get("decisions/v1", { limit: 200 }),
       loadHistory(),
-      orNull(get("shared-limits/v1")),
+      get("shared-limits/v1"),
     ]);
     return { status, found, history, shared };
   },
@@ -151,27 +149,45 @@ export const automation = {
           sparkline(levels(history.samples, "decisions"), { name: "TSA decisions", format: count }),
         ),
       ),
-      section("What it has suspended and bounced", null, decided(found)),
+      section("What it decided", { note: decidedNote(found) }, decided(found.decisions)),
       section("Records sent", null, feedTable(feeds)),
-      shared ? section("Shared limits", null, more("Show", plain(shared))) : null,
+      section("Shared limits", null, more("Show", plain(shared))),
     ];
   },
 };
 
-function decided(found) {
-  const rows = KINDS.flatMap((kind) =>
-    found[kind].filter((one) => one.author.startsWith("TSA ")).map((one) => ({ ...one, kind })),
-  );
+function decidedNote({ decisions, total, kinds }) {
+  const each = Object.entries(kinds).map(([kind, number]) => `${count(number)} ${kind}`);
+  const rest = total > decisions.length ? `; the latest ${count(decisions.length)}` : "";
+  return each.length ? each.join(", ") + rest : null;
+}
+
+function decided(rows) {
   return table(
-    "Decisions that hold or remove mail",
+    "Decisions",
     [
-      { title: "Of what", kind: "name", cell: (one) => (one.name ? readyLink(one.name) : scope(one)) },
-      { title: "Act", kind: "text", cell: (one) => one.kind.replace(/-/g, " ") },
-      ...commonColumns("", () => "").slice(0, 3),
+      { title: "About", kind: "name", cell: about },
+      { title: "Kind", kind: "text", cell: (one) => one.kind },
+      {
+        title: "In force",
+        kind: "text",
+        cell: (one) => (one.in_force ? badge("warn", "in force") : badge("plain", "not now")),
+      },
+      { title: "Value", kind: "name", cell: (one) => (one.value == null ? "–" : JSON.stringify(one.value)) },
+      { title: "Why", kind: "text long", cell: (one) => one.reason },
+      { title: "Rule", kind: "name", cell: (one) => one.rule },
+      { title: "Known", kind: "num", cell: (one) => ago(one.first_seen) },
+      { title: "Ends", kind: "num", cell: (one) => ago(one.expires) },
     ],
     rows,
-    { ...keyed, empty: "It holds no mail now." },
+    { key: (one) => `${one.origin} ${one.id}`, empty: "Nothing is decided now." },
   );
+}
+
+function about({ scope }) {
+  const { ready_queue: ready, ...rest } = scope;
+  const words = Object.entries(rest).map(([name, value]) => `${name.replace("_", " ")} ${value}`);
+  return [ready ? readyLink(ready) : null, ready && words.length ? ", " : null, words.join(", ")];
 }
 
 function feedTable(feeds) {

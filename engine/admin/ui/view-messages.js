@@ -90,13 +90,14 @@ export const message = {
       return quiet("The spool has no such message: it was delivered, given up, or it never was.");
     }
     const recipients = [shown.recipient].flat();
+    const isHeld = why?.reasons.some((one) => one.code === "HeldByOperator");
     return [
       h(
         "div",
         { class: "acts" },
         button("Send now", () => sendNow(name)),
         button("Hold", () => hold(name)),
-        button("Release", () => release(name)),
+        isHeld ? button("Release", () => release(name)) : null,
         button("Move", () => move(name)),
         button("Expire", () => expire(name), { class: "danger" }),
       ),

@@ -8,24 +8,26 @@ import { levels, loadHistory, providersOf, rateNow, rates, total } from "./histo
 import { ago, badge, link, queueLink, quiet, section, table, to } from "./parts.js";
 
 const TABLE_STEP = 30;
+const NOW_NOTE = "rates over the last minute, lines over the last hour, or since the start";
 
 export const overview = {
   title: () => "Overview",
   everyMs: 5000,
   async load() {
-    const [history, problem, queues, automation] = await Promise.all([
+    const [history, problem, queues, automation, policy] = await Promise.all([
       loadHistory(),
       trouble(),
       nowAndThen("fullest", () => get("queues/v1", { limit: 10 })),
       get("automation/v1"),
+      get("policy/v1", { limit: 1 }),
     ]);
-    return { history, problem, queues, automation };
+    return { history, problem, queues, automation, policy };
   },
-  render({ history, problem, queues, automation }) {
+  render({ history, problem, queues, automation, policy }) {
     const { samples } = history;
     return [
-      attention(history, problem, automation),
-      section("Now", { note: "rates over the last minute, lines over the last hour, or since the start" }, cards(samples)),
+      attention(history, problem, automation, policy),
+      section("Now", { note: NOW_NOTE }, cards(samples)),
       h(
         "div",
         { class: "pair" },
@@ -39,10 +41,14 @@ export const overview = {
 };
 
 /** What an operator has to look at first; nothing where all is well. */
-function attention({ samples }, problem, automation) {
+function attention({ samples }, problem, automation, { rejected }) {
   const last = samples.at(-1);
   const found = [];
   if (problem) found.push(["bad", "The node takes no mail", problem, null]);
+  if (rejected?.is_pending) {
+    const where = rejected.line == null ? rejected.file : `${rejected.file}:${rejected.line}`;
+    found.push(["bad", "The policy on disk was rejected", `${where}: ${rejected.message}`, "#/policy"]);
+  }
   if (automation.trouble) {
     found.push(["warn", "Automation", automation.trouble, "#/automation"]);
   }
@@ -50,10 +56,12 @@ function attention({ samples }, problem, automation) {
     found.push(["warn", "The node is late", `by ${last.lag.toFixed(1)} s at the last sample`, null]);
   }
   if (last?.bounces) {
-    found.push(["bad", "Bounces in force", `${count(last.bounces)}: their mail is removed`, "#/directives"]);
+    const text = `${count(last.bounces)}: their mail is removed`;
+    found.push(["bad", "Bounces in force", text, "#/directives"]);
   }
   if (last?.suspensions) {
-    found.push(["warn", "Suspensions in force", `${count(last.suspensions)}: their mail is held`, "#/directives"]);
+    const text = `${count(last.suspensions)}: their mail is held`;
+    found.push(["warn", "Suspensions in force", text, "#/directives"]);
   }
   if (!found.length) return null;
   return section(

@@ -236,10 +236,14 @@ export const ready = {
       section("Connections", null, sessions(name, shown.dispatchers)),
       section("Ceilings", { note: "the tightest first" }, ceilings(shown.constraints)),
       section("Fed by", null, fedBy(shown.scheduled_queue_names ?? [])),
-      section("Egress path", null, more("Show", plain(shown.path_config))),
+      section("Egress path", { actions: [origins(shown)] }, more("Show", plain(shown.path_config))),
     ];
   },
 };
+
+function origins({ routing_domain: domain, egress_source: source }) {
+  return link(to("path", domain, { source }), "Where each option comes from");
+}
 
 function since(limit) {
   return limit ? [limit.context, " (", ago(limit.since), ")"] : null;

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from engine.model.log_record import RecordKind
+from engine.model.reply import make_reply
 from engine.model.suspension import Criteria
 from engine.schedule.rebinding import RebindCount, Rebinding, RebindOrder
 from tests.fakes.queue_world import queue_world
@@ -171,3 +172,25 @@ async def test_held_mail_is_moved_and_a_spool_that_is_away_leaves_it(tmp_path):
 
         assert count.moved == 2
         assert len(world.queue("t@a.test")) == 2
+
+
+SLOW = """
+    @on("get_queue_config")
+    async def get_queue_config(domain, tenant, campaign, routing_domain):
+        await mta.pause(3)
+        return mta.make_queue_config()
+"""
+
+
+async def test_metadata_is_not_lost_where_promotion_has_read_the_message_before(tmp_path):
+    async with queue_world(tmp_path, SLOW) as world:
+        world.reply_of = lambda message: make_reply(451, "4.7.1 later")
+        (message,) = world.submit()
+        await world.sleep(1)
+
+        await rebind(world, data={"x_note": "seen"})
+        await world.sleep(10)
+
+        stored = world.stored(message)
+        assert (stored.meta, stored.attempts) == ({"x_note": "seen"}, 1)
+        assert len(world.carried) == 1
