@@ -1,8 +1,9 @@
 """``python -m benchmarks.run``: measure a node against Postfix and against its goals.
 
 Place in flow: ``make bench`` runs it. Rounds: ``single``, ``kept`` and ``large`` (relaying),
-``waiting`` (a full spool), ``hook`` (calling a handler), ``automation`` (the loop with the TSA),
-``proxy`` (relaying by the egress proxy, beside HAProxy and Dante).
+``waiting`` (a full spool), ``looking`` (operators at one), ``hook`` (calling a handler),
+``automation`` (the loop with the TSA), ``proxy`` (relaying by the egress proxy, beside HAProxy and
+Dante).
 
 A round that cannot run says why and the others go on; the exit code is 1 if any could not.
 Goals are shown beside the figures and decide nothing: machines differ.
@@ -28,6 +29,7 @@ from benchmarks import (
     feed_cost,
     hook_cost,
     loop_latency,
+    operators_looking,
     proxy_relay,
     relay_round,
     tsa_intake,
@@ -38,7 +40,7 @@ from benchmarks.processes import BenchError
 from benchmarks.source import Workload
 
 RELAY_ROUNDS = ("single", "kept", "large")
-ROUNDS = (*RELAY_ROUNDS, "waiting", "hook", "automation", "proxy")
+ROUNDS = (*RELAY_ROUNDS, "waiting", "looking", "hook", "automation", "proxy")
 #: Ratio to Postfix at least, and CPU milliseconds per message at most.
 _GOALS = {"single": (1.2, 1.2), "kept": (1.5, 0.9), "large": (1.5, 1.6)}
 #: A log has no width of its own: wide enough for the widest table.
@@ -136,6 +138,27 @@ def waiting_table(results: list[dict[str, Any]]) -> Table:
             for result in results
         ]
         table.add_row(title, *cells, "equal" if "promote" in title else str(goal or ""))
+    return table
+
+
+def looking_table(figures: operators_looking.LookingFigures) -> Table:
+    """Return the table of the looking round."""
+    title = f"Looking at {figures.waiting:,} messages in {figures.queues:,} queues"
+    table = Table(title=title)
+    table.add_column("look")
+    for column in ("slowest answer, s", "goal", "longest hold, ms", "CPU, ms"):
+        table.add_column(column, justify="right")
+    goal_s = operators_looking.ANSWER_GOAL_S
+    for one in figures.looks:
+        answer = _judged(f"{one.answer_s:.2f}", is_met=one.answer_s < goal_s)
+        table.add_row(one.name, answer, f"{goal_s:.0f}", f"{one.lag_ms:.0f}", f"{one.cpu_ms:.0f}")
+    goal, every_s = operators_looking.SLOWER_GOAL, operators_looking.LOOK_EVERY_S
+    for name, share in (
+        (f"mail slower while all is looked at each {every_s:.0f} s", figures.slower),
+        ("a message dearer meanwhile", figures.dearer),
+        ("share of a core that looking takes", figures.share),
+    ):
+        table.add_row(name, _judged(f"{share:.1%}", is_met=share < goal), f"{goal:.0%}", "", "")
     return table
 
 
@@ -248,6 +271,10 @@ def run_rounds(
                 sizes = [min(10_000, waiting), *([waiting] if waiting > 10_000 else [])]
                 results[name] = [asdict(waiting_round.run(size)) for size in sizes]
                 _CONSOLE.print(waiting_table(results[name]))
+            elif name == "looking":
+                looking = operators_looking.run(waiting, pairs=2 if is_quick else 8)
+                results[name] = asdict(looking)
+                _CONSOLE.print(looking_table(looking))
             elif name == "automation":
                 measured = measure_automation(is_quick=is_quick)
                 results[name] = [asdict(figure) for figure in measured]

@@ -137,9 +137,11 @@ def list_messages(path: Path, as_json: bool, **filters: str | None) -> int:
     with SpoolReader(path) as reader:
         for found in _wanted(reader, MessageFilter(**filters), losses):
             if as_json:
-                click.echo(_json(describe(found.spool_id, found.envelope)))
+                line = _json(describe(found.spool_id, found.envelope))
             else:
-                click.echo(list_line(found.spool_id, found.envelope, now_at))
+                line = list_line(found.spool_id, found.envelope, now_at)
+            # Not ``click.echo``, which waits for the reader at each line.
+            sys.stdout.write(line + "\n")
     return losses.status
 
 

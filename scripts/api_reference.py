@@ -48,8 +48,9 @@ What an endpoint answers besides is said there."""
 #: What is said of endpoints whose answer no schema describes.
 NOTES = {
     "/metrics": """\
-With `?prefix=`, such as `?prefix=cirrus_`, each name begins with that. See
-[metrics](metrics.md).""",
+With `?prefix=`, such as `?prefix=cirrus_`, each name begins with that. With `?names=`, such as
+`?names=total_messages_delivered,memory_usage`, there are those only, and a node with very many
+queues counts them only where they are asked for. See [metrics](metrics.md).""",
     "/metrics.json": """\
 As `/metrics`: families by name, each `{"help": ..., "type": ..., "value": ...}`, of which the value
 is a number, or has numbers by label.""",

@@ -47,7 +47,7 @@ class DecisionsRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     option: str | None = None
 
 
-class DecisionListed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DecisionListed(msgspec.Struct, frozen=True, kw_only=True):
     """A decision.
 
     Attributes:
@@ -57,6 +57,7 @@ class DecisionListed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         origin: The URL of the daemon that decided.
         reason: Why, as the daemon says.
         rule: The rule that made it, by its section or else its hash.
+        place: File and line of the rule, where the daemon has it; empty if it does not say.
         first_seen: Since when this node knows of it, RFC 3339; a restart begins anew.
         expires: When it ends, RFC 3339.
         in_force: Whether the node goes by it; not where another about the same mail lasts longer,
@@ -71,6 +72,7 @@ class DecisionListed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     origin: str
     reason: str
     rule: str
+    place: str
     first_seen: str
     expires: str
     in_force: bool
@@ -150,6 +152,7 @@ def show_decision(seen: SeenDecision, automation: AutomationPort) -> DecisionLis
         origin=shown_text(shown_source(seen.origin)),
         reason=shown_text(decision.reason),
         rule=shown_text(decision.rule or decision.rule_hash),
+        place=shown_text(decision.place),
         first_seen=format_instant(seen.first_seen_at),
         expires=format_instant(decision.expires_at),
         in_force=automation.overrides.origin == seen.origin if is_noted else directive is not None,

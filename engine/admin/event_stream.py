@@ -81,7 +81,8 @@ def watch(node: AdminNode, stream: EventStream, caller: Caller, wanted: Any) -> 
         TooManyReadersError: There is no place.
     """
     subscription = stream.subscribe(node, wanted)
-    arguments = msgspec.to_builtins(wanted)
+    said, unsaid = msgspec.to_builtins(wanted), msgspec.to_builtins(stream.kind())
+    arguments = {name: value for name, value in said.items() if value != unsaid[name]}
     node.audit.note(caller, stream.act, arguments, AuditResult.DONE)
     return subscription
 

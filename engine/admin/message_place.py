@@ -93,9 +93,15 @@ def take_out(node: AdminNode, spool_id: SpoolId, place: Place) -> Message:
 
     Raises:
         OperationRefusedError: It is being sent, or not yet read back from disk.
+        EngineError: The spool cannot be read; the message stays where it is.
     """
     if place.entry is not None and place.queue is not None and place.queue.knows(place.entry):
-        message = message_from(spool_id, place.stored, place.entry.due_mono)
+        # What was read when the search began may be of before an attempt: whoever has the message
+        # since must not get it again.
+        stored = node.store.load(spool_id)
+        if stored is None:
+            raise OperationRefusedError(Refusal.NOT_FOUND, "no such message")
+        message = message_from(spool_id, stored, place.entry.due_mono)
         message.queue_name = place.queue.name
         message.context = place.entry.context
         place.queue.discard(place.entry)

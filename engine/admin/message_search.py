@@ -27,7 +27,7 @@ from engine.model.errors import EngineError
 from engine.model.insert_reason import reason_names
 from engine.model.log_record import format_event_time
 from engine.model.message import HoldNote, Message, MessageNotes, SpoolId, message_from
-from engine.model.message_mark import bits_of, fitting, mark_of
+from engine.model.message_mark import HALF, HALF_BITS, bits_of, halves_of, mark_of
 from engine.schedule.pace import Pace
 from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.schedule.timer_wheel import Waiting
@@ -37,6 +37,8 @@ LIMIT_MAX = 1000
 CHUNK = 1024
 #: Queues that are passed by before the clock is asked: well under a millisecond.
 PASSED_AT_ONCE = 256
+#: Messages of a ready queue that are looked at before the clock is asked.
+READY_AT_ONCE = 64
 
 
 class MessageState(enum.StrEnum):
@@ -156,7 +158,7 @@ class _Wanted:
         self.request = request
         recipients = [] if request.recipient is None else [request.recipient]
         mark = mark_of(request.sender, recipients)
-        self._fitting = fitting(mark)
+        self._recipients, self._senders = halves_of(mark)
         self._recipient_bits, self._sender_bits = bits_of(mark)
         self._is_any_queue = (
             request.queue_name is None
@@ -195,9 +197,14 @@ class _Wanted:
 
     def those_that_may_be(self, entries: Iterable[Waiting]) -> list[Waiting]:
         """Return the entries that may be of messages that are wanted, without reading these."""
-        fits, from_id = self._fitting, self._from_id
+        found = list(entries)
+        if recipients := self._recipients:
+            found = [one for one in found if one.mark & HALF in recipients]
+        if senders := self._senders:
+            found = [one for one in found if one.mark >> HALF_BITS in senders]
         # An id is as old as the message, or younger: another node may have received it before.
-        return [one for one in entries if fits[one.mark] and one.spool_id >= from_id]
+        from_id = self._from_id
+        return [one for one in found if one.spool_id >= from_id]
 
     def is_of_age(self, at: float) -> bool:
         return (self.before_at is None or at <= self.before_at) and (
@@ -265,16 +272,21 @@ class _Search:
         for ready in self._node.ready:
             if not await self._goes_on():
                 return
-            for message in list(ready.messages):
-                queue = self._node.queues.find(message.queue_name)
+            for number, message in enumerate(list(ready.messages), 1):
                 self.looked_at += 1
-                if queue is None or not self._wanted.is_queue(queue):
-                    continue
-                if self._wanted.is_wanted(message):
+                if self._is_wanted_in(message):
                     shown = show_listed(self._node, message, MessageState.READY, ready.name)
                     self.found.append(shown)
-                    if len(self.found) >= self._limit:
-                        break
+                if not number % READY_AT_ONCE and not await self._goes_on():
+                    return
+                if len(self.found) >= self._limit:
+                    break
+
+    def _is_wanted_in(self, message: Message) -> bool:
+        queue = self._node.queues.find(message.queue_name)
+        return (
+            queue is not None and self._wanted.is_queue(queue) and self._wanted.is_wanted(message)
+        )
 
     async def _look_at_waiting(self) -> None:
         name = self._wanted.request.queue_name

@@ -131,6 +131,8 @@ async def transfer(node: AdminNode, caller: Caller, request: TransferRequest) ->
         )
     transfers.targets.learn(target)
     order = TransferOrder(target, _why(request.reason, caller), caller.identity)
+    # At once: whoever cancels it before it has moved anything is not told that there is none.
+    transfers.transferring.note(order)
     moving = transfers.transferring.move(criteria, order)
     node.supervisor.start(moving, f"transfer to {target}")
     return TransferOrdered(target.queue_name)
@@ -150,7 +152,7 @@ async def cancel_transfer(
         raise OperationRefusedError(
             Refusal.UNAVAILABLE, "the node is being drained to that target: cancel the drain"
         )
-    if node.queues.find(name) is None:
+    if node.queues.find(name) is None and name not in node.transfers.transferring.orders:
         raise OperationRefusedError(Refusal.NOT_FOUND, "no such queue", "queue_name")
     _bring_back(node, name, _why(request.reason, caller))
     return {}

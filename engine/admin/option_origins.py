@@ -56,6 +56,7 @@ class OptionDecision(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why, as the daemon says.
         id: Its identity, as among the decisions; None where only the overlay tells of it.
         rule: The rule that made it, by its section or else its hash; None where not known.
+        place: File and line of the rule, where the daemon has it; empty if it does not say.
         expires: When it ends, RFC 3339; None where not known.
     """
 
@@ -63,6 +64,7 @@ class OptionDecision(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     id: str | None = None
     rule: str | None = None
+    place: str = ""
     expires: str | None = None
 
 
@@ -289,6 +291,7 @@ def decision_of(
         reason=shown_text(decision.reason),
         id=decision.key,
         rule=shown_text(decision.rule or decision.rule_hash),
+        place=shown_text(decision.place),
         expires=format_instant(decision.expires_at),
     )
 

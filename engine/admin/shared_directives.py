@@ -38,6 +38,33 @@ CHANGES_MAX = 10_000
 _SERIAL = "#"
 
 
+class SharedCriteria(
+    msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Which scheduled queues a directive covers; one that a newer node knows is not half obeyed.
+
+    Attributes:
+        campaign, tenant, domain, routing_domain: Queues that have these in their names.
+        queue_names: Queues of these names.
+    """
+
+    campaign: str | None = None
+    tenant: str | None = None
+    domain: str | None = None
+    routing_domain: str | None = None
+    queue_names: list[str] = []
+
+    def to_criteria(self) -> Criteria:
+        """Return the criteria as this node has them."""
+        return Criteria(
+            campaign=self.campaign,
+            tenant=self.tenant,
+            domain=self.domain,
+            routing_domain=self.routing_domain,
+            queue_names=frozenset(self.queue_names),
+        )
+
+
 class SharedDirective(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """One directive as nodes tell each other.
 
@@ -60,7 +87,7 @@ class SharedDirective(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=T
     author: str
     made_at: float
     expires_at: float
-    criteria: dict[str, Any] = {}
+    criteria: SharedCriteria = SharedCriteria()
     name: str = ""
     suppress_logging: bool = False
     is_cancelled: bool = False
@@ -112,7 +139,7 @@ class SharedDirectives:
             author=directive.author,
             made_at=clock.wall(),
             expires_at=clock.wall_of(directive.expires_mono),
-            criteria=directive.criteria.to_dict() if isinstance(directive, Directive) else {},
+            criteria=criteria_of(directive),
             name=directive.name if isinstance(directive, ReadyDirective) else "",
             suppress_logging=isinstance(directive, Directive) and directive.suppress_logging,
         )
@@ -205,14 +232,14 @@ class SharedDirectives:
         match told.kind:
             case "bounce":
                 bounces.add(
-                    Criteria(**told.criteria),
+                    told.criteria.to_criteria(),
                     *text,
                     left_s,
                     suppress_logging=told.suppress_logging,
                     directive_id=told.id,
                 )
             case "suspend":
-                criteria = Criteria(**told.criteria)
+                criteria = told.criteria.to_criteria()
                 suspensions.add_scheduled(criteria, *text, left_s, directive_id=told.id)
             case "suspend-ready-q":
                 suspensions.add_ready(told.name, *text, left_s, directive_id=told.id)
@@ -220,6 +247,13 @@ class SharedDirectives:
                 suspensions.add_source(told.name, *text, left_s, directive_id=told.id)
             case _:
                 log.error("a shared directive of an unknown kind is skipped: %r", told.kind)
+
+
+def criteria_of(directive: Directive | ReadyDirective) -> SharedCriteria:
+    """Return which scheduled queues a directive covers."""
+    if isinstance(directive, ReadyDirective):
+        return SharedCriteria()
+    return msgspec.convert(directive.criteria.to_dict(), SharedCriteria)
 
 
 def replaced_by(told: SharedDirective, known: Any) -> list[SharedDirective]:

@@ -24,7 +24,7 @@ from engine.model.insert_reason import InsertReason
 from engine.model.message import HoldNote, Message, SpoolId
 from engine.model.queue_name import parse_queue_name
 from engine.schedule.transferring import record_move
-from engine.script_views import queue_name_of
+from engine.script_views import DIRTY_BODY, queue_name_of
 
 
 class MessageRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -136,7 +136,7 @@ async def move(node: AdminNode, caller: Caller, request: MoveRequest) -> Message
     if name != before:
         message.due_mono = node.clock.mono()
         message.context = InsertReason.ADMIN_REBIND
-    node.store.update(message)
+    _store(node, message)
     if name != before:
         record_move(node.recorder, message, before, _why(caller, request.reason))
     node.promotion.insert(message)
@@ -155,8 +155,17 @@ async def _take(node: AdminNode, text: str) -> Message:
     return take_out(node, spool_id, await find_place(node, spool_id))
 
 
+def _store(node: AdminNode, message: Message) -> None:
+    """Store a message with all that a handler changed in it and nobody stored yet."""
+    if message.meta_dirty & DIRTY_BODY:
+        node.store.replace_body(message)
+    else:
+        node.store.update(message)
+    message.meta_dirty = 0
+
+
 def _give_back(node: AdminNode, message: Message) -> MessageMoved:
-    node.store.update(message)
+    _store(node, message)
     node.promotion.insert(message)
     return MessageMoved(message.id, message.queue_name)
 

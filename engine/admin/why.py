@@ -330,7 +330,11 @@ def _transfer(where: str, order: TransferSeen | None) -> Iterator[Reason]:
     if order is None:
         return
     text = f"it is to be transferred to {order.target}"
-    text += f": {order.why}" if order.why else " (its AdminRebind record has the order)"
+    text += (
+        f": {order.why}"
+        if order.why
+        else "; the script wants it, or its AdminRebind record says who"
+    )
     author = order.author or None
     yield Reason(code="TransferOrdered", text=text, where=where, author=author)
     if order.last_error:

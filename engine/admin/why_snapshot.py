@@ -44,6 +44,8 @@ from engine.schedule.scheduled_queue import ScheduledQueue
 HOLDERS_MAX = 20
 WAYS_MAX = 100
 _DEFAULT_RETRY = RetrySchedule()
+#: For each limit: which ready queues have slots of it, and how many.
+Holders = dict[str, dict[str, int]]
 
 
 def see_node(node: AdminNode, queue: ScheduledQueue | None) -> NodeSeen:
@@ -78,6 +80,7 @@ async def see_queue(node: AdminNode, queue: ScheduledQueue) -> QueueSeen:
     held = len(queue.held)
     plan, closed = queue.plan, queue.closed
     ways = list(plan.queues.values())[:WAYS_MAX] if plan is not None else []
+    holders: Holders = {}
     return QueueSeen(
         name=queue.name,
         count=len(queue),
@@ -93,7 +96,7 @@ async def see_queue(node: AdminNode, queue: ScheduledQueue) -> QueueSeen:
         lacks_source=queue.lacks_source,
         pool="" if plan is None else plan.pool,
         rate=_queue_rate(node, queue),
-        ways=tuple([await see_way(node, way) for way in ways]),
+        ways=tuple([await see_way(node, way, holders) for way in ways]),
         transfer=see_transfer(node, target_of(queue.name)),
     )
 
@@ -128,8 +131,14 @@ def _queue_rate(node: AdminNode, queue: ScheduledQueue) -> RateSeen | None:
     return RateSeen("max_message_rate", str(config.max_message_rate), frees_at)
 
 
-async def see_way(node: AdminNode, way: ReadyQueue) -> WaySeen:
-    """Return a ready queue with its sessions and limits."""
+async def see_way(node: AdminNode, way: ReadyQueue, known: Holders | None = None) -> WaySeen:
+    """Return a ready queue with its sessions and limits.
+
+    Args:
+        node: The node.
+        way: The ready queue.
+        known: Who holds which limit, as far as it was looked for; it is added to.
+    """
     clock = node.clock
     loop = asyncio.get_running_loop()
     pause_s = way.paused_until_mono - loop.time()
@@ -150,7 +159,12 @@ async def see_way(node: AdminNode, way: ReadyQueue) -> WaySeen:
         for one in found.message_rates
     ]
     suspensions = node.suspensions
-    holders = await _holders(node, way) if way.limited_by else {}
+    known = {} if known is None else known
+    limited_by = way.limited_by
+    if limited_by and limited_by not in known:
+        # All ready queues are walked for that: once for each limit.
+        known[limited_by] = await _holders(node, limited_by)
+    holders = known[limited_by] if limited_by else {}
     return WaySeen(
         name=way.name,
         source=way.source.name,
@@ -206,16 +220,14 @@ def see_session(node: AdminNode, session: OutgoingSession) -> SessionSeen:
     return SessionSeen(shown.phase, shown.detail, node.clock.wall_of(shown.entered_mono))
 
 
-async def _holders(node: AdminNode, way: ReadyQueue) -> dict[str, int]:
-    """Return which ready queues have slots of the limit that another waits for, and how many."""
+async def _holders(node: AdminNode, limit: str) -> dict[str, int]:
+    """Return which ready queues have slots of a limit, and how many."""
     pace = Pace(node.clock.mono)
     counts: dict[str, int] = {}
     for other in node.ready:
         if pace.is_spent():
             await pace.wait()
-        count = sum(
-            lease.key == way.limited_by for held in list(other.slots.values()) for lease in held
-        )
+        count = sum(lease.key == limit for held in list(other.slots.values()) for lease in held)
         if count:
             counts[other.name] = count
     return counts

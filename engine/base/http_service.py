@@ -51,7 +51,7 @@ from engine.base.http_call import (
     parse_credentials,
     refuse_other_sites,
 )
-from engine.base.http_query import decode_query
+from engine.base.http_query import decode_query, wanted_metrics
 from engine.base.login_brake import LoginBrake
 from engine.base.metrics import Metrics
 from engine.base.openapi import build_openapi
@@ -475,12 +475,12 @@ class HttpService:
 
     async def _metrics_text(self, call: HttpCall) -> web.StreamResponse:
         assert self._metrics is not None
-        pieces = self._metrics.iter_text(call.request.query.get("prefix", ""))
+        pieces = self._metrics.iter_text(*wanted_metrics(call.request.query))
         return await stream(call.request, pieces, "text/plain; version=0.0.4; charset=utf-8")
 
     async def _metrics_json(self, call: HttpCall) -> web.StreamResponse:
         assert self._metrics is not None
-        pieces = self._metrics.iter_json(call.request.query.get("prefix", ""))
+        pieces = self._metrics.iter_json(*wanted_metrics(call.request.query))
         return await stream(call.request, pieces, "application/json")
 
 

@@ -20,6 +20,7 @@ from engine.cli import (
     single_messages,
     status,
     summaries,
+    top,
     trace,
     transfer,
     why,
@@ -28,6 +29,7 @@ from engine.cli.verb import Verb
 
 MODULES = (
     status,
+    top,
     why,
     queues,
     summaries,

@@ -115,7 +115,7 @@ class HttpNode:
 
     async def read_metrics(self, names: Collection[str]) -> Samples:
         """Return the series of metrics. See ``NodePort``."""
-        text = await self.call("GET", "/metrics")
+        text = await self.call("GET", "/metrics", query={"names": ",".join(names)})
         return parse_samples(text.splitlines(), names)
 
     def _session(self) -> aiohttp.ClientSession:

@@ -10,9 +10,13 @@ import asyncio
 import os
 import shutil
 import sys
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import click
+
+from engine.cli.screen import Screen
+from engine.cli.tty_screen import open_tty_screen
 
 
 class Terminal(Protocol):
@@ -42,6 +46,13 @@ class Terminal(Protocol):
 
     async def ask(self, question: str) -> str:
         """Return what a person answers, without the line's end."""
+
+    def screen(self) -> AbstractAsyncContextManager[Screen]:
+        """Return the screen as a whole, for a live view; it is given back when the context ends.
+
+        Raises:
+            click.UsageError: When it is entered: there is none.
+        """
 
 
 class StandardTerminal:
@@ -74,3 +85,7 @@ class StandardTerminal:
         click.echo(question, nl=False, err=True)
         line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
         return str(line).strip()
+
+    def screen(self) -> AbstractAsyncContextManager[Screen]:
+        """Return the screen as a whole. See ``Terminal``."""
+        return open_tty_screen(sys.stdin, sys.stdout)

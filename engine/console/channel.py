@@ -130,9 +130,11 @@ class ConsoleChannel(asyncssh.SSHServerSession[str]):
             self._interrupt()
 
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
-        """Draw the prompt anew."""
+        """Draw the prompt or the live view anew."""
         if self._shell is not None:
             self._shell.resize()
+        if self._terminal is not None:
+            self._terminal.resized()
 
     def pause_writing(self) -> None:
         """Have the verb wait."""

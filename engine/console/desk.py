@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,9 +137,13 @@ class ConsoleDesk:
             raise NodeRefusedError(reason, 503)
         return "OK"
 
-    async def read_metrics(self) -> str:
-        """Return all metrics as text."""
-        pieces = iter(self._ports.metrics.iter_text())
+    async def read_metrics(self, names: Collection[str] = ()) -> str:
+        """Return metrics as text.
+
+        Args:
+            names: Those that are wanted; all when there are none.
+        """
+        pieces = iter(self._ports.metrics.iter_text(names=names))
         gathered: list[str] = []
         while True:
             text, is_over = take_slice(pieces, asyncio.get_running_loop().time)

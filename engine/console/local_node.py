@@ -80,7 +80,7 @@ class LocalNode:
 
     async def read_metrics(self, names: Collection[str]) -> Samples:
         """Return the series of metrics. See ``NodePort``."""
-        text = await self._ask(self._desk.read_metrics())
+        text = await self._ask(self._desk.read_metrics(names))
         return parse_samples(text.split("\n"), names)
 
     def note(self, act: str, detail: str = "", **arguments: Any) -> None:

@@ -18,6 +18,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+import click
+
+from engine.cli.screen import AnsiScreen, Screen
+
 #: How long a full channel may stay full, seconds.
 SEND_S = 60.0
 #: Characters that wait for whoever reads next.
@@ -29,6 +33,7 @@ COLUMNS, ROWS = 80, 24
 
 INTERRUPT = "\x03"
 END_OF_INPUT = "\x04"
+_NO_TERMINAL = "there is no terminal: ssh -t asks for one, a script says --once or --json"
 _MORE = "-- more: space, enter, q --"
 _WIPE = "\r" + " " * len(_MORE) + "\r"
 
@@ -80,6 +85,7 @@ class ConsoleTerminal:
         self._reader: Callable[[str], None] | None = None
         self._reader_end: Callable[[], None] | None = None
         self.on_interrupt: Callable[[], None] | None = None
+        self._screen: AnsiScreen | None = None
         self._shown_rows = 0
 
     # -- size ---------------------------------------------------------------------------------
@@ -95,6 +101,11 @@ class ConsoleTerminal:
     def rows(self) -> int:
         """Return how high it is."""
         return max(5, min(self._channel.size()[1] or ROWS, 500))
+
+    def resized(self) -> None:
+        """Take note that the operator's window has another size."""
+        if self._screen is not None:
+            self._screen.resized()
 
     # -- out ----------------------------------------------------------------------------------
 
@@ -257,3 +268,27 @@ class ConsoleTerminal:
             elif char.isprintable() and len(answer) < TYPED_MAX:
                 answer += char
                 await self.note(char)
+
+    # -- a whole screen -----------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def screen(self) -> AsyncIterator[Screen]:
+        """Take the whole screen. See ``engine.cli.terminal.Terminal``."""
+        if not self.is_interactive:
+            raise click.UsageError(
+                "there is no terminal: ssh -t asks for one, a script says --once or --json"
+            )
+
+        async def write(text: str) -> None:
+            try:
+                await self._send(text, self._channel.write)
+            except OutputLostError:
+                made.closed()
+
+        made = AnsiScreen(write, self._channel.size)
+        self._screen = made
+        try:
+            async with self.reading(lambda text: made.feed(text.encode()), made.closed), made:
+                yield made
+        finally:
+            self._screen = None

@@ -152,6 +152,9 @@ def frame_of(decision: Decision) -> dict[str, Any]:
         "reason": decision.reason,
         "expires": format_instant(decision.expires_at),
     }
+    # For people; readers skip what they do not know.
+    told = {"rule": decision.rule, "place": decision.place}
+    content |= {name: text for name, text in told.items() if text}
     match decision.kind:
         case DecisionKind.SUSPEND_READY:
             content |= {"site_name": scope.ready_queue, "source": scope.source}
@@ -202,6 +205,8 @@ def parse_frame(frame: Any) -> Decision | None:
             reason=_text(content, "reason") or "",
             expires_at=parse_instant(_text(content, "expires") or ""),
             value=content.get("value"),
+            rule=_text(content, "rule") or "",
+            place=_text(content, "place") or "",
         )
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error

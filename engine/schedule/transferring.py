@@ -104,10 +104,7 @@ class Transferring:
         """
         name = order.target.queue_name
         self._cancelled.pop(name, None)
-        self.orders.pop(name, None)
-        while len(self.orders) >= ORDERS_MAX:
-            del self.orders[next(iter(self.orders))]
-        self.orders[name] = order
+        self.note(order)
 
         def act(message: Message) -> bool:
             self._assign(message, order)
@@ -128,6 +125,14 @@ class Transferring:
         # Last: what was promoted meanwhile is there.
         return moved + await self._take_ready(covers, act, is_over)
 
+    def note(self, order: TransferOrder) -> None:
+        """Remember an order that is carried out from now on."""
+        name = order.target.queue_name
+        self.orders.pop(name, None)
+        while len(self.orders) >= ORDERS_MAX:
+            del self.orders[next(iter(self.orders))]
+        self.orders[name] = order
+
     async def bring_back(self, queue_name: str, why: str) -> int:
         """Make all mail of a target's queue what it was before; return how many messages.
 
@@ -136,6 +141,7 @@ class Transferring:
         if len(self._cancelled) >= CANCELLED_MAX:
             del self._cancelled[next(iter(self._cancelled))]
         self._cancelled[queue_name] = why
+        self.orders.pop(queue_name, None)
 
         def act(message: Message) -> bool:
             return self._restore(message, why)

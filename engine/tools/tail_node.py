@@ -14,26 +14,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-import aiohttp
 import msgspec
 
 from engine.base.clock import Clock
-from engine.cli.endpoint import parse_endpoint, shown_endpoint
 from engine.cli.errors import NodeAwayError, NodeRefusedError
+from engine.cli.http_node import HttpNode
 from engine.model.record_filter import RecordFilter
 from engine.tools.record_printer import RecordPrinter
 
 PATH = "/api/admin/records/v1"
 #: Lines, and octets of them, that wait for the output.
 LINES_MAX, OCTETS_MAX = 16_384, 32 << 20
+#: A connection that breaks later than this was one, seconds.
+CONNECT_S = 30.0
 #: Seconds between attempts, and after which a node that does not answer is given up.
 AGAIN_S, AWAY_S = 1.0, 60.0
-#: How long a connection may take, seconds.
-CONNECT_S = 10.0
-#: Seconds between signs of life.
-HEARTBEAT_S = 20.0
-_MISSED, _ERROR = b'{"missed":', b'{"error":'
 
 
 class NodeTail:
@@ -107,55 +104,50 @@ class NodeTail:
 
     async def _read_on(self) -> None:
         away_mono: float | None = None
-        base, headers = parse_endpoint(self._endpoint)
-        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_connect=CONNECT_S)
-        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+        async with HttpNode(self._endpoint) as node:
             while True:
+                began_mono = self._clock.mono()
                 try:
-                    await self._read(session, base + PATH)
+                    await self._read(node)
                     away_mono = None
-                except (aiohttp.ClientError, OSError) as error:
+                except NodeAwayError:
                     now_mono = self._clock.mono()
+                    if now_mono - began_mono > CONNECT_S:
+                        # It was there, and had nothing to show.
+                        self._has_connected, away_mono = True, None
                     away_mono = now_mono if away_mono is None else away_mono
                     if not self._has_connected or now_mono - away_mono >= AWAY_S:
-                        shown = shown_endpoint(self._endpoint)
-                        raise NodeAwayError(f"no answer of {shown}: {_text(error)}") from error
+                        raise
+                except NodeRefusedError as refused:
+                    # One that was just started may not be ready for all.
+                    if refused.status != 503 or not self._has_connected:
+                        raise
                 await self._sleep(AGAIN_S)
 
-    async def _read(self, session: aiohttp.ClientSession, url: str) -> None:
+    async def _read(self, node: HttpNode) -> None:
         """Read records until the connection ends.
 
         Raises:
             NodeRefusedError: The node refuses.
+            NodeAwayError: It does not answer, or the connection broke.
         """
-        try:
-            socket = await session.ws_connect(url, heartbeat=HEARTBEAT_S, max_msg_size=0)
-        except aiohttp.WSServerHandshakeError as error:
-            if error.status == 503 and self._has_connected:
-                return
-            raise NodeRefusedError(f"the node answers {error.status}: {error.message}") from error
-        async with socket:
-            if self._has_connected:
+        is_new = True
+        async for frame in node.watch(PATH, msgspec.to_builtins(self._wanted)):
+            if is_new and self._has_connected:
                 self._tell("connected again; what happened meanwhile is not shown")
-            self._has_connected = True
-            await socket.send_str(msgspec.json.encode(self._wanted).decode())
-            async for message in socket:
-                if message.type is aiohttp.WSMsgType.TEXT:
-                    self._take(message.data.encode())
+            is_new, self._has_connected = False, True
+            self._take(frame)
+        self._has_connected = True
         self._tell("the connection to the node ended; trying again")
 
-    def _take(self, line: bytes) -> None:
-        if line.startswith(_MISSED):
-            self._missed += msgspec.json.decode(line)["missed"]
-        elif line.startswith(_ERROR):
-            raise NodeRefusedError(f"the node says: {msgspec.json.decode(line)['error']}")
-        elif len(self._lines) >= LINES_MAX or self._octets + len(line) > OCTETS_MAX:
-            self._missed += 1
+    def _take(self, frame: dict[str, Any]) -> None:
+        if "missed" in frame:
+            self._missed += frame["missed"]
         else:
-            self._lines.append(line + b"\n")
-            self._octets += len(line)
+            line = msgspec.json.encode(frame) + b"\n"
+            if len(self._lines) >= LINES_MAX or self._octets + len(line) > OCTETS_MAX:
+                self._missed += 1
+            else:
+                self._lines.append(line)
+                self._octets += len(line)
         self._arrived.set()
-
-
-def _text(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -123,15 +123,32 @@ def slow(sink):
 
 
 def test_a_deferral_lowers_the_rate_within_two_seconds_and_one_act_raises_it(world, sink, slow):
-    node, _ = world()
+    node, (tsa,) = world()
     node.send("1", "a@slow.example")
     wait_until("the deferral", lambda: "a@slow.example" in sink.tried)
     wait_until("the rate", lambda: node.rate() == "1/m")
     assert time.monotonic() - sink.tried["a@slow.example"][0] < 2.0
+    assert_explained(node, tsa)
     node.automation(enabled=False)
     wait_until("the rate as configured", lambda: node.rate() == "50/s")
     node.automation(enabled=True)
     wait_until("the rate as decided", lambda: node.rate() == "1/m")
+
+
+def assert_explained(node, tsa):
+    """The node says which decision of the daemon set the rate, and what it was before."""
+    (told,) = tsa.decisions()
+    (listed,) = node.json("/api/admin/decisions/v1?option=max_message_rate")["decisions"]
+    assert (listed["id"], listed["in_force"]) == (told["id"], True)
+    assert (listed["rule"], listed["place"]) == (told["rule"], told["place"])
+    shown = node.json("/api/admin/shaping-explain/v1?domain=slow.example")
+    (rate,) = [one for one in shown["options"] if one["name"] == "max_message_rate"]
+    assert (rate["value"], rate["origin"]) == ("1/m", "automation")
+    assert (rate["decision"]["id"], rate["decision"]["place"]) == (told["id"], told["place"])
+    (before,) = rate["overrode"]
+    assert (before["value"], before["section"]) == ("50/s", "provider.slow")
+    assert before["file"].endswith("shaping.toml")
+    assert shown["sections"][-1]["file"].startswith("http://")
 
 
 def test_suspended_mail_burns_no_attempt_and_leaves_when_it_is_over(world, sink, slow):

@@ -123,6 +123,31 @@ def test_a_person_at_the_console(node):
     assert {one["channel"] for one in audit} == {"console"}
 
 
+def test_a_live_view_at_the_console(node):
+    with node.running():
+        node.send("waits")
+        node.wait_records("TransientFailure", 1)
+        with node.ssh.terminal("vic") as screen:
+            screen.see_prompt()
+            screen.type("top\r")
+            screen.see("live  ")
+            screen.see("y.test")
+            screen.type("2")
+            screen.see("[queues]")
+            screen.type("fnothing\r")
+            screen.see("only 'nothing'")
+            screen.type("q")
+            screen.see_prompt()
+            screen.type("exit\r")
+            status = screen.end()
+        refused = node.ssh.run("vic", "top")
+        once = node.ssh.run("vic", "top --json --once")
+
+    assert status == 0
+    assert (refused.returncode, "ssh -t" in refused.stderr) == (2, True)
+    assert [one["queue_name"] for one in json.loads(once.stdout)["scheduled"]] == ["y.test"]
+
+
 def test_a_console_comes_and_goes_with_the_script_and_a_session_outlives_a_reload(node, tmp_path):
     with node.running():
         with node.ssh.terminal("vic") as screen:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 import click
@@ -56,10 +57,39 @@ class FakeNode:
         return parse_samples(self.exposition.splitlines(), names)
 
 
+class FakeScreen:
+    """A screen that keeps every picture; keys are pressed as told, and then nobody is there.
+
+    Attributes:
+        frames: What was drawn.
+    """
+
+    def __init__(self, keys: Sequence[str | None] = (), columns: int = 80, rows: int = 24) -> None:
+        self.columns = columns
+        self.rows = rows
+        self.frames: list[list[str]] = []
+        self._keys = list(keys)
+
+    async def draw(self, lines: Sequence[str]) -> None:
+        self.frames.append(list(lines))
+
+    async def next_key(self, timeout_s: float) -> str | None:
+        key = self._keys.pop(0) if self._keys else "closed"
+        # Nothing pressed: the time passes.
+        await asyncio.sleep(timeout_s if key is None else 0)
+        return key
+
+
 class FakeTerminal:
     """A terminal whose text can be read; a person sits there who answers as told."""
 
-    def __init__(self, *, answers: tuple[str, ...] = (), columns: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        answers: tuple[str, ...] = (),
+        columns: int | None = None,
+        screen: FakeScreen | None = None,
+    ) -> None:
         self.is_interactive = bool(answers)
         self.has_colour = False
         self.columns = columns
@@ -68,6 +98,13 @@ class FakeTerminal:
         self.notes = ""
         self.questions: list[str] = []
         self._answers = list(answers)
+        self._screen = screen
+
+    @contextlib.asynccontextmanager
+    async def screen(self) -> AsyncIterator[FakeScreen]:
+        if self._screen is None:
+            raise click.UsageError("a screen is needed")
+        yield self._screen
 
     async def write(self, text: str) -> None:
         self.text += text

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pyte
 
+from tests.fakes.seen_screen import SeenScreen
+
 PATIENCE_S = 30.0
 
 
@@ -98,7 +100,7 @@ class SshTerminal:
     def __init__(self, ours: int, process: subprocess.Popen[bytes], size: tuple[int, int]) -> None:
         self._ours = ours
         self._process = process
-        self._screen = pyte.HistoryScreen(*size, history=2000)
+        self._screen = SeenScreen(*size)
         self._stream = pyte.ByteStream(self._screen)
 
     @property

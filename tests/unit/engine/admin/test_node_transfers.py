@@ -50,6 +50,16 @@ async def test_mail_of_matching_queues_is_transferred_with_reason_and_author(nod
     assert len(node.queue("other@a.test")) == 1
 
 
+async def test_a_transfer_is_cancelled_before_it_has_moved_anything(node):
+    node.submit(count=5, due_in_s=600)
+    await node.act(XFER, **WANTED)
+    await node.act(XFER_CANCEL, queue_name=QUEUE, reason="oops")
+    await asyncio.sleep(1)
+
+    assert len(node.queue("a.test")) == 5
+    assert QUEUE not in node.transfers.transferring.orders
+
+
 @pytest.mark.parametrize("options", [{}, {"everything": True}])
 async def test_without_criteria_everything_is_meant(node, options):
     node.submit(count=2, due_in_s=600)

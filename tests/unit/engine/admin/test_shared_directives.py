@@ -8,7 +8,12 @@ import pytest
 
 from engine.admin import directives
 from engine.admin.directives import BounceRequest, IdRequest, SuspendReadyRequest, SuspendRequest
-from engine.admin.shared_directives import SharedDirective, SharedDirectives, replaced_by
+from engine.admin.shared_directives import (
+    SharedCriteria,
+    SharedDirective,
+    SharedDirectives,
+    replaced_by,
+)
 from engine.admin.source_suspensions import (
     SuspendSourceRequest,
     resume_source,
@@ -226,10 +231,27 @@ def test_only_what_covers_the_same_is_replaced():
         common = {"reason": "", "author": "", "made_at": 0.0, "expires_at": 1.0}
         return SharedDirective(id=directive_id, **{"kind": "suspend", **common, **fields})
 
+    x = SharedCriteria(domain="x")
     known = [
-        told("1", criteria={"domain": "x"}),
-        told("2", criteria={"domain": "y"}),
-        told("3", criteria={"domain": "x"}, kind="bounce"),
-        told("4", criteria={"domain": "x"}, is_cancelled=True),
+        told("1", criteria=x),
+        told("2", criteria=SharedCriteria(domain="y")),
+        told("3", criteria=x, kind="bounce"),
+        told("4", criteria=x, is_cancelled=True),
     ]
-    assert [one.id for one in replaced_by(told("5", criteria={"domain": "x"}), known)] == ["1"]
+    assert [one.id for one in replaced_by(told("5", criteria=x), known)] == ["1"]
+
+
+async def test_one_with_criteria_of_a_newer_node_is_skipped_and_those_after_it_are_obeyed(
+    nodes, caplog
+):
+    one, other = nodes
+    text = (
+        b'{"id": "x", "kind": "suspend", "reason": "new", "author": "a", "made_at": 1,'
+        b' "expires_at": 99999999999, "criteria": {"sender": "s@x.test"}}'
+    )
+    await one.link._client.hset("cirrus:directives", "x", text.decode())
+    await suspend(one, domain="x.test")
+    await other.until(other.reasons)
+
+    assert other.reasons() == ["full"]
+    assert "cannot be read" in caplog.text

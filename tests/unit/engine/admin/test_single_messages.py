@@ -8,8 +8,10 @@ from engine.admin.errors import OperationRefusedError, Refusal
 from engine.admin.single_messages import EXPIRE, HOLD, MOVE, RELEASE, SEND_NOW
 from engine.model.log_record import RecordKind
 from engine.schedule.reinsertion import Reinsertion
+from engine.script_views import DIRTY_BODY
 from engine.spool.spool_store import StoredMessage
 from tests.fakes.admin_world import admin_world
+from tests.fakes.queue_world import policy
 
 
 async def refusal(world, operation, **arguments):
@@ -178,3 +180,53 @@ async def test_what_is_not_there_or_not_held_is_refused(tmp_path):
         assert await refusal(world, HOLD, id="00" * 16, reason="x") is Refusal.NOT_FOUND
         assert await refusal(world, SEND_NOW, id="nonsense") is Refusal.WRONG
         assert await refusal(world, RELEASE, id=message.id) is Refusal.NOT_FOUND
+
+
+ASKING = """
+    @on("throttle_insert_ready_queue")
+    async def throttle_insert_ready_queue(msg):
+        await mta.pause(1)
+"""
+
+
+async def test_a_hold_counts_also_where_a_throttle_is_asked_about_the_message_as_it_was(tmp_path):
+    async with admin_world(tmp_path, policy(more=ASKING)) as world:
+        world.submit()
+        await world.sleep(5)
+        (message,) = world.submit()
+        assert world.queue("a.test").asked is not None
+
+        await world.act(HOLD, id=message.id, reason="evidence")
+        await world.sleep(100)
+
+        assert [one.id for one in world.records(RecordKind.DELIVERY)].count(message.id) == 0
+        assert world.stored(message).hold.author == "ann"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+async def test_what_is_given_up_while_a_throttle_is_asked_is_not_sent(tmp_path, seconds):
+    async with admin_world(tmp_path, policy(more=ASKING)) as world:
+        world.submit()
+        await world.sleep(5)
+        (message,) = world.submit()
+        if seconds:
+            await world.sleep(seconds, step_s=0.1)
+
+        await world.act(EXPIRE, id=message.id, reason="old")
+        await world.sleep(100)
+
+        assert [one.id for one in world.records(RecordKind.DELIVERY)].count(message.id) == 0
+        assert [one.id for one in world.records(RecordKind.EXPIRATION)] == [message.id]
+
+
+async def test_what_a_handler_changed_in_a_message_is_kept_by_an_act(tmp_path):
+    async with admin_world(tmp_path) as world:
+        world.gate.clear()
+        world.submit()
+        await world.settle_down()
+        (message,) = world.only_ready().messages
+        message.data, message.meta_dirty = b"Subject: y\r\n\r\nnew\r\n", DIRTY_BODY
+
+        await world.act(HOLD, id=message.id, reason="x")
+
+        assert world.store.load_body(world.stored(message).body_id).endswith(b"new\r\n")

@@ -113,3 +113,14 @@ async def test_who_wants_to_know_is_told_when_the_first_comes_and_the_last_leave
     two.close()
 
     assert told == [True, False]
+
+
+async def test_who_reads_can_ask_whether_more_waits():
+    hub = EventHub()
+    reader = hub.watch(everything)
+    assert not reader.has_more
+    hub.publish(event())
+    assert reader.has_more
+    await reader.next()
+
+    assert not reader.has_more

@@ -100,9 +100,13 @@ async def test_something_that_is_no_node_is_said_to_be_none(served):
 
 
 async def test_metrics_are_read_by_name(served):
-    host, _ = served
+    host, asked = served
     async with HttpNode(f"http://{host}") as node:
-        assert (await node.read_metrics(["up"]))["up"][0].value == 1
+        samples = await node.read_metrics(["up", "down"])
+
+    assert (samples["up"][0].value, samples["down"]) == (1, [])
+    # A large node counts much that is not wanted here.
+    assert asked[0][0] == "/metrics?names=up,down"
 
 
 async def test_a_watcher_says_what_it_wants_and_hears_refusals(served):

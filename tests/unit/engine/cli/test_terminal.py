@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
+import click
 import pytest
 
 from engine.cli.terminal import StandardTerminal
@@ -27,3 +28,11 @@ async def test_a_question_goes_beside_the_answer(capsys, monkeypatch):
 
     assert await StandardTerminal().ask("sure? ") == "yes"
     assert capsys.readouterr() == ("", "sure? ")
+
+
+async def test_a_pipe_is_no_screen(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+    with pytest.raises(click.UsageError, match="no terminal"):
+        async with StandardTerminal().screen():
+            pass

@@ -6,12 +6,15 @@ import msgspec
 import pytest
 
 from engine.admin.http_api import ENDPOINTS
+from engine.admin.record_stream import PATH as RECORDS_PATH
 from engine.admin.tracing import CLIENT_PATH, SERVER_PATH
 from engine.base.event_hub import READERS_MAX
 from engine.base.trace_hub import TraceEvent
 from engine.cli.errors import NodeRefusedError
 from engine.console.desk import role_for
 from engine.model.caller import Caller
+from engine.model.log_record import RecordKind
+from engine.model.reply import make_reply
 from engine.model.role import Role
 from tests.fakes.admin_world import admin_world
 from tests.fakes.console_world import make_desk, operator
@@ -92,6 +95,19 @@ async def test_sessions_are_watched_and_who_watches_is_audited(tmp_path):
 
     assert [one["conn_meta"] for one in frames] == [{"received_from": "192.0.2.1:25"}]
     assert (act.act, act.arguments["source_addr"]) == ("trace-smtp-server", ["192.0.2.0/24"])
+
+
+async def test_log_records_are_seen_as_they_happen(tmp_path):
+    async with admin_world(tmp_path) as world:
+        watch = make_desk(world).open_watch(operator(), ANN, RECORDS_PATH, {"type": ["Bounce"]})
+        for kind in (RecordKind.DELIVERY, RecordKind.BOUNCE):
+            world.recorder.record(kind, None, reply=make_reply(250, "ok"), recipients=["a@a.test"])
+        frames = [msgspec.json.decode(one) for one in await watch.next_frames()]
+        watch.close()
+        (act,) = world.audited()
+
+    assert [one["type"] for one in frames] == ["Bounce"]
+    assert (act.act, act.arguments) == ("watch-records", {"type": ["Bounce"]})
 
 
 async def test_watchers_are_few_and_say_what_they_want_properly(tmp_path):

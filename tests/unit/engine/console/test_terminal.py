@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import click
 import pytest
 
 from engine.console.terminal import (
@@ -206,3 +207,52 @@ async def test_a_size_that_makes_no_sense_is_another(size, seen):
     made, _ = terminal(columns=size[0], rows=size[1])
 
     assert (made.columns, made.rows) == seen
+
+
+async def test_a_live_view_takes_the_screen_and_every_key():
+    made, channel = terminal(columns=30, rows=10)
+    interrupts = []
+    made.on_interrupt = lambda: interrupts.append(1)
+    async with made.screen() as screen:
+        assert (screen.columns, screen.rows) == (30, 10)
+        await screen.draw(["one", "two"])
+        made.feed("q\x1b[")
+        made.feed("A\x03")
+        made.resized()
+        keys = [await screen.next_key(1) for _ in range(4)]
+
+        assert "\x1b[2;1Htwo" in channel.text
+        assert "\r" not in channel.text
+    assert keys == ["q", "up", "ctrl-c", "resized"]
+    assert interrupts == []
+    assert channel.text.endswith("\x1b[?1049l")
+    made.feed("x")
+    assert await made.read_typed() == "x"
+
+
+async def test_a_live_view_hears_that_its_operator_is_gone():
+    made, _ = terminal()
+    async with made.screen() as screen:
+        made.is_lost = True
+        await screen.draw(["one"])
+        assert await screen.next_key(1) == "closed"
+
+    made, _ = terminal()
+    async with made.screen() as screen:
+        made.feed_end()
+        assert await screen.next_key(1) == "closed"
+
+
+async def test_a_pipe_is_no_screen():
+    made, _ = terminal(has_pty=False)
+
+    with pytest.raises(click.UsageError, match="ssh -t"):
+        async with made.screen():
+            pass
+
+
+def test_a_new_size_means_nothing_to_who_shows_no_live_view():
+    made, channel = terminal()
+    made.resized()
+
+    assert channel.text == ""

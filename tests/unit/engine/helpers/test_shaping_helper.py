@@ -169,3 +169,19 @@ def test_automation_switched_off_still_publishes(world):
 def test_files_alone_declare_no_daemon(world):
     world.load("shaping.setup()\n")
     assert world.dry_check.declarations.automation is None
+
+
+def test_what_is_in_force_is_told_with_its_files_and_the_place_of_its_setup(world):
+    world.load('shaping.setup(["base.toml", {"default": {"max_ready": 5}}])\n', {"base.toml": FILE})
+    found = world.helpers.shaping.in_force(world.runtime.epoch)
+
+    assert found.place == (str(world.path), 4)
+    assert found.files == (str(world.folder / "base.toml"), str(world.path))
+    assert found.shaping.default.settings[("max_ready",)].value == 5
+    assert (found.is_complete, found.failing, found.obeys) == (True, None, True)
+
+
+def test_nothing_is_in_force_where_a_script_sets_nothing_up(world):
+    world.load("")
+
+    assert world.helpers.shaping.in_force(world.runtime.epoch) is None

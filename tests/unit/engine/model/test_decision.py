@@ -127,6 +127,13 @@ def test_a_frame_carries_what_the_node_needs(kind):
     assert read.value == ({"a": [1, "x"]} if kind in VALUED else None)
 
 
+def test_a_frame_tells_which_rule_it_was_and_where_that_stands():
+    made = decision(rule="provider.big", place="/etc/shaping.toml:7")
+    read = parse_frame(frame_of(made))
+    assert read is not None
+    assert (read.rule, read.place) == (made.rule, made.place)
+
+
 def test_frames_are_those_that_clients_know():
     made = decision(kind=DecisionKind.SUSPEND_READY, scope=SCOPES[DecisionKind.SUSPEND_READY])
     assert frame_of(made) == {

@@ -10,6 +10,7 @@ from engine.model.shaping_provider import (
     MatchTerm,
     domain_for_providers,
     is_provider_of,
+    matching_terms,
     normal_host,
     normal_section_name,
     why_never,
@@ -116,3 +117,15 @@ def test_what_is_no_domain_belongs_to_no_provider(name):
 )
 def test_a_section_is_found_under_the_name_of_the_queue(name, normal):
     assert normal_section_name(name) == normal
+
+
+@pytest.mark.parametrize(
+    ("domain", "hosts", "found"),
+    [
+        ("a.big.test", ["mx1.big.example"], [TERMS[0], TERMS[2]]),
+        ("a.test", ["mx.other.example"], [TERMS[1]]),
+        (None, [], []),
+    ],
+)
+def test_the_terms_that_are_met_are_named(domain, hosts, found):
+    assert matching_terms(TERMS, domain, hosts) == found

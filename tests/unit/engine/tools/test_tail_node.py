@@ -80,7 +80,7 @@ async def test_a_node_that_refuses_is_its_answer(tmp_path):
 
 async def test_a_filter_that_the_node_does_not_take_is_its_answer(tmp_path):
     async with operating(tmp_path) as operator:
-        with pytest.raises(NodeRefusedError, match="the node says: code: 550"):
+        with pytest.raises(NodeRefusedError, match="the node answers: code: 550"):
             await Tail(operator.base, code=["nine"]).run()
 
 
@@ -177,8 +177,7 @@ async def test_a_connection_that_ends_is_made_again_and_told(tmp_path):
             await until(lambda: tail.shown)
             for subscription in hub._subscriptions:
                 subscription.close()
-            await until(lambda: len(tail.told) == 2)
-            await until(lambda: hub.is_on)
+            await until(lambda: tail.told and hub.is_on)
             happen(operator.world)
             await running
 
@@ -211,6 +210,24 @@ async def given_up(tail):
         await tail.run()
     except NodeAwayError as error:
         return error.message
+
+
+async def test_a_quiet_connection_that_breaks_late_is_made_again(monkeypatch):
+    now = [0.0]
+    breaks = iter([31.0, 1.0])
+
+    async def watch(self, path, wanted):
+        now[0] += next(breaks, 70.0)
+        if now[0] == 32.0:
+            yield {"type": "Delivery"}
+        raise NodeAwayError("the connection broke")
+
+    monkeypatch.setattr(tail_node.HttpNode, "watch", watch)
+    tail = Tail("http://127.0.0.1:9", clock=Clock(lambda: now[0]))
+    await tail.run()
+
+    assert tail.shown == ['{"type":"Delivery"}']
+    assert tail.told == ["connected again; what happened meanwhile is not shown"]
 
 
 async def test_a_node_that_was_never_there_is_given_up_at_once():
