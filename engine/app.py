@@ -24,6 +24,7 @@ from importlib import metadata
 from typing import Any
 
 from engine.admin.audit_log import AuditLog
+from engine.admin.history_samples import History
 from engine.admin.http_api import AdminApi
 from engine.admin.shared_directives import SharedDirectives
 from engine.automation import Automation
@@ -35,6 +36,8 @@ from engine.base.memory_relief import MemoryRelief
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.base.trace_hub import Tracing
+from engine.console.console import Consoles
+from engine.console_ports import desk_maker
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.source_health import SourceHealth
 from engine.control.suspensions import SuspensionRegistry
@@ -50,6 +53,7 @@ from engine.model.errors import ConfigurationError
 from engine.model.listener_options import ListenerOptions
 from engine.model.log_record import format_created_time
 from engine.model.message import Message
+from engine.node_history import NodeHistory
 from engine.node_identity import settle_node_id
 from engine.node_metrics import NodeMetrics
 from engine.policy_check import check_local_logs
@@ -59,6 +63,7 @@ from engine.receive.admission import Admission
 from engine.receive.smtp_listener import TlsContexts
 from engine.receive.template_dialect import compile_for_scripts
 from engine.records.log_hook import parse_hook_records
+from engine.records.record_tap import RecordTap
 from engine.records.recorder import Recorder
 from engine.retired_epochs import RetiredEpochs
 from engine.route.dns_resolver import DnsCounts, DnsResolver
@@ -128,6 +133,7 @@ class Node:
         self.suspensions = SuspensionRegistry(self.clock.mono)
         self.bounces = AdminBounceRegistry(self.clock.mono)
         self.audit = AuditLog(self.clock.wall)
+        self.history = History()
         self.source_health = SourceHealth(self.suspensions, self.clock.mono)
         self.memory = MemoryGuard()
         self.tracing = Tracing()
@@ -167,6 +173,7 @@ class Node:
         self.services: Services
         self.declared: Declared
         self.admin = AdminApi(self)
+        self.consoles = Consoles(desk_maker(self))
 
     def _build_policy(self) -> None:
         """Make the runtime of scripts and what they may import."""
@@ -243,6 +250,7 @@ class Node:
         self.supervisor.start(self.recovery.run(), "recovery")
         self.transfers.begin()
         self.supervisor.start(self._sweep_forever(), "sweep")
+        self.supervisor.start(NodeHistory(self, self.history).run(asyncio.sleep), "history")
         self.supervisor.start(self.watcher.run(asyncio.sleep), "policy-watcher")
         # While queues are made by the thousand all objects survive: the middle generation is looked
         # at often, when it is small, and the oldest as rarely as ever.
@@ -265,6 +273,7 @@ class Node:
 
     def _build(self) -> None:
         self.recorder = Recorder(self.clock, self.node_id, self.hostname, self._load_for_records)
+        RecordTap(self.recorder, self.tracing.records)
         self.settlement = Settlement(
             clock=self.clock,
             store=self.store,
@@ -303,7 +312,6 @@ class Node:
         NodeMetrics(self).bind()
         self.automation.bind_metrics()
         self.shared_limits.bind_metrics()
-        self.span_tracing.bind_metrics()
         failing = self.metrics.gauge("shaping_load_failing").labels()
         failing.set_function(lambda: self.helpers.shaping.failing)
 

@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine.admin.http_api import AdminApi
+from engine.admin.web_page import WebPage
 from engine.automation import Automation
 from engine.base.disk_guard import DiskGuard
 from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
 from engine.base.os_reason import os_reason
 from engine.base.tls_files import ServerTls
+from engine.console.console import Consoles
 from engine.http_callers import HttpCallers
 from engine.model.errors import ConfigurationError, EngineError
 from engine.model.message import Message
@@ -58,6 +61,7 @@ class DeclaredPorts(ListenerPorts, Protocol):
     """What carrying out declarations needs from the node."""
 
     admin: AdminApi
+    consoles: Consoles
     automation: Automation
     shared_limits: SharedLimits
     span_tracing: SpanTracing
@@ -96,7 +100,8 @@ class Declared:
         self._disposition = HookSink("log_disposition", self._tell_disposition)
         self._has_disposition = False
         self.injection = HttpInjection(node.clock, self._admit, node.gate, node.memory.grow)
-        self._callers = HttpCallers(node.runtime)
+        self.callers = HttpCallers(node.runtime)
+        self._page = WebPage()
         self._one_at_a_time = asyncio.Lock()
         self._is_ending = False
 
@@ -111,6 +116,16 @@ class Declared:
         listeners = [*self.listeners.values(), *self._leaving]
         return sum(bool(session.recipients) for one in listeners for session in one.sessions)
 
+    def transactions(self) -> Counter[int]:
+        """Return how many SMTP transactions go by each epoch, by its serial."""
+        listeners = [*self.listeners.values(), *self._leaving]
+        return Counter(
+            session.epoch.serial
+            for listener in listeners
+            for session in listener.sessions
+            if session.epoch is not None
+        )
+
     async def carry_out(self, declarations: Declarations) -> None:
         """Make the node as declared; once it ends nothing is opened any more.
 
@@ -122,7 +137,7 @@ class Declared:
             node = self._node
             self._reconcile_spool(declarations)
             node.memory.set_limits(declarations.memory_limits)
-            self._callers.has_default_lists = declarations.has_default_access_lists
+            self.callers.has_default_lists = declarations.has_default_access_lists
             resolver_key = (
                 declarations.test_resolver,
                 declarations.nameservers,
@@ -139,6 +154,7 @@ class Declared:
                 self._reconcile_tracing,
                 self._reconcile_listeners,
                 self._reconcile_http,
+                self._reconcile_consoles,
             ):
                 if self._is_ending:
                     return
@@ -298,6 +314,9 @@ class Declared:
                 failures.append(error)
         _raise_all(failures)
 
+    async def _reconcile_consoles(self, declarations: Declarations) -> None:
+        await self._node.consoles.reconcile(declarations.consoles)
+
     async def _replace_http(
         self, address: tuple[str, int], declared: HttpListenerDeclaration
     ) -> None:
@@ -336,8 +355,8 @@ class Declared:
             trusted_hosts=declared.trusted_hosts,
             request_body_limit=declared.request_body_limit,
             tls=tls,
-            authenticate=self._callers.authenticate,
-            access=self._callers,
+            authenticate=self.callers.authenticate,
+            access=self.callers,
             on_denied=node.admin.note_denied,
             liveness=node.liveness,
             title="Cirrus node",
@@ -346,6 +365,7 @@ class Declared:
         self.injection.add_to(service)
         node.admin.add_to(service)
         node.admin.tracing.add_to(service)
+        self._page.add_to(service)
         node.transfers.add_to(service)
         return service
 
@@ -386,9 +406,10 @@ class Declared:
         await asyncio.gather(*(one.drain(deadline_s, asyncio.sleep) for one in listeners))
 
     async def close(self) -> None:
-        """Close HTTP, hooks and logs, in this order."""
+        """Close consoles, HTTP, hooks and logs, in this order."""
         # Behind a reload under way: what that opens has to be closed here.
         async with self._one_at_a_time:
+            await self._node.consoles.close()
             for _, service in self.http.values():
                 await service.stop(CLOSE_S)
             self.injection.close()

@@ -99,7 +99,7 @@ class _Sums:
             part[tenant] = part.get(tenant, 0) + count
         if campaign:
             self.campaigns.add(queue.name.partition("@")[0], count)
-        provider = _provider_of_waiting(queue)
+        provider = provider_of_waiting(queue)
         part = self.providers.parts[hash(provider) & mask]
         part[provider] = part.get(provider, 0) + count
         pool = queue.plan.pool if queue.plan is not None else _pool_of(queue)
@@ -114,7 +114,7 @@ class _Sums:
         self.connection_kinds[kind] += sessions
         if not messages and not sessions:
             return
-        provider = _provider_of(queue)
+        provider = provider_of(queue)
         if messages:
             self.providers.add(provider, messages)
             for pool, number in Counter(one.pool or "" for one in queue.messages).items():
@@ -199,16 +199,18 @@ def _pool_of(queue: ScheduledQueue) -> str:
     return (queue.config.egress_pool if queue.config is not None else None) or "unspecified"
 
 
-def _provider_of(ready: Any) -> str:
+def provider_of(ready: Any) -> str:
+    """Return the provider of a ready queue; its site where it has none."""
     name: str = ready.path.provider_name or ready.site_name
     return name
 
 
-def _provider_of_waiting(queue: ScheduledQueue) -> str:
+def provider_of_waiting(queue: ScheduledQueue) -> str:
+    """Return the provider of a scheduled queue; the site that it last led to, or its domain."""
     if queue.config is not None and queue.config.provider_name:
         return queue.config.provider_name
     ways = queue.plan.queues.values() if queue.plan is not None else ()
-    return next((_provider_of(ready) for ready in ways), queue.domain)
+    return next((provider_of(ready) for ready in ways), queue.domain)
 
 
 def _kind_of(ready: Any) -> str:

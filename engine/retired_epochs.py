@@ -57,6 +57,10 @@ class RetiredEpochs:
             self._is_looking = True
             self._start(self._clear(), "retired epochs")
 
+    def held(self) -> list[Epoch]:
+        """Return the old epochs that are still there, the oldest first."""
+        return [epoch for one in self._retired if (epoch := one()) is not None]
+
     def count(self) -> int:
         """Return how many old epochs are still there."""
         self._retired = [one for one in self._retired if one() is not None]

@@ -28,6 +28,7 @@ from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, parse_floo
 from engine.base.dkim_signer import SignerRegistry
 from engine.hooks import HOOKS
 from engine.model.cidr import CidrSet
+from engine.model.console_options import make_console_options
 from engine.model.duration import parse_duration
 from engine.model.egress import make_egress_path, make_egress_pool, make_egress_source
 from engine.model.keyword_options import closest, flag, key_source, list_of, text, whole
@@ -188,6 +189,32 @@ class ScriptApi:
             tls_private_key,
         )
 
+    def start_ssh_console(
+        self,
+        *,
+        listen: str = "127.0.0.1:2022",
+        host_key: str,
+        authorized_keys: str,
+        idle_timeout: Any = "30m",
+        max_sessions: int = 16,
+        password_roles: Any = None,
+    ) -> None:
+        """Declare an SSH console: the verbs of the command line, for those with a key."""
+        declarations = self._open("start_ssh_console")
+        options = make_console_options(
+            {
+                "listen": listen,
+                "host_key": host_key,
+                "authorized_keys": authorized_keys,
+                "idle_timeout": idle_timeout,
+                "max_sessions": max_sessions,
+                "password_roles": password_roles,
+            }
+        )
+        self._look_for_file("authorized_keys", authorized_keys)
+        self._claim(declarations, options.listen)
+        declarations.consoles[options.listen] = options
+
     def _look_for_file(self, name: str, source: Any) -> None:
         """Warn of a key that is not there: the node starts, and clients would find out."""
         if isinstance(source, str) and not Path(source).is_file():
@@ -195,7 +222,11 @@ class ScriptApi:
 
     @staticmethod
     def _claim(declarations: Declarations, address: tuple[str, int]) -> None:
-        taken = address in declarations.listeners or address in declarations.http_listeners
+        taken = (
+            address in declarations.listeners
+            or address in declarations.http_listeners
+            or address in declarations.consoles
+        )
         if taken and address[1]:
             raise ValueError(f"two listeners on {address[0]}:{address[1]}")
 
@@ -329,6 +360,7 @@ class ScriptApi:
             self.define_spool,
             self.start_esmtp_listener,
             self.start_http_listener,
+            self.start_ssh_console,
             self.configure_local_logs,
             self.configure_log_hook,
             self.set_memory_hard_limit,

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.base.disk_guard import FLOOR_BYTES_MAX, FLOOR_INODES_MAX, Floor
 from engine.model.cidr import CidrSet
+from engine.model.console_options import ConsoleOptions
 from engine.model.listener_options import ListenerOptions
 from engine.model.log_record import RecordKind
 from engine.model.redis_options import RedisOptions
@@ -124,6 +125,7 @@ class Declarations:
     spool: SpoolDeclaration | None = None
     listeners: dict[tuple[str, int], ListenerOptions] = field(default_factory=dict)
     http_listeners: dict[tuple[str, int], HttpListenerDeclaration] = field(default_factory=dict)
+    consoles: dict[tuple[str, int], ConsoleOptions] = field(default_factory=dict)
     local_logs: dict[str, dict[str, Any]] = field(default_factory=dict)
     log_hooks: dict[str, LogHookDeclaration] = field(default_factory=dict)
     automation: AutomationDeclaration | None = None

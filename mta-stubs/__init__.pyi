@@ -582,6 +582,24 @@ def start_http_listener(
     >>> mta.start_http_listener(listen="127.0.0.1:8000", trusted_hosts=["127.0.0.1"])
     """
 
+def start_ssh_console(
+    *,
+    listen: str = "127.0.0.1:2022",
+    host_key: str,
+    authorized_keys: str,
+    idle_timeout: _Duration = "30m",
+    max_sessions: int = 16,
+    password_roles: Mapping[str, Literal["viewer", "operator", "admin"]] | None = None,
+) -> None:
+    """Declare an SSH console: the verbs of the command line, for those with a key.
+
+    The host key is made at the first start. A line of authorized_keys may begin with
+    ``role="operator",name="ann",from="192.0.2.0/24"``; without a role a key may look only. Users of
+    password_roles come with the password that the event http_auth_basic takes.
+
+    >>> mta.start_ssh_console(host_key="/etc/cirrus/key", authorized_keys="/etc/cirrus/operators")
+    """
+
 def configure_local_logs(
     *,
     log_dir: str,

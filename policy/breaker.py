@@ -30,6 +30,11 @@ class Breaker:
         self.until_mono = 0.0
         self.pause_s = 0.0
 
+    @property
+    def is_probing(self) -> bool:
+        """Whether one call was let through, and has not ended yet."""
+        return self._probing
+
     def admits(self) -> bool:
         """Tell whether an open breaker lets one call through as its probe."""
         if self._probing or self._mono() < self.until_mono:

@@ -32,6 +32,8 @@ from policy.errors import BudgetSpentError, LimitExceededError, ScriptRefusal
 TICKS_PER_CLOCK_READ = 16
 # Rounds that take longer on average are checked one by one.
 LONG_ROUNDS_NS = 1_000_000
+# A call that takes longer is one to tell operators of.
+LONG_CALL_NS = 1_000_000
 MAX_CALL_BYTES = 128 * 1024 * 1024
 MAX_LOAD_BYTES = 512 * 1024 * 1024
 MAX_ITEMS = 1_000_000
@@ -71,6 +73,7 @@ class Budget:
         "deadline_ns",
         "depth",
         "ending",
+        "is_long",
         "max_bytes",
         "outer",
         "tick",
@@ -89,6 +92,8 @@ class Budget:
         self.waits: Waits | None = None
         self._is_dense = False
         self._is_over = False
+        # Whether a call took longer than ``LONG_CALL_NS``; taken back by whoever looks.
+        self.is_long = False
         self._read_ns = 0
         # A check is one call into C, except each 16th. ``map`` survives an exception of
         # what it calls, so the ticker goes on after a spent budget.
@@ -166,6 +171,8 @@ class Budget:
             self._check_outside(now_ns)
         if now_ns - self._read_ns > LONG_ROUNDS_NS and not self._is_dense:
             self._watch_closely()
+        if now_ns - self.deadline_ns + self.budget_ns > LONG_CALL_NS:
+            self.is_long = True
         self._read_ns = now_ns
 
     def _check_outside(self, now_ns: int) -> None:
@@ -182,6 +189,10 @@ class Budget:
     def left_ns(self) -> int:
         """Return the CPU time left, for a call that pauses here."""
         return self.deadline_ns - thread_time_ns()
+
+    def spent_ns(self) -> int:
+        """Return the CPU time that the call under way has taken."""
+        return thread_time_ns() - self.deadline_ns + self.budget_ns
 
     def afford(self, cost_ns: int) -> None:
         """Refuse an operation in C that is expected to take longer than what is left.

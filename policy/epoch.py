@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from policy.budget import Budget
+from policy.handler_tally import HandlerTally
 from policy.hook import CallLimits
 from policy.hook_registry import Handler, PolicyFinding
 from policy.native_hooks import NativeHooks
@@ -36,20 +37,28 @@ class Epoch:
         warnings: findings that do not stop the load.
         limits: what its handlers are allowed, by event; under None, all of them and functions.
         native: what trusted code of the program adds to it.
+        tallies: what the calls of its handlers came to, in order of registration by event.
+        function_tallies: the same of functions that a script handed over, by name, file and line.
+        load_s: how long it took to load, checks included, seconds.
+        began_mono: when it became the current one, monotonic; None before.
     """
 
     __slots__ = (
         "__weakref__",
+        "began_mono",
         "budget",
         "files",
+        "function_tallies",
         "functions",
         "handlers",
         "limits",
+        "load_s",
         "native",
         "regex_fallback_uses",
         "runners",
         "serial",
         "sources",
+        "tallies",
         "warnings",
     )
 
@@ -64,6 +73,10 @@ class Epoch:
         self.sources: dict[str, bytes] = {}
         self.warnings: list[PolicyFinding] = []
         self.native = NativeHooks()
+        self.tallies: list[HandlerTally] = []
+        self.function_tallies: dict[tuple[str, str, int], HandlerTally] = {}
+        self.load_s = 0.0
+        self.began_mono: float | None = None
         self.regex_fallback_uses: Callable[[], int] = int
 
     @property

@@ -21,6 +21,7 @@ from policy.budget import Rehearsal
 from policy.epoch import Epoch
 from policy.errors import BudgetSpentError, HookFailedError, ScriptFrame, ScriptRefusal
 from policy.failure import describe, place_of, trace_of
+from policy.handler_tally import HandlerTally
 from policy.hook_registry import Handler
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -74,8 +75,16 @@ class Pending:
 class HandlerCall:
     """One handler of one epoch, ready to be called."""
 
-    def __init__(self, handler: Handler, epoch: Epoch, breaker: Breaker, report: Report) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        epoch: Epoch,
+        breaker: Breaker,
+        report: Report,
+        tally: HandlerTally,
+    ) -> None:
         self.handler = handler
+        self.tally = tally
         self._epoch = epoch
         self._budget = epoch.budget
         self._breaker = breaker
@@ -88,11 +97,12 @@ class HandlerCall:
         """Return a function that runs the handler and returns its answer or a ``Pending``."""
         if self.handler.is_async:
             return lambda *args: Pending(lambda is_timed: self.run_async(args, is_timed=is_timed))
-        function, budget, breaker, cpu_ns = (
+        function, budget, breaker, cpu_ns, tally = (
             self.handler.function,
             self._budget,
             self._breaker,
             self._cpu_ns,
+            self.tally,
         )
         exact = frozenset(() if self.handler.hook.check else self._answers or ())
         enter, leave, check_answer, fail = (
@@ -111,8 +121,12 @@ class HandlerCall:
                 if budget.ending is not None:
                     raise budget.ending
             except BaseException as error:  # noqa: BLE001 - hook call
-                fail(error)
+                fail(error, budget.spent_ns)
             finally:
+                tally.left = left = tally.left - 1
+                if left <= 0 or budget.is_long:
+                    budget.is_long = False
+                    tally.note(budget.spent_ns())
                 leave(saved)
             if breaker.is_open:
                 self._note_success()
@@ -127,14 +141,19 @@ class HandlerCall:
         if self._breaker.is_open:
             self._ask_breaker()
         waits: dict[int, Any] = {} if is_timed else Rehearsal()
+        driven, tally = _Driven(self, args, waits), self.tally
+        tally.under_way += 1
+        began_mono = tally.mono()
         try:
             if is_timed:
                 async with asyncio.timeout(self.handler.hook.wait_budget_s):
-                    answer = await _Driven(self, args, waits)
+                    answer = await driven
             else:
-                answer = await _Driven(self, args, waits)
+                answer = await driven
         except BaseException as error:  # noqa: BLE001 - hook call
-            self._fail(error)
+            self._fail(error, driven.spent_ns)
+        finally:
+            tally.end_waiting(began_mono, self._cpu_ns - driven.left_ns)
         if self._breaker.is_open:
             self._note_success()
         for forgotten in waits.values():
@@ -167,8 +186,13 @@ class HandlerCall:
 
     # --- failures
 
-    def _fail(self, error: BaseException) -> NoReturn:
-        """Raise what an exception of the handler amounts to."""
+    def _fail(self, error: BaseException, spent_ns: Callable[[], int]) -> NoReturn:
+        """Raise what an exception of the handler amounts to.
+
+        Args:
+            error: what left it.
+            spent_ns: returns the CPU time that the call took.
+        """
         if isinstance(error, _PASSES):
             if isinstance(error, ScriptRefusal):
                 # A refusal is an answer like any other.
@@ -176,6 +200,7 @@ class HandlerCall:
             else:
                 self._breaker.note_abandoned()
             raise error
+        self.tally.note_longest(spent_ns())
         overrun = isinstance(error, BudgetSpentError)
         message = describe(error, self._budget)
         sources = self._epoch.sources
@@ -217,6 +242,7 @@ class HandlerCall:
             overrun=overrun,
             trace=trace,
         )
+        self.tally.note_failure(failure)
         self._report("handler_failed", self._facts(failure))
         return failure
 
@@ -235,6 +261,7 @@ class HandlerCall:
 
     def _ask_breaker(self) -> None:
         if not self._breaker.admits():
+            self.tally.turned_away += 1
             raise HookFailedError(
                 self.handler.event,
                 file=self.handler.file,
@@ -256,12 +283,17 @@ class HandlerCall:
 class _Driven:
     """Awaits a handler's coroutine, with the call's budget open while it runs."""
 
-    __slots__ = ("_args", "_call", "_waits")
+    __slots__ = ("_args", "_call", "_waits", "left_ns")
 
     def __init__(self, call: HandlerCall, args: tuple[Any, ...], waits: dict[int, Any]) -> None:
         self._call = call
         self._args = args
         self._waits = waits
+        self.left_ns = call._cpu_ns
+
+    def spent_ns(self) -> int:
+        """Return the CPU time that the call has taken so far."""
+        return self._call._cpu_ns - self.left_ns
 
     def __await__(self) -> Generator[Any, Any, Any]:
         call = self._call
@@ -284,7 +316,8 @@ class _Driven:
                 finally:
                     ending = budget.ending
                     allocated_bytes = budget.allocated_bytes
-                    left_ns = max(1, budget.left_ns())
+                    self.left_ns = budget.left_ns()
+                    left_ns = max(1, self.left_ns)
                     budget.leave(saved)
                 if ending is not None:
                     # Cleaning up may not wait again: its time is over.

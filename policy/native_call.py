@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import thread_time_ns
 from typing import Any, NoReturn
 
 from policy.errors import HookFailedError, ScriptRefusal
 from policy.handler_call import Pending, Report
+from policy.handler_tally import HandlerTally
 from policy.hook_registry import Handler
 
 _PASSES = (ScriptRefusal, HookFailedError)
@@ -67,17 +69,24 @@ class NativeFunction:
         return Pending(finish)
 
 
-def native_runner(handler: Handler, report: Report) -> Callable[..., Any]:
+def native_runner(handler: Handler, report: Report, tally: HandlerTally) -> Callable[..., Any]:
     """Return a function that runs a handler of trusted code and returns its answer."""
     function, place = handler.function, (handler.file, handler.line)
 
     def run(*args: Any) -> Any:
+        tally.left -= 1
+        began_ns = thread_time_ns() if tally.left <= 0 else 0
         try:
             return function(*args)
         except _PASSES:
             raise
         except Exception as error:  # boundary: hook call
-            raise failure_of(error, handler.event, place, report) from error
+            failure = failure_of(error, handler.event, place, report)
+            tally.note_failure(failure)
+            raise failure from error
+        finally:
+            if began_ns:
+                tally.note(thread_time_ns() - began_ns)
 
     return run
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from policy.breaker import Breaker
 from policy.budget import Budget
@@ -25,6 +25,7 @@ from policy.epoch import EPOCH_NAME, Epoch, digest_of
 from policy.errors import HookFailedError, PolicyLoadError, ScriptFrame
 from policy.failure import line_of
 from policy.handler_call import HandlerCall, Pending, Report
+from policy.handler_tally import HandlerTally
 from policy.hook import CallLimits, Hook, OnFailure
 from policy.hook_registry import Handler, HookTable, PolicyFinding
 from policy.native_call import NativeFunction, native_runner
@@ -55,6 +56,13 @@ def _rejection(finding: PolicyFinding, epoch: Epoch) -> PolicyLoadError:
     return error
 
 
+class Rejection(NamedTuple):
+    """A load that was rejected, and when, monotonic."""
+
+    at_mono: float
+    error: PolicyLoadError
+
+
 class _Loading(threading.local):
     """The epoch that a thread is loading."""
 
@@ -62,7 +70,11 @@ class _Loading(threading.local):
 
 
 class PolicyRuntime:
-    """Scripts of one program, current and coming."""
+    """Scripts of one program, current and coming.
+
+    Attributes:
+        rejected: the last load that was rejected, while a program ran; None if none was.
+    """
 
     def __init__(
         self,
@@ -90,6 +102,7 @@ class PolicyRuntime:
         self._serial = 0
         self._epoch = Epoch(0, Budget())
         self._loading = _Loading()
+        self.rejected: Rejection | None = None
         self._path: Path | None = None
         self._dry_check: DryCheck | None = None
         # What the last attempt to load saw, whether or not it succeeded.
@@ -122,6 +135,7 @@ class PolicyRuntime:
         """
         self._path, self._dry_check = path, dry_check
         self._serial += 1
+        began_mono = self._mono()
         epoch = Epoch(self._serial, Budget())
         self._loading.epoch = epoch
         try:
@@ -135,11 +149,13 @@ class PolicyRuntime:
         finally:
             self._loading.epoch = None
             self._seen = dict(epoch.files)
+        epoch.load_s = self._mono() - began_mono
         return epoch
 
     def swap(self, epoch: Epoch) -> None:
         """Make an epoch the current one."""
         self._epoch = epoch
+        epoch.began_mono = self._mono()
         facts = {
             "serial": epoch.serial,
             "content_hash": epoch.content_hash,
@@ -179,8 +195,8 @@ class PolicyRuntime:
             self._seen, self._stamps = before, stamps
             return None
         except Exception as error:  # noqa: BLE001 - supervisor: the watch must not end
-            facts = {"file": str(self._path), "message": f"cannot be loaded: {error!r}"}
-            self._report("policy_rejected", facts)
+            text = f"cannot be loaded: {error!r}"
+            self._reject(PolicyLoadError(str(self._path), None, text))
             return None
 
     def _load_if_changed(self, *, rehash: bool) -> Epoch | None:
@@ -207,8 +223,12 @@ class PolicyRuntime:
             for path in before.keys() | self._epoch.files.keys():
                 if path not in self._seen:
                     self._seen[path] = digest_of(path)
-            self._report("policy_rejected", _facts(error))
+            self._reject(error)
             raise
+
+    def _reject(self, error: PolicyLoadError) -> None:
+        self.rejected = Rejection(self._mono(), error)
+        self._report("policy_rejected", _facts(error))
 
     def _has_changed(self, *, rehash: bool) -> bool:
         for path, digest in self._epoch.files.items():
@@ -236,6 +256,7 @@ class PolicyRuntime:
 
     def _build_runners(self, epoch: Epoch) -> None:
         limits = epoch.limits
+        epoch.tallies.clear()
         for event, handlers in epoch.handlers.items():
             hook = handlers[0].hook
             for_all = None if hook.on_failure is OnFailure.FATAL else limits.get(None)
@@ -249,10 +270,18 @@ class PolicyRuntime:
                 _watched(run, self._mono, *self._watch(event)) if self._watch else run
             )
 
-    def _runner(self, handler: Handler, epoch: Epoch) -> Callable[..., Any]:
-        if handler.is_native:
-            return native_runner(handler, self._report)
-        return HandlerCall(handler, epoch, Breaker(self._mono), self._report).build_runner()
+    def _runner(
+        self, handler: Handler, epoch: Epoch, tally: HandlerTally | None = None
+    ) -> Callable[..., Any]:
+        breaker = None if handler.is_native else Breaker(self._mono)
+        if tally is None:
+            tally = HandlerTally(handler, breaker, self._mono)
+            epoch.tallies.append(tally)
+        else:
+            tally.breaker = breaker
+        if breaker is None:
+            return native_runner(handler, self._report, tally)
+        return HandlerCall(handler, epoch, breaker, self._report, tally).build_runner()
 
     def _report_print(self, line: str) -> None:
         self._report("script_print", {"text": line})
@@ -333,7 +362,16 @@ class PolicyRuntime:
             line=code.co_firstlineno,
             is_async=iscoroutinefunction(function),
         )
-        return self._runner(handler, epoch)
+        return self._runner(handler, epoch, self._function_tally(handler, epoch))
+
+    def _function_tally(self, handler: Handler, epoch: Epoch) -> HandlerTally:
+        """Return the tally of a function: one for all that were made at the same line."""
+        place = handler.event, handler.file, handler.line
+        tally = epoch.function_tallies.get(place)
+        if tally is None:
+            tally = HandlerTally(handler, None, self._mono)
+            epoch.function_tallies[place] = tally
+        return tally
 
     def regex_fallback_uses(self) -> int:
         """Return how many patterns of the current epoch needed the slower engine."""

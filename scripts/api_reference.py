@@ -48,8 +48,9 @@ What an endpoint answers besides is said there."""
 #: What is said of endpoints whose answer no schema describes.
 NOTES = {
     "/metrics": """\
-With `?prefix=`, such as `?prefix=cirrus_`, each name begins with that. See
-[metrics](metrics.md).""",
+With `?prefix=`, such as `?prefix=cirrus_`, each name begins with that. With `?names=`, such as
+`?names=total_messages_delivered,memory_usage`, there are those only, and a node with very many
+queues counts them only where they are asked for. See [metrics](metrics.md).""",
     "/metrics.json": """\
 As `/metrics`: families by name, each `{"help": ..., "type": ..., "value": ...}`, of which the value
 is a number, or has numbers by label.""",
@@ -65,6 +66,14 @@ As of incoming sessions. The first frame may have lists by the names `campaign`,
 and lists of networks by `source_addr` and `mx_addr`; a session is shown that fits all of them.
 Kinds are `BeginSession`, `Connected`, `MessageObtained`, `Read`, `Write`, `Diagnostic` and
 `Closed`.""",
+    "/api/admin/records/v1": """\
+The first text frame of the client says which [log records](log-record.md) are wanted, such as
+`{"type": ["Bounce"], "domain": ["example.com"]}`; `{}` is everything. It may have lists by the
+names `type`, `id`, `sender`, `recipient`, `domain`, `tenant`, `campaign`, `queue`, `site`, `source`
+and `code`, and a text by `since`, `until` and `grep`; what they mean is said of [cirrus
+tail](../tools.md). From then on each record is a text frame, with the metadata that log files
+have, but without headers. A reader that is too slow misses records, and is told how many by a frame
+`{"missed": 150}`; it never holds up mail.""",
 }
 
 

@@ -28,7 +28,7 @@ FUNCTIONS = (
         "What a node is made of. Anywhere else these are errors. An edit is carried out at the"
         " next reload.",
         (
-            *("define_spool", "start_esmtp_listener", "start_http_listener"),
+            *("define_spool", "start_esmtp_listener", "start_http_listener", "start_ssh_console"),
             *("configure_local_logs", "configure_log_hook"),
             *("set_memory_hard_limit", "set_memory_soft_limit", "set_memory_low_thresh"),
             *("set_handler_limits", "set_fall_back_to_acl_map", "configure_redis_throttles"),

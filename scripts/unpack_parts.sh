@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers, a client of
-# theirs and promtool into .parts/debian/; nothing is installed.
+# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers, a client of theirs,
+# promtool, and Chromium without a window into .parts/debian/; nothing is installed.
 #
 # The tests and benches that need a real component look for it there and skip, with the reason,
 # when it is missing. Idempotent; without a network it says what is missing and exits 0, so that
@@ -14,10 +14,11 @@ target="$root/.parts/debian"
 archive="$root/.parts/archive"
 triplet="$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || echo "$(uname -m)-linux-gnu")"
 library_path="$target/usr/lib/postfix:$target/usr/lib/$triplet:$target/lib/$triplet"
+library_path+=":$target/usr/lib/$triplet/pulseaudio"
 network_timeout_s=120
 
 # A part: its name, the binaries that must run, the Debian packages it starts from.
-parts=(postfix redis haproxy strace nats socks promtool)
+parts=(postfix redis haproxy strace nats socks promtool chromium)
 declare -A binaries=(
   [postfix]="usr/sbin/smtp-source usr/sbin/smtp-sink usr/sbin/postconf usr/lib/postfix/sbin/master"
   [redis]="usr/bin/redis-server usr/bin/redis-cli"
@@ -26,6 +27,7 @@ declare -A binaries=(
   [nats]="usr/sbin/nats-server"
   [socks]="usr/bin/microsocks usr/sbin/danted bin/nc.openbsd"
   [promtool]="usr/bin/promtool"
+  [chromium]="usr/lib/chromium/chromium-headless-shell"
 )
 declare -A packages=(
   [postfix]="postfix"
@@ -35,7 +37,10 @@ declare -A packages=(
   [nats]="nats-server"
   [socks]="microsocks dante-server netcat-openbsd"
   [promtool]="prometheus"
+  [chromium]="chromium-headless-shell fonts-dejavu-core"
 )
+# Parts with too many libraries to name each: apt says what this machine lacks of all they depend on.
+declare -A with_dependencies=([chromium]=1)
 # Of a package that is mostly something else, the files that are wanted.
 declare -A only=([prometheus]="./usr/bin/promtool")
 # Which package holds a library the loader does not find. Only what is missing is fetched.
@@ -130,8 +135,12 @@ is_complete() { # part
 }
 
 fetch_part() { # part
-  local package library round
-  for package in ${packages[$1]}; do unpack "$package" || return 1; done
+  local package library round wanted="${packages[$1]}"
+  if [ -n "${with_dependencies[$1]:-}" ]; then
+    wanted+=" $(apt-get -qq -s install --no-install-recommends $wanted 2>/dev/null \
+      | awk '/^Inst / {print $2}')"
+  fi
+  for package in $wanted; do unpack "$package" || return 1; done
   # A fetched library may itself need another, so look again, a few times.
   for round in 1 2 3 4; do
     local libraries

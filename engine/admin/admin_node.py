@@ -11,16 +11,20 @@ from typing import Any, Protocol
 import msgspec
 
 from engine.admin.audit_log import AuditLog
+from engine.admin.decision_book import DecisionBook
 from engine.admin.drain import Drain
+from engine.admin.history_samples import History
 from engine.admin.shared_directives import SharedDirectives
 from engine.base.clock import Clock
 from engine.base.lifecycle import Supervisor
 from engine.base.memory_guard import MemoryGuard
 from engine.base.trace_hub import Tracing
 from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.shaping_overrides import ShapingOverrides
 from engine.control.suspensions import SuspensionRegistry
 from engine.control.transfer_targets import TransferTargets
 from engine.deliver.outgoing_session import OutgoingSession
+from engine.model.shaping_trace import ShapingInForce
 from engine.model.throttle_spec import ThrottleSpec
 from engine.ready.ready_registry import ReadyRegistry
 from engine.records.recorder import Recorder
@@ -30,6 +34,7 @@ from engine.schedule.settlement import Settlement
 from engine.schedule.transferring import Transferring
 from engine.spool.spool_store import SpoolStore
 from engine.throttle.limiter import RateBucket
+from policy.epoch import Epoch
 from policy.runtime import PolicyRuntime
 
 
@@ -57,13 +62,50 @@ class SharedLimitsPort(Protocol):
 
 
 class AutomationPort(Protocol):
-    """The automation, as administration sees it."""
+    """The automation, as administration sees it.
+
+    Attributes:
+        book: The decisions that the node obeys.
+        overrides: The overlay in force.
+    """
+
+    book: DecisionBook
+    overrides: ShapingOverrides
 
     async def switch(self, *, is_off: bool) -> bool:
         """Obey nobody, or again those that the policy names; return whether there are any."""
 
     def status(self) -> dict[str, Any]:
         """Return what it is doing, for people."""
+
+
+class TransactionsPort(Protocol):
+    """What clients are at, as administration sees it."""
+
+    def transactions(self) -> Mapping[int, int]:
+        """Return how many transactions go by each epoch of the policy, by its serial."""
+
+
+class RetiredPort(Protocol):
+    """Epochs of the policy that others took the place of."""
+
+    def held(self) -> list[Epoch]:
+        """Return those that are still there, the oldest first."""
+
+
+class ShapingPort(Protocol):
+    """What egress paths are made of, as administration sees it."""
+
+    def in_force(self, epoch: Epoch) -> ShapingInForce | None:
+        """Return the shaping that answers in an epoch; None where its script sets none up."""
+
+
+class HelpersPort(Protocol):
+    """The helpers of scripts."""
+
+    @property
+    def shaping(self) -> ShapingPort:
+        """Return the one that makes egress paths."""
 
 
 class SessionsPort(Protocol):
@@ -115,6 +157,7 @@ class AdminNode(Protocol):
     online_since: str
     audit: AuditLog
     shared_directives: SharedDirectives
+    history: History
 
     @property
     def limiter(self) -> RatesPort:
@@ -135,6 +178,18 @@ class AdminNode(Protocol):
     @property
     def transfers(self) -> TransfersPort:
         """Return the transfers of the node."""
+
+    @property
+    def declared(self) -> TransactionsPort:
+        """Return what the node runs because the policy says so."""
+
+    @property
+    def helpers(self) -> HelpersPort:
+        """Return what scripts are helped by."""
+
+    @property
+    def retired(self) -> RetiredPort:
+        """Return the old epochs of the policy."""
 
     async def reload_policy(self) -> None:
         """Load the policy again; raises PolicyLoadError and keeps the running one if it fails."""

@@ -8,7 +8,8 @@ Invariants:
       keeps it over the death of the process, nothing waits for a disk.
     * At most ``FILES_KEPT`` files of ``FILE_BYTES``; the oldest goes.
     * No credential is in an entry: what its name or place shows to be one is hidden.
-    * Callers without rights cannot flush the log: equal refusals are counted, not repeated.
+    * Callers without rights cannot flush the log: equal refusals are counted, not repeated, and of
+      different ones beyond ``DENIED_A_MINUTE`` only the number is noted.
 
 Failure: a disk that takes nothing is said in the diagnostic log; the latest entries stay in memory
 and are written when it takes them again.
@@ -44,6 +45,8 @@ ITEMS_MAX = 50
 #: For so long equal refusals are one entry, seconds; and how many different ones are remembered.
 REPEAT_S = 60.0
 REPEATS_MAX = 1024
+#: Entries of callers that were turned away, in any minute; an attack has many addresses.
+DENIED_A_MINUTE = 60
 
 _SECRET = re.compile(r"passw|secret|token|authoriz|credential|private", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
@@ -99,7 +102,9 @@ class AuditLog:
         self._fd = -1
         self._is_failing = False
         self._unwritten: deque[AuditEntry] = deque(maxlen=UNWRITTEN_MAX)
-        self._denied: dict[tuple[str, str, str], list[float]] = {}
+        self._denied: dict[tuple[str, str, str, str], list[float]] = {}
+        #: The minute that is counted: when it began, entries in it, and how many were left out.
+        self._minute = [0.0, 0, 0]
 
     def open(self, folder: Path) -> None:
         """Write to a folder from now on, after what is there; a trouble with it is logged."""
@@ -151,7 +156,7 @@ class AuditLog:
 
     def note_denied(self, caller: Caller, act: str, detail: str) -> None:
         """Note that a caller was turned away; equal ones within a minute are counted only."""
-        key = (caller.identity, caller.origin, act)
+        key = (caller.identity, caller.origin, act, detail)
         now = self._wall()
         seen = self._denied.get(key)
         if seen is not None and 0 <= now - seen[0] < REPEAT_S:
@@ -159,9 +164,24 @@ class AuditLog:
             return
         if seen is None and len(self._denied) >= REPEATS_MAX:
             self._forget_denied(now)
+        if not self._has_room_for_denied(now):
+            return
         repeats = int(seen[1]) if seen is not None else 0
         self._denied[key] = [now, 0]
         self.note(caller, act, {}, AuditResult.DENIED, detail, repeats)
+
+    def _has_room_for_denied(self, now: float) -> bool:
+        """Count an entry; a minute that had too many is told of by the first one after it."""
+        began, count, left_out = self._minute
+        if not 0 <= now - began < REPEAT_S:
+            self._minute = [now, 1, 0]
+            if left_out:
+                text = "others were turned away in one minute: too many for an entry each"
+                self.note(Caller("(many)"), "(any)", {}, AuditResult.DENIED, text, int(left_out))
+            return True
+        has_room = count < DENIED_A_MINUTE
+        self._minute = [began, count + has_room, left_out + (not has_room)]
+        return has_room
 
     def _forget_denied(self, now: float) -> None:
         kept = {k: v for k, v in self._denied.items() if 0 <= now - v[0] < REPEAT_S}

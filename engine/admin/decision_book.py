@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.admin.noted_decisions import HELD_MAX, HeldKey, NotedDecisions, SeenDecision
 from engine.base.clock import Clock
 from engine.base.shaping_source import shown_source
 from engine.control.admin_bounces import AdminBounceRegistry
@@ -31,8 +32,6 @@ from engine.model.suspension import Criteria, Directive, ReadyDirective
 _DIRECTIVES = frozenset(
     {DecisionKind.SUSPEND_READY, DecisionKind.SUSPEND_SCHEDULED, DecisionKind.BOUNCE}
 )
-#: Decisions held at most: no honest daemon has so many in force.
-HELD_MAX = 1_000_000
 
 
 class Target(NamedTuple):
@@ -41,13 +40,6 @@ class Target(NamedTuple):
     kind: DecisionKind
     ready_queue: str
     criteria: Criteria
-
-
-class HeldKey(NamedTuple):
-    """Who decided, and which decision it is."""
-
-    origin: str
-    key: str
 
 
 @dataclass(slots=True)
@@ -74,6 +66,9 @@ class DecisionBook:
         suspensions: Of the node.
         bounces: Of the node.
         clock: Turns times of expiry into durations.
+
+    Attributes:
+        noted: Decisions that the overlay carries out: they make no directive, and do not count.
     """
 
     def __init__(
@@ -82,7 +77,9 @@ class DecisionBook:
         self._suspensions = suspensions
         self._bounces = bounces
         self._clock = clock
+        self.noted = NotedDecisions()
         self._held: dict[HeldKey, Decision] = {}
+        self._seen_at: dict[HeldKey, float] = {}
         self._by_target: dict[Target, dict[HeldKey, Decision]] = {}
         self._enforced: dict[Target, _Enforced] = {}
         self._unseen: dict[str, set[HeldKey]] = {}
@@ -97,6 +94,27 @@ class DecisionBook:
             if decision.expires_at > now:
                 yield held.origin, decision
 
+    def everything(self) -> Iterator[SeenDecision]:
+        """Yield all that is known and has not ended, what the overlay carries out included."""
+        now = self._clock.wall()
+        for held, decision in list(self._held.items()):
+            if decision.expires_at > now:
+                yield SeenDecision(held.origin, decision, self._seen_at.get(held, now))
+        yield from (one for one in self.noted if one.decision.expires_at > now)
+
+    def directive_of(self, decision: Decision) -> str | None:
+        """Return the id of the directive that carries a decision out; None while none does.
+
+        There is none where another decision about the same mail lasts longer, or an operator's
+        directive does, or an operator cancelled it.
+        """
+        target = target_of(decision)
+        mine = None if target is None else self._enforced.get(target)
+        if target is None or mine is None or mine.decision is not decision:
+            return None
+        there = self._find(target)
+        return there.id if there is not None and there.id == mine.directive_id else None
+
     # -- what a daemon says ---------------------------------------------------------------------
 
     def take(self, origin: str, decisions: Iterable[Decision]) -> bool:
@@ -109,7 +127,9 @@ class DecisionBook:
         changed: set[Target] = set()
         for decision in decisions:
             target = target_of(decision)
-            if target is not None and self._take(HeldKey(origin, decision.key), target, decision):
+            if target is None:
+                self.noted.take(origin, decision, self._clock.wall())
+            elif self._take(HeldKey(origin, decision.key), target, decision):
                 changed.add(target)
         self._enforce_all(changed)
         return bool(changed)
@@ -126,35 +146,41 @@ class DecisionBook:
         if known is not None and decision.expires_at <= known.expires_at:
             return False
         self._held[held] = decision
+        self._seen_at.setdefault(held, self._clock.wall())
         self._by_target.setdefault(target, {})[held] = decision
         return True
 
     def begin_snapshot(self, origin: str) -> None:
         """Expect everything that a daemon has in force."""
         self._unseen[origin] = {held for held in self._held if held.origin == origin}
+        self.noted.begin_snapshot(origin)
 
     def end_snapshot(self, origin: str) -> bool:
         """Take back what the snapshot did not name; return whether there was any."""
+        self.noted.end_snapshot(origin)
         return self._take_back(self._unseen.pop(origin, ()))
 
     def drop(self, origin: str) -> bool:
         """Take back all that a daemon decided; return whether there was any."""
         self._unseen.pop(origin, None)
+        self.noted.drop(origin)
         return self._take_back([held for held in self._held if held.origin == origin])
 
     def origins(self) -> set[str]:
         """Return the daemons whose decisions are held."""
-        return {held.origin for held in self._held}
+        return {held.origin for held in self._held} | {one.origin for one in self.noted}
 
     def prune(self) -> None:
         """Forget what has ended; its directives ended by themselves."""
         now = self._clock.wall()
+        self.noted.prune(now)
         self._take_back([held for held, one in self._held.items() if one.expires_at <= now])
 
     def _take_back(self, gone: Iterable[HeldKey]) -> bool:
         changed: set[Target] = set()
         for held in gone:
             decision = self._held.pop(held, None)
+            self._seen_at.pop(held, None)
             target = target_of(decision) if decision is not None else None
             if target is None:
                 continue

@@ -369,7 +369,7 @@ class DecisionSubscriber:
 
     async def _write(self) -> None:
         kept = keep(
-            self._book,
+            ((one.origin, one.decision) for one in self._book.everything()),
             is_off=self.is_off,
             origin=self._overrides.origin,
             overlay=self._overrides.text,

@@ -15,6 +15,7 @@ from engine.admin.errors import OperationRefusedError, Refusal
 from engine.admin.instant import duration_of, format_instant
 from engine.admin.operation import NoArguments, Operation
 from engine.model.caller import Caller
+from engine.model.duration import format_duration
 from engine.model.suspension import Criteria, Directive, ReadyDirective
 
 #: How long a request to bounce waits for what waits to be bounced, seconds.
@@ -338,7 +339,7 @@ def end_suspension(
 
 
 def _left(node: AdminNode, directive: Directive | ReadyDirective) -> str:
-    return f"{max(0.0, directive.expires_mono - node.clock.mono()):.0f}s"
+    return format_duration(directive.expires_mono - node.clock.mono())
 
 
 def _ends(node: AdminNode, directive: Directive | ReadyDirective) -> str:

@@ -102,7 +102,8 @@ class DrainState(msgspec.Struct, frozen=True):
     @property
     def order(self) -> TransferOrder:
         """Return where everything is to go."""
-        return TransferOrder(parse_target(self.target), f"{self.reason} (by {self.author})")
+        why = f"{self.reason} (by {self.author})"
+        return TransferOrder(parse_target(self.target), why, self.author)
 
 
 class _Dispatchers(Protocol):
@@ -162,6 +163,11 @@ class Drain:
     def state(self) -> DrainState | None:
         """Return the drain under way."""
         return self._state
+
+    @property
+    def is_recovering(self) -> bool:
+        """Return whether the spool holds messages that the queues do not know yet."""
+        return not self._has_recovered()
 
     def reason(self) -> str | None:
         """Return why no mail is taken because of a drain, or None."""
@@ -280,7 +286,7 @@ class Drain:
             "ready": sum(len(queue.messages) for queue in node.ready) + self._transferring.in_hand,
             "in_flight": sum(one.held for one in dispatchers),
             "receiving": self._receiving(),
-            "is_recovering": not self._has_recovered(),
+            "is_recovering": self.is_recovering,
         }
 
     def report(self) -> DrainReport:

@@ -14,8 +14,9 @@ from engine.admin.instant import format_instant
 from engine.admin.message_place import find_place
 from engine.admin.messages import parse_spool_id
 from engine.admin.operation import Operation
-from engine.admin.why import Reason, explain_message, explain_queue, explain_way
+from engine.admin.why import explain_message, explain_queue, explain_way
 from engine.admin.why_snapshot import see_message, see_node, see_queue, see_way
+from engine.admin.why_waits import Reason
 from engine.model.caller import Caller
 
 

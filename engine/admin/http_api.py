@@ -13,24 +13,30 @@ from typing import Any, NamedTuple
 
 from engine.admin import (
     audit,
+    decisions,
     diagnostics,
     directives,
     explanations,
+    history,
     maintenance,
     message_search,
     messages,
     paths,
+    policy_status,
     queue_list,
     queues,
     ready_queues,
     rebind,
+    shaping_explain,
     single_messages,
     source_suspensions,
 )
 from engine.admin.admin_node import AdminNode
 from engine.admin.errors import OperationRefusedError, Refusal
+from engine.admin.event_stream import StreamSockets
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
-from engine.admin.tracing import TracingApi
+from engine.admin.record_stream import RECORDS
+from engine.admin.tracing import CLIENT_SESSIONS, SERVER_SESSIONS
 from engine.base.http_call import Access, HttpCall, HttpRefusalError
 from engine.base.http_service import HttpService
 from engine.model.caller import Caller
@@ -75,6 +81,7 @@ ENDPOINTS = (
     Endpoint("GET", "/api/admin/memory/stats", diagnostics.MEMORY_STATS),
     Endpoint("GET", "/api/admin/task-dump", diagnostics.TASK_DUMP),
     Endpoint("GET", "/api/machine-info", diagnostics.MACHINE_INFO),
+    Endpoint("GET", "/api/admin/history/v1", history.HISTORY),
     Endpoint("GET", "/api/admin/queues/v1", queue_list.QUEUES),
     Endpoint("GET", "/api/admin/why/v1", explanations.WHY),
     Endpoint("GET", "/api/admin/messages/v1", message_search.MESSAGES),
@@ -89,20 +96,25 @@ ENDPOINTS = (
     Endpoint("GET", "/api/admin/inspect-ready-q/v1", ready_queues.INSPECT_READY),
     Endpoint("POST", "/api/admin/abort-ready-q-conn/v1", ready_queues.ABORT_SESSION),
     Endpoint("GET", "/api/admin/resolve-egress-path/v1", paths.RESOLVE_PATH),
+    Endpoint("GET", "/api/admin/shaping-explain/v1", shaping_explain.EXPLAIN_SHAPING),
+    Endpoint("GET", "/api/admin/policy/v1", policy_status.POLICY),
+    Endpoint("GET", "/api/admin/decisions/v1", decisions.DECISIONS),
     Endpoint("GET", "/api/admin/audit/v1", audit.AUDIT),
 )
+#: What can be watched over websockets.
+STREAMS = (SERVER_SESSIONS, CLIENT_SESSIONS, RECORDS)
 
 
 class AdminApi:
     """The administrative routes of a node.
 
     Attributes:
-        tracing: The websockets that show sessions.
+        tracing: The websockets that show sessions and records.
     """
 
     def __init__(self, node: AdminNode) -> None:
         self._node = node
-        self.tracing = TracingApi(node)
+        self.tracing = StreamSockets(node, STREAMS)
 
     def add_to(
         self,

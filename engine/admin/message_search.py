@@ -4,8 +4,8 @@ Place in flow: an operation of ``engine.admin.operation``; goes through the entr
 and reads from the spool only what may be wanted.
 
 Invariants:
-    * Of what waits only the queues that fit are looked at, and of those only the entries whose age
-      and mark fit: a million messages are not read to find one.
+    * Of what waits only the queues whose name and marks fit are looked at, and of those only the
+      entries whose age and mark fit: a million messages are not read to find one.
     * However many there are, the search holds the loop for one slice a turn, and ends with its
       time. Then it says so, and how much it has seen.
 """
@@ -27,7 +27,7 @@ from engine.model.errors import EngineError
 from engine.model.insert_reason import reason_names
 from engine.model.log_record import format_event_time
 from engine.model.message import HoldNote, Message, MessageNotes, SpoolId, message_from
-from engine.model.message_mark import fitting, mark_of
+from engine.model.message_mark import bits_of, fitting, mark_of
 from engine.schedule.pace import Pace
 from engine.schedule.scheduled_queue import ScheduledQueue
 from engine.schedule.timer_wheel import Waiting
@@ -35,6 +35,8 @@ from engine.schedule.timer_wheel import Waiting
 LIMIT_MAX = 1000
 #: Entries that are compared at once: well under a millisecond.
 CHUNK = 1024
+#: Queues that are passed by before the clock is asked: well under a millisecond.
+PASSED_AT_ONCE = 256
 
 
 class MessageState(enum.StrEnum):
@@ -153,7 +155,15 @@ class _Wanted:
     def __init__(self, request: MessagesRequest, now_at: float) -> None:
         self.request = request
         recipients = [] if request.recipient is None else [request.recipient]
-        self._fitting = fitting(mark_of(request.sender, recipients))
+        mark = mark_of(request.sender, recipients)
+        self._fitting = fitting(mark)
+        self._recipient_bits, self._sender_bits = bits_of(mark)
+        self._is_any_queue = (
+            request.queue_name is None
+            and request.domain is None
+            and request.tenant is None
+            and request.campaign is None
+        )
         self.sender = None if request.sender is None else request.sender.lower()
         self.recipient = None if request.recipient is None else request.recipient.lower()
         self.reply = None if request.reply is None else request.reply.lower()
@@ -161,7 +171,20 @@ class _Wanted:
         self.after_at = _instant(now_at, request.max_age, "max_age")
         self._from_id = b"" if self.after_at is None else first_id(self.after_at)
 
+    def may_be_in(self, queue: ScheduledQueue) -> bool:
+        """Return whether messages that wait in a queue may be wanted, without looking at these."""
+        marks = queue.marks
+        return (
+            bool(queue.entries)
+            and (not self._recipient_bits or bool(marks & self._recipient_bits))
+            and (not self._sender_bits or bool(marks & self._sender_bits))
+            and self.is_queue(queue)
+        )
+
     def is_queue(self, queue: ScheduledQueue) -> bool:
+        """Return whether messages of a queue may be wanted."""
+        if self._is_any_queue:
+            return True
         request, parsed = self.request, queue.parsed
         return (
             (request.queue_name is None or request.queue_name == queue.name)
@@ -257,15 +280,20 @@ class _Search:
         name = self._wanted.request.queue_name
         only = None if name is None else self._node.queues.find(name)
         queues = self._node.queues if name is None else [only] if only is not None else []
+        passed = 0
         for queue in queues:
-            if not await self._goes_on():
-                return
-            if queue.entries and self._wanted.is_queue(queue):
+            if self._wanted.may_be_in(queue):
+                if not await self._goes_on():
+                    return
                 await self._look_at_entries(queue)
+                continue
+            self.looked_at += len(queue.entries)
+            passed += 1
+            if not passed % PASSED_AT_ONCE and not await self._goes_on():
+                return
 
     async def _look_at_entries(self, queue: ScheduledQueue) -> None:
         entries, start = list(queue.entries.values()), 0
-        held: frozenset[bytes] | None = None
         while start < len(entries):
             # To ask the clock for each would cost more than to compare.
             if start and not await self._goes_on():
@@ -274,18 +302,15 @@ class _Search:
             start += CHUNK
             self.looked_at += len(chunk)
             if candidates := self._wanted.those_that_may_be(chunk):
-                held = frozenset(one.spool_id for one in queue.held) if held is None else held
-                await self._read_those(queue, candidates, held)
+                await self._read_those(queue, candidates)
 
-    async def _read_those(
-        self, queue: ScheduledQueue, candidates: list[Waiting], held: frozenset[bytes]
-    ) -> None:
+    async def _read_those(self, queue: ScheduledQueue, candidates: list[Waiting]) -> None:
         for entry in candidates:
             if not await self._goes_on():
                 return
             message = self._load(queue, entry) if queue.knows(entry) else None
             if message is not None and self._wanted.is_wanted(message):
-                is_held = entry.spool_id in held or message.hold is not None
+                is_held = entry.spool_id in queue.held or message.hold is not None
                 state = state_of(entry, self._node.clock.mono(), is_held=is_held)
                 if self._state in (None, state):
                     self.found.append(show_listed(self._node, message, state))

@@ -130,7 +130,7 @@ async def transfer(node: AdminNode, caller: Caller, request: TransferRequest) ->
             Refusal.UNAVAILABLE, "the node is being drained: everything goes to its target"
         )
     transfers.targets.learn(target)
-    order = TransferOrder(target, _why(request.reason, caller))
+    order = TransferOrder(target, _why(request.reason, caller), caller.identity)
     moving = transfers.transferring.move(criteria, order)
     node.supervisor.start(moving, f"transfer to {target}")
     return TransferOrdered(target.queue_name)

@@ -8,6 +8,8 @@ Invariants:
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -82,33 +84,48 @@ class ResolvedPath(msgspec.Struct, frozen=True, kw_only=True):
     constraints: Constraints
 
 
-async def resolve_path(
-    node: AdminNode, _caller: Caller, request: ResolvePathRequest
-) -> ResolvedPath:
-    """Return the way that mail to a domain would take from a source."""
+@contextlib.contextmanager
+def refusing(field: str) -> Iterator[None]:
+    """Have what the policy cannot say be a refusal; what does not exist is of this argument."""
     try:
-        name = parse_queue_name(request.domain)
-    except ValueError as error:
-        raise OperationRefusedError(Refusal.WRONG, str(error), "domain") from None
-    if not name.domain:
-        raise OperationRefusedError(Refusal.WRONG, "domain names no domain", "domain")
-    try:
-        answer = await node.runtime.fire("get_queue_config", *name)
-        config = make_queue_config() if answer is None else answer
-        if not isinstance(config, QueueConfig):
-            raise OperationRefusedError(
-                Refusal.UNAVAILABLE, "get_queue_config gave no queue config"
-            )
-        if isinstance(config.protocol, NullProtocol):
-            raise OperationRefusedError(Refusal.NOT_FOUND, "mail of this queue is dropped")
-        domain = name.routing_domain or name.domain
-        way = await node.ready.describe_way(domain, config.protocol, request.source)
+        yield
     except ConfigurationError as error:
-        raise OperationRefusedError(Refusal.NOT_FOUND, str(error), "source") from None
+        raise OperationRefusedError(Refusal.NOT_FOUND, str(error), field) from None
     except (HookFailedError, SmtpRefusal) as error:
         raise OperationRefusedError(
             Refusal.UNAVAILABLE, f"the policy cannot say: {error}"
         ) from None
+
+
+async def find_queue(node: AdminNode, domain: str) -> tuple[str, QueueConfig]:
+    """Return the routing domain and the configuration of the queue that a caller names.
+
+    Raises:
+        OperationRefusedError: It names none, or its mail goes nowhere, or the policy cannot say.
+    """
+    try:
+        name = parse_queue_name(domain)
+    except ValueError as error:
+        raise OperationRefusedError(Refusal.WRONG, str(error), "domain") from None
+    if not name.domain:
+        raise OperationRefusedError(Refusal.WRONG, "domain names no domain", "domain")
+    with refusing("domain"):
+        answer = await node.runtime.fire("get_queue_config", *name)
+    config = make_queue_config() if answer is None else answer
+    if not isinstance(config, QueueConfig):
+        raise OperationRefusedError(Refusal.UNAVAILABLE, "get_queue_config gave no queue config")
+    if isinstance(config.protocol, NullProtocol):
+        raise OperationRefusedError(Refusal.NOT_FOUND, "mail of this queue is dropped")
+    return name.routing_domain or name.domain, config
+
+
+async def resolve_path(
+    node: AdminNode, _caller: Caller, request: ResolvePathRequest
+) -> ResolvedPath:
+    """Return the way that mail to a domain would take from a source."""
+    domain, config = await find_queue(node, request.domain)
+    with refusing("source"):
+        way = await node.ready.describe_way(domain, config.protocol, request.source)
     return ResolvedPath(
         domain=request.domain,
         source=request.source,

@@ -1,8 +1,8 @@
 """Directives that operators give to one node and all obey, by way of the Redis of shared limits.
 
 Place in flow: ``engine.admin.directives`` says what an operator made or ended; this writes it to
-Redis, and carries out on this node what was said to others. Suspensions of the automation and of
-sources are each node's own and do not come here.
+Redis, and carries out on this node what was said to others. Suspensions of the automation, and
+those of sources that a node took out for their health, are each node's own and do not come here.
 
 Invariants:
     * An act counts on the node that it was given to, whatever Redis does; the others hear of it
@@ -43,13 +43,13 @@ class SharedDirective(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=T
 
     Attributes:
         id: Its identity on every node.
-        kind: ``bounce``, ``suspend`` or ``suspend-ready-q``.
+        kind: ``bounce``, ``suspend``, ``suspend-ready-q`` or ``suspend-source``.
         reason: Why, in the operator's words.
         author: Who asked for it.
         made_at: When, seconds since 1970.
         expires_at: When it ends, seconds since 1970.
         criteria: Which scheduled queues it covers.
-        name: Which ready queue it covers.
+        name: Which ready queue, or which egress source, it covers.
         suppress_logging: A bounce that makes no records.
         is_cancelled: Whether it was ended by an operator or replaced.
     """
@@ -216,6 +216,8 @@ class SharedDirectives:
                 suspensions.add_scheduled(criteria, *text, left_s, directive_id=told.id)
             case "suspend-ready-q":
                 suspensions.add_ready(told.name, *text, left_s, directive_id=told.id)
+            case "suspend-source":
+                suspensions.add_source(told.name, *text, left_s, directive_id=told.id)
             case _:
                 log.error("a shared directive of an unknown kind is skipped: %r", told.kind)
 

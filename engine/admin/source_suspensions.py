@@ -3,7 +3,8 @@
 Place in flow: operations of ``engine.admin.operation``; work on ``engine.control.suspensions``.
 
 Invariants:
-    * A source is of this node: what is ordered here holds here alone.
+    * What an operator orders holds on every node with a source of this name, as their other
+      directives do; what a node takes out for its health is out there alone.
     * Its mail leaves by the other sources of its pools; without one it is held, and no attempt is
       counted.
 """
@@ -46,6 +47,7 @@ async def suspend_source(node: AdminNode, caller: Caller, request: SuspendSource
     """Take an egress source out; one that is out already is out as is said now."""
     duration_s = duration_of(request.duration, request.expires, node.clock.wall())
     made = node.suspensions.add_source(request.name, request.reason, caller.identity, duration_s)
+    node.shared_directives.made("suspend-source", made)
     return Made(made.id)
 
 

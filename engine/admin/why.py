@@ -12,81 +12,40 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-import msgspec
-
-from engine.admin.why_seen import MessageSeen, NodeSeen, QueueSeen, RateSeen, SessionSeen, WaySeen
+from engine.admin.why_seen import (
+    MessageSeen,
+    NodeSeen,
+    QueueSeen,
+    RateSeen,
+    SessionSeen,
+    TransferSeen,
+    WaySeen,
+)
+from engine.admin.why_waits import LOCAL, Reason, expiry, number, sharing, until_due
+from engine.schedule.promotion import DEFECT, NO_SPOOL, QUESTION, RATE, ROOM, SELECTION
+from engine.schedule.way_out import CONFIG_FAILED, EGRESS_FAILED
 
 #: Names of limits that belong to one ready queue.
 _OWN_LIMIT = "connection_limit."
-#: How limits and rates begin that no other node shares.
-_LOCAL = "local:"
-
-
-class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One link of the chain; instants in seconds since the Unix epoch until they are shown.
-
-    Attributes:
-        code: The insert reason, as records have it, or a name of its own.
-        text: In words.
-        where: The queue or source that it is about.
-        author: Who ordered it.
-        since_at: Since when.
-        until_at: When it ends, or is looked at again.
-        knob: The option that sets it.
-        value: What that is set to.
-        held_by: Who has what is waited for.
-    """
-
-    code: str
-    text: str
-    where: str | None = None
-    author: str | None = None
-    since_at: float | None = None
-    until_at: float | None = None
-    knob: str | None = None
-    value: str | None = None
-    held_by: list[str] = []
-
-
-#: Why a message may wait for its due time, in words, the most telling first. Those of a failed
-#: attempt have the reply beside them.
-WAITS = {
-    "TooManyConnectionFailures": "too many connections in a row failed",
-    "MxResolvedToZeroHosts": "the domain resolved to no usable address",
-    "MxWasSkipped": "every host of the domain is in skip_hosts",
-    "FailedToInsertIntoReadyQueue": "there was no route to the domain",
-    "FailedDueToNullMx": "the domain takes no mail",
-    "TooManyRecipients": "it has more recipients than the host took",
-    "LoggedTransientFailure": "the last attempt failed",
-    "ThrottledByThrottleInsertReadyQueue": "a throttle of the script delayed it",
-    "MessageRateThrottle": "the message rate of its path would have made it wait longer than a"
-    " session does",
-    "ConnectionRateThrottle": "the connection rate of its path would have made it wait longer than"
-    " a session does",
-    "SourceSelectionThrottle": "every source was at its selection rate",
-    "ReadyQueueWasSuspended": "its ready queue was suspended",
-    "SourceIsUnhealthyAndSuspended": "its source was taken out",
-    "MaxReadyWasReducedByConfigUpdate": "max_ready was lowered below the number of messages",
-    "ReadyQueueWasDelayedDueToLowMemory": "memory was low",
-    "ReadyQueueWasReaped": "its ready queue was reaped",
-    "ProtocolChanged": "the protocol of its queue changed",
-    "SpoolUnhealthy": "the spool could not be used",
-    "DispatcherDrop": "its session ended before its turn",
-    "PeerClosedConnection": "the host closed the connection",
-    "MessageGetQueueNameFailed": "its queue could not be named",
-    "ScheduledForLater": "it is scheduled for later",
-}
+#: How many values are put into one link.
+SHOWN_MAX = 5
+#: The phases of sessions that a rate keeps waiting, and what for.
+_THROTTLED = {"ConnectionRateThrottled": "connect", "MessageRateThrottled": "send"}
 
 
 def explain_message(message: MessageSeen, queue: QueueSeen | None, node: NodeSeen) -> list[Reason]:
     """Return why a message does not go on; empty when nothing holds it."""
     if message.place == "sending":
-        return list(_session(message.session))
+        return [*_held_up(message, node), *_session(message.session)]
     if message.place == "ready" and message.way is not None:
         return explain_way(message.way, node)
     if message.place == "elsewhere" or queue is None:
-        text = "it is between two places, or was not yet read back from disk after a start"
+        if node.is_recovering:
+            text = "the spool is still being read back after the start"
+            return [Reason(code="Recovering", text=text)]
+        text = "it is between two places just now: a handler is asked about it; ask again"
         return [Reason(code="OnItsWay", text=text)]
     found = list(_orders(queue))
     hold = message.hold
@@ -103,10 +62,10 @@ def explain_message(message: MessageSeen, queue: QueueSeen | None, node: NodeSee
     if message.is_held and queue.lacks_source:
         found += _no_source(queue)
     if not message.is_held and message.due_at > node.now_at:
-        found += _until_due(message, queue, node)
+        found += until_due(message, queue, node)
     elif not found:
         found += explain_backlog(queue, node)
-    return found + _expiry(message, node)
+    return found + list(_transfer(queue.name, queue.transfer)) + expiry(message, node)
 
 
 def explain_queue(queue: QueueSeen, node: NodeSeen) -> list[Reason]:
@@ -128,19 +87,20 @@ def explain_queue(queue: QueueSeen, node: NodeSeen) -> list[Reason]:
                 value=node.retry_interval or None,
             )
         )
-    return found
+    return found + list(_transfer(queue.name, queue.transfer))
 
 
 def explain_way(way: WaySeen, node: NodeSeen) -> list[Reason]:
     """Return why a ready queue does not get emptier; what its sessions do comes last."""
     found = list(_suspensions(way))
     if node.spool_trouble:
-        found.append(Reason(code="SpoolUnhealthy", text=node.spool_trouble))
+        found.append(_spool(node.spool_trouble, None))
     if way.paused_until_at is not None and way.paused_until_at > node.now_at:
         found.append(
             Reason(
                 code="ConnectionFailures",
-                text=f"{way.failures} connections in a row failed; the next session waits",
+                text=f"{number(way.failures, 'connection')} in a row failed; the next session"
+                " waits",
                 where=way.name,
                 until_at=way.paused_until_at,
                 knob="consecutive_connection_failures_before_delay",
@@ -152,51 +112,55 @@ def explain_way(way: WaySeen, node: NodeSeen) -> list[Reason]:
         found.append(_own_limit(way, way.own_limit))
     found += _throttled(way, "ConnectionRateThrottled", way.connection_rates, node)
     found += _throttled(way, "MessageRateThrottled", way.message_rates, node)
-    rates = ("ConnectionRateThrottled", "MessageRateThrottled")
-    return found + [
-        reason for one in way.sessions if one.phase not in rates for reason in _session(one)
-    ]
+    if not found and way.count and not way.sessions:
+        text = "no session has taken it up yet; one is started within seconds"
+        found.append(Reason(code="NoSession", text=text, where=way.name))
+    return [*found, *_at_work(way), *_transfer(way.name, way.transfer)]
 
 
 def explain_backlog(queue: QueueSeen, node: NodeSeen) -> list[Reason]:
     """Return why what is due in a scheduled queue cannot go."""
     if node.spool_trouble:
-        return [Reason(code="SpoolUnhealthy", text=node.spool_trouble, until_at=queue.again_at)]
-    match queue.blocked_by:
-        case "max_message_rate":
-            rate = queue.rate
-            sharing = _sharing(node, "" if rate is None else rate.value)
-            return [
-                Reason(
-                    code="MessageRateThrottle",
-                    text=f"the queue is at its message rate{sharing}",
-                    where=queue.name,
-                    until_at=rate.frees_at if rate is not None else queue.again_at,
-                    knob="max_message_rate",
-                    value=None if rate is None else rate.value,
-                )
-            ]
-        case "ready queue full":
-            return list(_full(queue, node))
-        case "source_selection_rate":
-            return [
-                Reason(
-                    code="SourceSelectionThrottle",
-                    text="every source of the pool is at its selection rate",
-                    where=queue.pool,
-                    until_at=queue.again_at,
-                    knob="source_selection_rate",
-                )
-            ]
-        case "":
-            if queue.no_way:
-                code = "FailedToInsertIntoReadyQueue"
-                until_at = queue.no_way_until_at
-                return [Reason(code=code, text=queue.no_way, where=queue.name, until_at=until_at)]
-            return [Reason(code="BeingPromoted", text="its turn comes as others before it go")]
-    code = "SharedRate" if queue.blocked_by.startswith("a shared rate") else "PolicyOrNode"
-    until_at = queue.again_at
-    return [Reason(code=code, text=queue.blocked_by, where=queue.name, until_at=until_at)]
+        return [_spool(node.spool_trouble, queue.again_at)]
+    return [_blocked(queue, node)] if queue.blocked_by != ROOM else list(_full(queue, node))
+
+
+def _blocked(queue: QueueSeen, node: NodeSeen) -> Reason:
+    """Return what blocks the first of a queue, unless it is for want of room."""
+    why, until_at = queue.blocked_by, queue.again_at
+    code, text, knob, value, where = "NodeTrouble", why, None, None, queue.name
+    if why == RATE:
+        rate = queue.rate
+        code, knob = "MessageRateThrottle", RATE
+        text = "the queue is at its message rate"
+        if rate is not None:
+            text += sharing(node, rate.value)
+            value, until_at = rate.value, rate.frees_at
+    elif why == SELECTION:
+        code, knob, where = "SourceSelectionThrottle", SELECTION, queue.pool
+        rates = [f"{way.source}: {way.selection_rate}" for way in queue.ways if way.selection_rate]
+        value = ", ".join(rates[:SHOWN_MAX]) or None
+        text = "every source of the pool is at its selection rate"
+    elif why == QUESTION:
+        code, text = "SharedRate", "Redis is asked for its turn under a rate that nodes share"
+        text += sharing(node, "")
+    elif why.startswith((CONFIG_FAILED, EGRESS_FAILED)):
+        code = "PolicyError"
+    elif why == NO_SPOOL:
+        code = "SpoolUnhealthy"
+    elif why == DEFECT:
+        code, text = "InternalError", "an internal error, which the diagnostic log has"
+    elif not why and queue.no_way:
+        code, text = "FailedToInsertIntoReadyQueue", queue.no_way
+        until_at = queue.no_way_until_at
+    elif not why:
+        return Reason(code="BeingPromoted", text="its turn comes as others before it go")
+    return Reason(code=code, text=text, where=where, until_at=until_at, knob=knob, value=value)
+
+
+def _spool(trouble: str, until_at: float | None) -> Reason:
+    text = f"nothing is sent while the spool cannot note what became of it: {trouble}"
+    return Reason(code="SpoolUnhealthy", text=text, until_at=until_at)
 
 
 # -- links ------------------------------------------------------------------------------------
@@ -240,40 +204,11 @@ def _suspensions(way: WaySeen) -> Iterator[Reason]:
 
 def _no_source(queue: QueueSeen) -> list[Reason]:
     text = f"no source of pool {queue.pool} may carry it"
+    if not queue.ways:
+        text = f"pool {queue.pool} has no sources"
     found = [Reason(code="NoEligibleSource", text=text, where=queue.pool)]
     for way in queue.ways:
         found += _suspensions(way)
-    return found
-
-
-def _until_due(message: MessageSeen, queue: QueueSeen, node: NodeSeen) -> list[Reason]:
-    """Return why a message waits for its due time: by what it entered its queue for."""
-    codes = [code for code in WAITS if code in message.reasons]
-    if message.last_reply and "LoggedTransientFailure" not in codes:
-        # The reasons are forgotten at a restart, the reply is not.
-        codes = [code for code in codes if code != "ScheduledForLater"]
-        codes.append("LoggedTransientFailure")
-    if len(codes) > 1:
-        codes = [code for code in codes if code != "ScheduledForLater"]
-    found = []
-    for code in codes or ["ScheduledForLater"]:
-        text = WAITS[code]
-        if code == "LoggedTransientFailure":
-            tried = f"attempt {message.attempts}" if message.attempts else "an attempt"
-            text = f"{tried} failed: {message.last_reply or 'the log has the reply'}"
-            found.append(
-                Reason(
-                    code=code,
-                    text=text,
-                    where=message.last_way or queue.name,
-                    since_at=message.last_reply_at or None,
-                    until_at=message.due_at,
-                    knob="retry_interval",
-                    value=node.retry_interval or None,
-                )
-            )
-        else:
-            found.append(Reason(code=code, text=text, where=queue.name, until_at=message.due_at))
     return found
 
 
@@ -291,17 +226,8 @@ def _full(queue: QueueSeen, node: NodeSeen) -> Iterator[Reason]:
         yield from explain_way(way, node)
 
 
-def _sharing(node: NodeSeen, value: str) -> str:
-    """Return with whom a limit or rate is shared, to be put behind what is said of it."""
-    if value.startswith(_LOCAL):
-        return ""
-    if node.is_alone:
-        return f"; this node has its share of it, for it is alone: {node.alone_for}"
-    return f"; {node.nodes} nodes share it" if node.nodes > 1 else ""
-
-
 def _limit(way: WaySeen, node: NodeSeen) -> Reason:
-    key = way.limited_by.removeprefix(_LOCAL)
+    key = way.limited_by.removeprefix(LOCAL)
     is_own = key.startswith(_OWN_LIMIT)
     name = None if is_own else key
     elsewhere = way.limit - way.held_here
@@ -312,7 +238,7 @@ def _limit(way: WaySeen, node: NodeSeen) -> Reason:
     return Reason(
         code="ConnectionLimit",
         text=f"{whose} is reached: {way.limit} connections, {len(way.sessions)} of them its own"
-        + _sharing(node, way.limited_by),
+        + sharing(node, way.limited_by),
         where=way.name,
         since_at=way.limited_since_at,
         knob="connection_limit" if is_own else "additional_connection_limits",
@@ -342,8 +268,7 @@ def _throttled(
         return
     since_at = min(one.since_at for one in waiting)
     code = phase.removesuffix("d")
-    what = "connect" if phase.startswith("Connection") else "send"
-    text = f"{len(waiting)} sessions wait for their turn to {what}"
+    text = f"{number(len(waiting), 'session')} may not {_THROTTLED[phase]} yet"
     ordered = sorted(rates, key=lambda rate: -rate.frees_at)
     if not ordered:
         yield Reason(code=code, text=text, where=way.name, since_at=since_at)
@@ -351,7 +276,7 @@ def _throttled(
         name = "" if rate.name is None else f"{rate.name}: "
         yield Reason(
             code=code,
-            text=text + _sharing(node, rate.value),
+            text=text + sharing(node, rate.value),
             where=way.name,
             since_at=since_at,
             until_at=rate.frees_at,
@@ -360,24 +285,57 @@ def _throttled(
         )
 
 
+def _held_up(message: MessageSeen, node: NodeSeen) -> Iterator[Reason]:
+    """Yield the rate that the session of a message waits for, if it does."""
+    session, way = message.session, message.way
+    if session is None or way is None or session.phase not in _THROTTLED:
+        return
+    is_connection = session.phase == "ConnectionRateThrottled"
+    rates = way.connection_rates if is_connection else way.message_rates
+    yield from _throttled(replace(way, sessions=(session,)), session.phase, rates, node)
+
+
 def _session(session: SessionSeen | None) -> Iterator[Reason]:
     if session is None:
         yield Reason(code="BeingSent", text="a session carries it")
         return
-    with_whom = f" ({session.detail})" if session.detail else ""
     yield Reason(
         code="BeingSent",
-        text=f"a session is at {session.phase}{with_whom}",
+        text=f"a session is at {_doing(session)}",
         since_at=session.since_at,
     )
 
 
-def _expiry(message: MessageSeen, node: NodeSeen) -> list[Reason]:
-    """Return that a message will be given up before it is due, if it will."""
-    if message.expires_at is None or message.expires_at > max(message.due_at, node.now_at):
-        return []
-    text = "it is given up for its age before it is tried again"
-    return [Reason(code="Expiration", text=text, until_at=message.expires_at, knob="max_age")]
+def _doing(session: SessionSeen) -> str:
+    return session.phase + (f" ({session.detail})" if session.detail else "")
+
+
+def _at_work(way: WaySeen) -> Iterator[Reason]:
+    """Yield what the sessions of a ready queue do: one link for all that do the same."""
+    phases: dict[str, list[SessionSeen]] = {}
+    for one in way.sessions:
+        if one.phase not in _THROTTLED:
+            phases.setdefault(one.phase, []).append(one)
+    for same in phases.values():
+        first = min(same, key=lambda one: one.since_at)
+        text = f"a session is at {_doing(first)}"
+        if len(same) > 1:
+            text = f"{len(same)} sessions are at {first.phase}, the longest of them"
+            text += f" with {first.detail}" if first.detail else ""
+        yield Reason(code="BeingSent", text=text, where=way.name, since_at=first.since_at)
+
+
+def _transfer(where: str, order: TransferSeen | None) -> Iterator[Reason]:
+    """Yield by which order mail is transferred to another node, and what that node said."""
+    if order is None:
+        return
+    text = f"it is to be transferred to {order.target}"
+    text += f": {order.why}" if order.why else " (its AdminRebind record has the order)"
+    author = order.author or None
+    yield Reason(code="TransferOrdered", text=text, where=where, author=author)
+    if order.last_error:
+        text = f"the last attempt to transfer failed: {order.last_error}"
+        yield Reason(code="TransferFailed", text=text, where=where, since_at=order.last_error_at)
 
 
 def _end(until_at: float) -> float | None:

@@ -29,6 +29,24 @@ class RateSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferSeen:
+    """An order to transfer mail to another node.
+
+    Attributes:
+        target: The URL of that node.
+        why: Reason and author in words, empty where the order was given before a restart.
+        author: Who gave it.
+        last_error: Why the last attempt failed, unless one has succeeded since; ``last_error_at``.
+    """
+
+    target: str
+    why: str = ""
+    author: str = ""
+    last_error: str = ""
+    last_error_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionSeen:
     """A session of a ready queue: what it does, with whom, since when."""
 
@@ -54,6 +72,8 @@ class WaySeen:
         failures: Connections in a row that failed.
         paused_until_at: Until when no session is started after failures.
         connection_rates, message_rates: The rates of its path.
+        selection_rate: How often its source may be chosen, empty for any.
+        transfer: The order that its mail is transferred by, if it is.
     """
 
     name: str
@@ -73,6 +93,8 @@ class WaySeen:
     paused_until_at: float | None = None
     connection_rates: tuple[RateSeen, ...] = ()
     message_rates: tuple[RateSeen, ...] = ()
+    selection_rate: str = ""
+    transfer: TransferSeen | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +112,7 @@ class QueueSeen:
         pool: Its egress pool.
         rate: Its own rate.
         ways: The ready queues that it feeds.
+        transfer: The order that its mail is transferred by, if it is.
     """
 
     name: str
@@ -107,6 +130,7 @@ class QueueSeen:
     pool: str = ""
     rate: RateSeen | None = None
     ways: tuple[WaySeen, ...] = ()
+    transfer: TransferSeen | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +143,12 @@ class MessageSeen:
         attempts: How often it was tried.
         reasons: Why it entered its queue, as records name them.
         is_held: Whether it is among the held of its queue.
+        was_held: Whether it was held, and waits only for its turn after that.
+        schedule: Its own schedule in words, empty where it has none.
         last_reply, last_reply_at, last_way: Why the last attempt failed, when and where.
         hold: That an operator holds it, and until when (infinity for no end); ``hold_since_at``.
         expires_at: When it is given up.
-        way: The ready queue that it is in.
+        way: The ready queue that it is in, or that its session works for.
         session: The session that carries it.
     """
 
@@ -131,6 +157,8 @@ class MessageSeen:
     attempts: int = 0
     reasons: tuple[str, ...] = ()
     is_held: bool = False
+    was_held: bool = False
+    schedule: str = ""
     last_reply: str = ""
     last_reply_at: float = 0.0
     last_way: str = ""
@@ -151,6 +179,7 @@ class NodeSeen:
         retry_interval: The retry option of the queue.
         nodes: How many share limits, this one included.
         is_alone: Whether it goes by its share of them now, and ``alone_for`` why.
+        is_recovering: Whether the spool is still being read back after the start.
     """
 
     now_at: float
@@ -159,3 +188,4 @@ class NodeSeen:
     nodes: int = 1
     is_alone: bool = False
     alone_for: str = ""
+    is_recovering: bool = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any
 
 from engine.admin.admin_node import AdminNode
 from engine.admin.constraints import constraints_of
@@ -21,15 +22,20 @@ from engine.admin.why_seen import (
     QueueSeen,
     RateSeen,
     SessionSeen,
+    TransferSeen,
     WaySeen,
 )
 from engine.deliver.connection_slots import limits_of
 from engine.deliver.outgoing_session import OutgoingSession
+from engine.model.egress import EgressPath
 from engine.model.insert_reason import reason_names
-from engine.model.message import MessageNotes, StoredEnvelope
+from engine.model.message import FLAG_HELD, MessageNotes, StoredEnvelope
+from engine.model.queue_config import TransferProtocol
 from engine.model.retry_schedule import RetrySchedule
+from engine.model.schedule_window import parse_schedule
 from engine.model.suspension import Directive, ReadyDirective
 from engine.model.throttle_spec import ThrottleSpec
+from engine.model.transfer_target import TransferTarget, target_of
 from engine.ready.ready_queue import ReadyQueue
 from engine.schedule.pace import Pace
 from engine.schedule.scheduled_queue import ScheduledQueue
@@ -51,6 +57,7 @@ def see_node(node: AdminNode, queue: ScheduledQueue | None) -> NodeSeen:
         nodes=sharing.nodes,
         is_alone=sharing.configured and not sharing.shared,
         alone_for=sharing.trouble or "",
+        is_recovering=node.transfers.drain.is_recovering,
     )
 
 
@@ -68,7 +75,7 @@ async def see_queue(node: AdminNode, queue: ScheduledQueue) -> QueueSeen:
             next_due_mono = min(next_due_mono, entry.due_mono)
         else:
             due += 1
-    held = sum(queue.knows(entry) for entry in queue.held)
+    held = len(queue.held)
     plan, closed = queue.plan, queue.closed
     ways = list(plan.queues.values())[:WAYS_MAX] if plan is not None else []
     return QueueSeen(
@@ -87,6 +94,22 @@ async def see_queue(node: AdminNode, queue: ScheduledQueue) -> QueueSeen:
         pool="" if plan is None else plan.pool,
         rate=_queue_rate(node, queue),
         ways=tuple([await see_way(node, way) for way in ways]),
+        transfer=see_transfer(node, target_of(queue.name)),
+    )
+
+
+def see_transfer(node: AdminNode, target: TransferTarget | None) -> TransferSeen | None:
+    """Return by which order mail goes to another node; None where there is no such node."""
+    if target is None:
+        return None
+    order = node.transfers.transferring.orders.get(target.queue_name)
+    tally = node.transfers.targets.tally(target)
+    return TransferSeen(
+        target.url,
+        "" if order is None else order.why,
+        "" if order is None else order.author,
+        tally.last_error or "",
+        None if tally.last_error is None else tally.last_error_at,
     )
 
 
@@ -146,6 +169,15 @@ async def see_way(node: AdminNode, way: ReadyQueue) -> WaySeen:
         paused_until_at=clock.wall() + pause_s if pause_s > 0 else None,
         connection_rates=_rates(node, connection),
         message_rates=_rates(node, message),
+        selection_rate=_selection_rate(way.path),
+        transfer=see_transfer(node, _target(way.protocol)),
+    )
+
+
+def _selection_rate(path: EgressPath) -> str:
+    own = [] if path.source_selection_rate is None else [str(path.source_selection_rate)]
+    return ", ".join(
+        own + [f"{key}: {rate}" for key, rate in path.additional_source_selection_rates.items()]
     )
 
 
@@ -201,12 +233,14 @@ async def see_message(node: AdminNode, place: Place) -> MessageSeen:
     hold = notes.hold
     until_at = math.inf if hold is None or hold.until_at is None else hold.until_at
     entry = place.entry
-    due_at = stored.due_at if entry is None else clock.wall_of(entry.due_mono)
-    is_held = (
-        entry is not None
-        and place.queue is not None
-        and any(one is entry for one in place.queue.held)
-    )
+    due_at = stored.due_at
+    if entry is not None and hold is None:
+        # What is held is looked at now and then: that is not when it is due.
+        due_at = clock.wall_of(entry.due_mono)
+    is_held = place.queue is not None and entry is not None and entry.spool_id in place.queue.held
+    way = place.ready
+    if place.session is not None:
+        way = node.ready.find(place.session.ready_queue)
     kind = "elsewhere"
     for name, where in (("waiting", entry), ("ready", place.ready), ("sending", place.session)):
         if where is not None:
@@ -218,19 +252,36 @@ async def see_message(node: AdminNode, place: Place) -> MessageSeen:
         attempts=stored.attempts,
         reasons=reason_names(entry.context) if entry is not None else (),
         is_held=is_held,
+        was_held=not is_held
+        and bool(stored.flags & FLAG_HELD)
+        and stored.due_at <= clock.wall() < due_at,
+        schedule="" if stored.schedule is None else _in_words(stored.schedule),
         last_reply=notes.reply,
         last_reply_at=notes.reply_at,
         last_way=notes.ready_queue,
         hold=None if hold is None else DirectiveSeen(hold.reason, hold.author, until_at),
         hold_since_at=None if hold is None else hold.since_at,
         expires_at=_expires_at(place, stored),
-        way=None if place.ready is None else await see_way(node, place.ready),
+        way=None if way is None else await see_way(node, way),
         session=None if place.session is None else see_session(node, place.session),
     )
 
 
+def _target(protocol: Any) -> TransferTarget | None:
+    return protocol.target if isinstance(protocol, TransferProtocol) else None
+
+
+def _in_words(schedule: dict[str, Any]) -> str:
+    """Return a schedule as it was written."""
+    return ", ".join(f"{key} {value}" for key, value in schedule.items())
+
+
 def _expires_at(place: Place, stored: StoredEnvelope) -> float | None:
     queue = place.queue
+    if stored.schedule is not None:
+        own = parse_schedule(stored.schedule).expires_at
+        if own is not None:
+            return own
     if queue is None or queue.config is None:
         return None
     return stored.created_at + queue.config.retry.max_age_s

@@ -23,7 +23,9 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, v
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from engine.base.command_sections import known_help, sections_of
 from engine.model.duration import parse_duration
 from engine.model.errors import EngineError
 from engine.model.listener_options import parse_listen
@@ -31,6 +33,7 @@ from engine.model.throttle_spec import parse_throttle
 
 COMMANDS_GROUP = "cirrus.commands"
 DISTRIBUTION = "cirrus-mta"
+_OWN_PACKAGES = ("engine", "tsa", "proxy")
 TRACEBACK_VARIABLE = "CIRRUS_TRACEBACK"
 
 FINE = 0
@@ -61,6 +64,39 @@ class CommandGroup(click.Group):
         if cmd_name not in self._loaded:
             self._loaded[cmd_name] = _load(cmd_name, entries)
         return self._loaded[cmd_name]
+
+    def listed_help(self, ctx: click.Context, name: str) -> str | None:
+        """Return what a list says of a command; None for one that is not to be listed.
+
+        Those of ours are known without loading them.
+        """
+        entries = self._entries().get(name, ())
+        if len(entries) == 1 and entries[0].value.partition(".")[0] in _OWN_PACKAGES:
+            known = known_help(name)
+            if known is not None:
+                return known
+        command = self.get_command(ctx, name)
+        if command is None or command.hidden:
+            return None
+        return command.get_short_help_str(limit=200)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in their sections."""
+        shown = {name: self.listed_help(ctx, name) for name in self.list_commands(ctx)}
+        names = [name for name, text in shown.items() if text is not None]
+        width = max(map(len, names), default=0)
+        for section, here in sections_of(names):
+            with formatter.section(section):
+                # All sections have their texts in one column.
+                rows = [(name.ljust(width), shown[name] or "") for name in here]
+                formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return commands and options that begin so; no command is loaded for it."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        found = [(name, self.listed_help(ctx, name)) for name in names]
+        items = [CompletionItem(name, help=text) for name, text in found if text is not None]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def _entries(self) -> dict[str, list[EntryPoint]]:
         if self._found is None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import zlib
 from collections.abc import Awaitable, Iterable, Iterator
@@ -51,7 +52,9 @@ def make_refusal(refusal: HttpRefusalError) -> web.Response:
     document: dict[str, Any] = {"error": refusal.error}
     if refusal.field is not None:
         document["field"] = refusal.field
-    headers = {hdrs.WWW_AUTHENTICATE: 'Basic realm="cirrus"'} if refusal.status == 401 else None
+    headers = {hdrs.WWW_AUTHENTICATE: 'Basic realm="cirrus"'} if refusal.status == 401 else {}
+    if refusal.retry_after_s is not None:
+        headers[hdrs.RETRY_AFTER] = str(math.ceil(refusal.retry_after_s))
     response = web.Response(
         status=refusal.status,
         body=msgspec.json.encode(document),

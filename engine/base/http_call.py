@@ -37,13 +37,21 @@ class HttpRefusalError(Exception):
         status: The HTTP status.
         error: What is wrong, for the caller.
         field: The field of the body it is about, such as ``recipients[2].email``.
+        retry_after_s: After how many seconds it may be tried again, if that is known.
     """
 
-    def __init__(self, status: int, error: str, field: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        field: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(error)
         self.status = status
         self.error = error
         self.field = field
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +164,8 @@ class Route:
         answer: Type of the answer: text, or what JSON can carry.
         refusals: Statuses that are the route's own, each with what it means.
         content_type: Of the answer, where it is neither text nor JSON.
+        is_page: Whether it is for people with a browser: a link of another site may open it, and
+            it is no part of the API.
     """
 
     method: str
@@ -169,6 +179,7 @@ class Route:
     refusals: Mapping[int, str] = field(default_factory=dict)
     content_type: str = ""
     limits: BodyLimits | None = None
+    is_page: bool = False
 
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
@@ -230,16 +241,23 @@ def parse_credentials(header: str | None) -> BasicCredentials | BearerCredential
     raise HttpRefusalError(401, "the authorization scheme is not known")
 
 
-def refuse_other_sites(request: web.Request) -> None:
+def refuse_other_sites(request: web.Request, *, is_page: bool = False) -> None:
     """Refuse what a page of another site makes an operator's browser send.
 
     Loopback is trusted by default, so that such a page would otherwise be an administrator.
 
+    Args:
+        request: What was sent.
+        is_page: Whether a link from anywhere may open it, in a window of its own.
+
     Raises:
         HttpRefusalError: 403 for such a request.
     """
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    origin = request.headers.get(hdrs.ORIGIN)
+    headers = request.headers
+    site, origin = headers.get("Sec-Fetch-Site", "none"), headers.get(hdrs.ORIGIN)
+    how = headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")
+    if is_page and how == ("navigate", "document") and origin is None:
+        return
     if site not in ("none", "same-origin") or (
         origin is not None and urlsplit(origin).netloc != request.headers.get(hdrs.HOST)
     ):

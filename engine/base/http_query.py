@@ -53,3 +53,13 @@ def decode_query(query: Mapping[str, str], kind: Any) -> Any:
 def is_list(kind: Any) -> bool:
     """Return whether a field may be given several times."""
     return get_origin(kind) is list or any(is_list(inner) for inner in get_args(kind))
+
+
+def wanted_metrics(query: Any) -> tuple[str, list[str]]:
+    """Return the prefix of names of metrics, and which are wanted: none for all.
+
+    Args:
+        query: Names and values; ``names`` may be there several times, and have several each.
+    """
+    names = [name for part in query.getall("names", []) for name in part.split(",")]
+    return query.get("prefix", ""), [name for name in names if name]

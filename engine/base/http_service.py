@@ -11,6 +11,8 @@ Invariants:
       request is closed after ``IDLE_S``.
     * An answer never shows a traceback; an error is ``{"error": ..., "field": ...}``.
     * Only the peer's own address counts; forwarding headers are not believed.
+    * Who guesses at passwords is slowed down (``login_brake``): 429.
+    * Who does not read its answer loses the connection ``IDLE_S`` and ``FLUSH_S`` later.
     * ``/api/check-alive/v1`` depends on nothing but the event loop: a full disk restarts nobody.
 
 Failure: a route that raises is answered 500 and logged; authentication that fails for another
@@ -49,7 +51,8 @@ from engine.base.http_call import (
     parse_credentials,
     refuse_other_sites,
 )
-from engine.base.http_query import decode_query
+from engine.base.http_query import decode_query, wanted_metrics
+from engine.base.login_brake import LoginBrake
 from engine.base.metrics import Metrics
 from engine.base.openapi import build_openapi
 from engine.base.tls_files import ServerTls
@@ -63,6 +66,8 @@ BODY_LIMIT = 2 * 1024 * 1024
 BODY_S = 60.0
 #: Seconds a connection may stay without a request.
 IDLE_S = 60.0
+#: Seconds the rest of an answer may take to leave after that.
+FLUSH_S = 60.0
 #: Seconds a refused body is still read, so that the client sees the answer.
 LINGER_S = 1.0
 _TEXT, _JSON = "text/plain", "application/json"
@@ -138,6 +143,10 @@ class HttpService:
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._active: dict[Any, int] = {}
         self._idle_since: dict[Any, float] = {}
+        # Kept beside the connections: these forget theirs while it still has something to send.
+        self._transports: dict[Any, asyncio.Transport] = {}
+        self._brake = LoginBrake(lambda: asyncio.get_running_loop().time())
+        self._description = b""
         #: Called when it stops: by those whose connections do not end by themselves.
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self._quiet = asyncio.Event()
@@ -189,6 +198,7 @@ class HttpService:
         refusals: Mapping[int, str] | None = None,
         content_type: str = "",
         limits: BodyLimits | None = None,
+        is_page: bool = False,
     ) -> None:
         """Offer an endpoint; before ``start`` only.
 
@@ -204,6 +214,7 @@ class HttpService:
             refusals: Statuses of its own, for the description.
             content_type: Of an answer that is neither text nor JSON, for the description.
             limits: Of its body, where they are not the listener's.
+            is_page: Whether it is for people with a browser; never an act.
         """
         self._routes.append(
             Route(
@@ -218,6 +229,7 @@ class HttpService:
                 refusals or {},
                 content_type,
                 limits,
+                is_page,
             )
         )
 
@@ -296,8 +308,12 @@ class HttpService:
             since_mono = self._idle_since.setdefault(connection, now_mono)
             if now_mono - since_mono >= IDLE_S:
                 connection.force_close()
-        for gone in [known for known in self._idle_since if known not in present]:
-            del self._idle_since[gone]
+            if now_mono - since_mono >= IDLE_S + FLUSH_S and connection in self._transports:
+                # Who does not take the rest of an answer would keep it, and a place, for ever.
+                self._transports[connection].abort()
+        for table in (self._idle_since, self._transports):
+            for gone in [known for known in table if known not in present]:
+                del table[gone]
         self._sweep_timer = loop.call_later(_SWEEP_S, self._sweep)
 
     @web.middleware
@@ -306,6 +322,8 @@ class HttpService:
         connection = request.protocol
         self._active[connection] = self._active.get(connection, 0) + 1
         self._idle_since.pop(connection, None)
+        if request.transport is not None:
+            self._transports[connection] = request.transport
         self._quiet.clear()
         try:
             return await self._answer_errors(request, handler)
@@ -333,7 +351,7 @@ class HttpService:
 
     def _bind(self, route: Route) -> Any:
         async def serve(request: web.Request) -> web.StreamResponse:
-            refuse_other_sites(request)
+            refuse_other_sites(request, is_page=route.is_page)
             call = HttpCall(request, route, self.hostname)
             await self._authorize(call)
             if request.body_exists:
@@ -361,7 +379,7 @@ class HttpService:
             await self._identify(call)
             await self._admit(call)
         except HttpRefusalError as refusal:
-            if refusal.status in (401, 403):
+            if refusal.status in (401, 403, 429):
                 self._on_denied(call, refusal.error)
             raise
 
@@ -371,11 +389,25 @@ class HttpService:
         Raises:
             HttpRefusalError: They are wrong, or cannot be judged.
         """
-        credentials = parse_credentials(call.request.headers.get(hdrs.AUTHORIZATION))
-        if credentials is not None:
+        shown = call.request.headers.get(hdrs.AUTHORIZATION)
+        credentials = parse_credentials(shown)
+        if credentials is None or shown is None:
+            return
+        attempt = self._brake.begin(call.peer_ip, shown)
+        if attempt.wait_s > 0.0:
+            text = "too many wrong credentials came from your address"
+            raise HttpRefusalError(429, text, retry_after_s=attempt.wait_s)
+        is_right = None
+        try:
             call.auth = await self._authenticate(credentials)
-            if call.auth is None:
-                raise HttpRefusalError(401, "wrong credentials")
+            is_right = call.auth is not None
+        except HttpRefusalError as refusal:
+            is_right = False if refusal.status == 401 else None
+            raise
+        finally:
+            attempt.end(is_right)
+        if call.auth is None:
+            raise HttpRefusalError(401, "wrong credentials")
 
     async def _admit(self, call: HttpCall) -> None:
         """Ask the access lists about a caller.
@@ -435,17 +467,20 @@ class HttpService:
         return web.Response(status=503, text=reason)
 
     async def _describe(self, _call: HttpCall) -> web.Response:
-        document = build_openapi(self._routes, self._title, self._version)
-        return web.Response(body=msgspec.json.encode(document), content_type="application/json")
+        if not self._description:
+            # Once: anybody may ask, and it takes a while.
+            document = build_openapi(self._routes, self._title, self._version)
+            self._description = msgspec.json.encode(document)
+        return web.Response(body=self._description, content_type="application/json")
 
     async def _metrics_text(self, call: HttpCall) -> web.StreamResponse:
         assert self._metrics is not None
-        pieces = self._metrics.iter_text(call.request.query.get("prefix", ""))
+        pieces = self._metrics.iter_text(*wanted_metrics(call.request.query))
         return await stream(call.request, pieces, "text/plain; version=0.0.4; charset=utf-8")
 
     async def _metrics_json(self, call: HttpCall) -> web.StreamResponse:
         assert self._metrics is not None
-        pieces = self._metrics.iter_json(call.request.query.get("prefix", ""))
+        pieces = self._metrics.iter_json(*wanted_metrics(call.request.query))
         return await stream(call.request, pieces, "application/json")
 
 

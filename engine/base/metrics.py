@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +29,7 @@ from engine.base.sharded_dict import ShardedDict
 DEFAULT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 #: Series between two places to pause.
 _PAUSE_EVERY = 64
+_SERIES_OF_HISTOGRAM = re.compile(r"_(?:bucket|sum|count)$")
 
 Labels = tuple[str, ...]
 
@@ -253,46 +255,57 @@ class Metrics:
             raise TypeError(f"{name} is a {family.declaration.kind}, not a {kind}")
         return family
 
-    def iter_text(self, prefix: str = "") -> Iterator[str]:
+    def iter_text(self, prefix: str = "", names: Collection[str] = ()) -> Iterator[str]:
         """Yield the text exposition in pieces; metrics without a series are left out.
 
         Args:
             prefix: Put before every name.
+            names: The metrics that are wanted, without the prefix; all when there are none. What
+                is not declared is left out.
         """
-        return write_text(self._events(), prefix)
+        return write_text(self._events(self._families_of(names)), prefix)
 
-    def iter_json(self, prefix: str = "") -> Iterator[str]:
-        """Yield the metrics as one JSON object, in pieces.
+    def iter_json(self, prefix: str = "", names: Collection[str] = ()) -> Iterator[str]:
+        """Yield the metrics as one JSON object, in pieces. See ``iter_text``."""
+        return write_json(self._events(self._families_of(names)), prefix)
 
-        Args:
-            prefix: Put before every name.
-        """
-        return write_json(self._events(), prefix)
+    def _families_of(self, names: Collection[str]) -> frozenset[str]:
+        """Return the metrics of names; that of a series of a histogram is meant by its own."""
+        return frozenset(
+            name if name in self._families else _SERIES_OF_HISTOGRAM.sub("", name) for name in names
+        )
 
-    def _events(self) -> Iterator[Any]:
+    def _events(self, wanted: frozenset[str]) -> Iterator[Any]:
         """Yield each metric followed by its series; None where a reader may pause."""
         for name in list(self._families):
             group = self._groups.get(name)
             if group is None:
-                yield from self._own_events(name)
-            elif group[0][0] == name:
-                yield from self._group_events(*group)
+                if not wanted or name in wanted:
+                    yield from self._own_events(name)
+            elif group[0][0] == name and (not wanted or not wanted.isdisjoint(group[0])):
+                yield from self._group_events(*group, wanted)
 
-    def _group_events(self, names: tuple[str, ...], walk: Walk) -> Iterator[Any]:
+    def _group_events(
+        self, names: tuple[str, ...], walk: Walk, wanted: frozenset[str]
+    ) -> Iterator[Any]:
         current, left = "", dict.fromkeys(names)
+        is_wanted = False
         for item in walk():
             if item is None:
                 yield None
                 continue
             name, labels, value = item
             if name != current:
-                current = name
+                current, is_wanted = name, not wanted or name in wanted
                 # A KeyError tells of a name that comes a second time.
                 del left[name]
-                yield from self._own_events(name)
-            yield labels, value
+                if is_wanted:
+                    yield from self._own_events(name)
+            if is_wanted:
+                yield labels, value
         for name in left:
-            yield from self._own_events(name)
+            if not wanted or name in wanted:
+                yield from self._own_events(name)
 
     def _own_events(self, name: str) -> Iterator[Any]:
         """Yield a metric followed by the series that were made for it by label."""

@@ -61,7 +61,7 @@ class _Schemas:
 
 def build_openapi(routes: Iterable[Route], title: str, version: str) -> dict[str, Any]:
     """Return the OpenAPI document of the routes."""
-    listed = list(routes)
+    listed = [route for route in routes if not route.is_page]
     schemas = _Schemas(listed)
     paths: dict[str, dict[str, Any]] = {}
     for route in listed:
@@ -121,7 +121,11 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
         done["content"] = {route.content_type: {"schema": {"type": "string"} if is_text else {}}}
     meanings: dict[int, str] = {}
     if route.access is not Access.ANY:
-        meanings |= {401: "wrong or missing credentials", 403: "the caller may not do this"}
+        meanings |= {
+            401: "wrong or missing credentials",
+            403: "the caller may not do this",
+            429: "too many wrong credentials came from there; Retry-After says how long to wait",
+        }
     if route.body is not None or route.query is not None:
         meanings[422] = "the request is wrong; field says where"
     meanings |= route.refusals

@@ -1,28 +1,21 @@
-"""Traces of sessions as they happen, for those who watch: bounded, and free while nobody does.
+"""Traces of sessions as they happen, for those who watch, beside the records that are watched.
 
 Place in flow: sessions of ``engine.receive`` and ``engine.deliver`` publish, and
 ``engine.admin.tracing`` subscribes.
 
 Invariants:
-    * While nobody watches a session tests ``is_on`` and does nothing else.
-    * To publish never waits. A reader that does not keep up loses events: they are counted, and it
-      is told how many when it reads on.
-    * What waits for a reader is bounded in number and in octets, whatever the events hold.
+    * Those of ``engine.base.event_hub``.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-#: Events, and octets of content, that wait for one reader.
-EVENTS_MAX = 16_384
-OCTETS_MAX = 16 << 20
-#: Readers of one hub.
-READERS_MAX = 16
+from engine.base.event_hub import EventHub, Subscription
+from engine.base.record_hub import RecordHub
+
 #: What an event takes besides its content, about.
 _EVENT_OCTETS = 512
 
@@ -44,76 +37,18 @@ class TraceEvent(NamedTuple):
     at: float
     is_content: bool = False
 
-
-class TooManyReadersError(Exception):
-    """As many watch already as may."""
-
-
-class Subscription:
-    """What waits for one reader."""
-
-    def __init__(self, hub: TraceHub, wants: Callable[[Mapping[str, Any]], bool]) -> None:
-        self._hub = hub
-        self._wants = wants
-        self._events: deque[TraceEvent] = deque()
-        self._octets = 0
-        self._missed = 0
-        self._arrived = asyncio.Event()
-        self.is_closed = False
-
-    def offer(self, event: TraceEvent) -> None:
-        """Keep an event for the reader, if it wants it and there is room."""
-        if not self._wants(event.meta):
-            return
-        octets = _EVENT_OCTETS + (len(event.value) if isinstance(event.value, bytes | str) else 0)
-        if len(self._events) >= EVENTS_MAX or self._octets + octets > OCTETS_MAX:
-            self._missed += 1
-            return
-        self._events.append(event)
-        self._octets += octets
-        self._arrived.set()
-
-    async def next(self) -> TraceEvent | int | None:
-        """Return the next event, how many were missed here, or None when it is over."""
-        while not self._events and not self.is_closed:
-            if self._missed:
-                missed, self._missed = self._missed, 0
-                return missed
-            self._arrived.clear()
-            await self._arrived.wait()
-        if not self._events:
-            return None
-        event = self._events.popleft()
-        octets = len(event.value) if isinstance(event.value, bytes | str) else 0
-        self._octets -= _EVENT_OCTETS + octets
-        return event
-
-    def close(self) -> None:
-        """End it; the reader gets what is left."""
-        self.is_closed = True
-        self._hub.remove(self)
-        self._arrived.set()
+    @property
+    def octets(self) -> int:
+        """Return the memory that it takes, about."""
+        return _EVENT_OCTETS + (len(self.value) if isinstance(self.value, bytes | str) else 0)
 
 
-class TraceHub:
-    """Who watches sessions of one kind.
+class TraceHub(EventHub[TraceEvent]):
+    """Who watches sessions of one kind."""
 
-    Attributes:
-        is_on: Whether anybody does.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_subscriptions", "is_on")
-
-    def __init__(self) -> None:
-        self.is_on = False
-        self._subscriptions: tuple[Subscription, ...] = ()
-
-    def publish(self, event: TraceEvent) -> None:
-        """Give an event to those who want it."""
-        for subscription in self._subscriptions:
-            subscription.offer(event)
-
-    def subscribe(self, wants: Callable[[Mapping[str, Any]], bool]) -> Subscription:
+    def subscribe(self, wants: Callable[[Mapping[str, Any]], bool]) -> Subscription[TraceEvent]:
         """Return a new subscription.
 
         Args:
@@ -122,20 +57,7 @@ class TraceHub:
         Raises:
             TooManyReadersError: There is no place.
         """
-        if len(self._subscriptions) >= READERS_MAX:
-            raise TooManyReadersError
-        made = Subscription(self, wants)
-        self._subscriptions = (*self._subscriptions, made)
-        self.is_on = True
-        return made
-
-    def remove(self, subscription: Subscription) -> None:
-        """Forget a subscription."""
-        self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
-        self.is_on = bool(self._subscriptions)
-
-    def __len__(self) -> int:
-        return len(self._subscriptions)
+        return self.watch(lambda event: wants(event.meta))
 
 
 #: The hub of those who have none: nobody ever watches.
@@ -144,7 +66,8 @@ OFF = TraceHub()
 
 @dataclass(slots=True)
 class Tracing:
-    """The hubs of a node: of what comes in and of what goes out."""
+    """The hubs of a node: of what comes in, of what goes out, and of log records."""
 
     server: TraceHub = field(default_factory=TraceHub)
     client: TraceHub = field(default_factory=TraceHub)
+    records: RecordHub = field(default_factory=RecordHub)

@@ -93,9 +93,12 @@ class SuspensionRegistry:
             return None
         return found
 
-    def add_source(self, name: str, reason: str, author: str, duration_s: float) -> ReadyDirective:
+    def add_source(
+        self, name: str, reason: str, author: str, duration_s: float, *, directive_id: str = ""
+    ) -> ReadyDirective:
         """Return the new suspension of all ready queues of an egress source."""
-        made = ReadyDirective(str(uuid.uuid4()), name, reason, author, self._mono() + duration_s)
+        made_id = directive_id or str(uuid.uuid4())
+        made = ReadyDirective(made_id, name, reason, author, self._mono() + duration_s)
         self._sources[name] = made
         self._ready_changed()
         return made

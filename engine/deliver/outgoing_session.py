@@ -64,6 +64,11 @@ class OutgoingSession:
         return any(message.spool_id == spool_id for message in self._hand.messages)
 
     @property
+    def ready_queue(self) -> str:
+        """Return the name of the ready queue that it works for."""
+        return self._work.name
+
+    @property
     def held(self) -> int:
         """Return how many messages are in its hand."""
         return len(self._hand.messages)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from engine.base.data_file import DataFileError
-from engine.base.shaping_source import is_url, parse_shaping
+from engine.base.shaping_source import is_url, parse_shaping, shown_source
 from engine.helpers.helper_file import find_file, read_watched
 from engine.helpers.helper_setup import HelperSetup, part_of_caller, setting_up
 from engine.helpers.shaping_keeper import ShapingKeeper, ShapingPart, ShapingPorts
@@ -25,6 +25,7 @@ from engine.model.egress import EgressPath
 from engine.model.shaping import Shaping
 from engine.model.shaping_finding import Severity, ShapingFinding
 from engine.model.shaping_section import ShapingLayer, parse_layer
+from engine.model.shaping_trace import ShapingInForce
 from engine.script_api import ScriptApi
 from engine.script_declarations import AutomationDeclaration
 from engine.script_modules.plain_value import copy_plain
@@ -136,6 +137,22 @@ class ShapingHelper:
     def begin(self, epoch: Epoch) -> None:
         """Keep the shaping of an epoch up to date, now that it has become the current one."""
         self._keeper.begin(epoch.native.parts.get(NAME))
+
+    def in_force(self, epoch: Epoch) -> ShapingInForce | None:
+        """Return the shaping that answers in an epoch; None where its script sets none up."""
+        part: ShapingPart | None = epoch.native.parts.get(NAME)
+        if part is None:
+            return None
+        layers = self._keeper.layered(part)
+        return ShapingInForce(
+            shaping=part.shaping,
+            files=tuple(shown_source(one if isinstance(one, str) else one.name) for one in layers),
+            place=epoch.native.parts["setup calls"][NAME],
+            is_complete=part.is_complete,
+            failing=self._keeper.failing,
+            on=self._keeper.today(),
+            obeys=part.options.automation,
+        )
 
     async def load_now(self) -> None:
         """Answer by what files, URLs and the DNS say now, where nothing runs beside the mail."""

@@ -47,6 +47,8 @@ class DecisionScope(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkn
         site_name: The site whose paths are overridden (a rolled-up override).
         domain: The domain of scheduled queues, or of the paths that are overridden.
         source: The egress source.
+        tenant: The tenant of scheduled queues.
+        campaign: The campaign of scheduled queues.
         option: The egress path option that is overridden.
         provider: The provider for whose sites a day of the source's warm-up is held.
         day: The day that is held, as RFC 3339 writes dates, in UTC.

@@ -1,10 +1,12 @@
 """A duration as operators write it: a number of seconds, or text such as ``1h30m``.
 
-Place in flow: called wherever an option of a script or a data file holds a duration.
+Place in flow: called wherever an option of a script or a data file holds a duration, and where an
+answer of the administration shows one.
 
 Invariants:
     * The result is a finite number of seconds that is not negative.
     * Text without a unit is refused: nobody can see whether ``"5"`` means seconds or minutes.
+    * What ``format_duration`` writes ``parse_duration`` reads.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ _UNIT_SECONDS: dict[str, float] = {
     **dict.fromkeys(("d", "day", "days"), 86400.0),
     **dict.fromkeys(("w", "week", "weeks"), 604800.0),
 }
+_SHOWN = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 #: Longer text is no duration; the bound keeps a mistake from costing time.
 _MAX_TEXT = 100
@@ -50,6 +53,17 @@ def parse_duration(value: int | float | str) -> float:
     if seconds < 0:
         raise ValueError(f"a duration cannot be negative: {value!r}")
     return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in whole seconds as people write it, such as ``59m 30s``."""
+    left = max(0, round(seconds))
+    parts = []
+    for size, unit in _SHOWN:
+        if left >= size:
+            parts.append(f"{left // size}{unit}")
+            left %= size
+    return " ".join(parts) or "0s"
 
 
 def _parse_text(text: str) -> float:

@@ -46,6 +46,8 @@ class InsertReason(IntEnum):
     SOURCE_IS_UNHEALTHY_AND_SUSPENDED = 1 << 26
     #: Every source was at its selection rate: the message waits for the soonest, uncounted.
     SOURCE_SELECTION_THROTTLE = 1 << 27
+    #: The handler of ``throttle_insert_ready_queue`` failed, which delays the message as well.
+    THROTTLE_HANDLER_FAILED = 1 << 28
 
     @property
     def label(self) -> str:

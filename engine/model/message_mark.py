@@ -7,6 +7,8 @@ Invariants:
     * Equal addresses, upper and lower case apart, have equal marks. The half of what is not one
       address, or not known, is zero and equals everything.
     * A mark costs an entry nothing but its place: there are no more than ``MARKS`` numbers.
+    * The sum of a queue has a bit for each half that was ever added: who finds the bits missing
+      need not look at its messages.
 """
 
 from __future__ import annotations
@@ -42,6 +44,22 @@ def fitting(wanted: int) -> bytes:
 
 def _fitting(wanted: int) -> bytes:
     return bytes(not wanted or half in (0, wanted) for half in range(256))
+
+
+#: The bit of each half in a sum: recipients below, senders above.
+_LOWS = tuple(1 << half for half in range(256))
+_HIGHS = tuple(1 << (256 + half) for half in range(256))
+
+
+def summed(total: int, mark: int) -> int:
+    """Return the sum of a queue with one more mark."""
+    return total | _LOWS[mark & 0xFF] | _HIGHS[mark >> 8]
+
+
+def bits_of(wanted: int) -> tuple[int, int]:
+    """Return the bits of which a sum has one each if a message may be there; 0: any sum may."""
+    low, high = wanted & 0xFF, wanted >> 8
+    return (_LOWS[low] | _LOWS[0]) if low else 0, (_HIGHS[high] | _HIGHS[0]) if high else 0
 
 
 def _mark(address: str) -> int:

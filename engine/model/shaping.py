@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.model.shaping_finding import Place
 from engine.model.shaping_option import amount_of
@@ -93,6 +93,22 @@ class Bucket:
 
 def _plain_settings(settings: Settings) -> list[Any]:
     return [[list(key), settings[key].value] for key in sorted(settings)]
+
+
+class ShapingStep(NamedTuple):
+    """What one bucket says of a path; of several steps later ones win.
+
+    Attributes:
+        kind: ``default``, ``provider``, ``site`` or ``domain``.
+        bucket: Who says it.
+        settings: What it says.
+        is_implied: Whether it says so by what it is, and not as written.
+    """
+
+    kind: str
+    bucket: Bucket
+    settings: Settings
+    is_implied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,33 +205,49 @@ class Shaping:
             mx_hosts: Its MX hosts; without them only DomainSuffix finds providers.
             on: The date, in UTC, which decides what a warm-up allows; None leaves warm-ups out.
         """
-        site = self.sites.get(site_name)
-        domain = self.domains.get(normal_section_name(routing_domain))
-        above = [bucket for bucket in (site, domain) if bucket is not None]
         held: Settings = {}
-        if not any(bucket.replaces_base for bucket in above):
-            held |= self.default.settings
-            held |= self.default.for_source(source)
-            self._add_providers(held, self.providers_of(routing_domain, mx_hosts), source)
-        for bucket in above:
-            held |= bucket.settings
-        for bucket in above:
-            held |= bucket.for_source(source)
+        for step in self.steps(routing_domain, source, site_name, mx_hosts):
+            held |= step.settings
+        for name in PROVIDER_OPTIONS:
+            held.pop((name,), None)
         if on is not None and self.warmups:
             for day in self.warmups.days(source, self.providers_of(routing_domain, mx_hosts), on):
                 _cap(held, day)
         return ShapedPath(held)
 
-    def _add_providers(self, held: Settings, names: Sequence[str], source: str) -> None:
-        buckets = [self.providers[name] for name in names]
-        for bucket in buckets:
-            held |= bucket.settings
-        for bucket in buckets:
-            held |= bucket.for_source(source)
-        for bucket in buckets:
-            held |= _implied(bucket, source)
-        for name in PROVIDER_OPTIONS:
-            held.pop((name,), None)
+    def steps(
+        self,
+        routing_domain: str,
+        source: str,
+        site_name: str,
+        mx_hosts: Sequence[str] | None = None,
+    ) -> list[ShapingStep]:
+        """Return what is said of a path, in the order in which it counts.
+
+        The arguments are those of ``resolve``; what a warm-up allows is not among it.
+        """
+        site = self.sites.get(site_name)
+        domain = self.domains.get(normal_section_name(routing_domain))
+        above = [
+            (kind, one) for kind, one in (("site", site), ("domain", domain)) if one is not None
+        ]
+        steps: list[ShapingStep] = []
+        if not any(bucket.replaces_base for _, bucket in above):
+            names = self.providers_of(routing_domain, mx_hosts)
+            base = [
+                [("default", self.default)],
+                [("provider", self.providers[name]) for name in names],
+            ]
+            for group in base:
+                steps += [ShapingStep(kind, one, one.settings) for kind, one in group]
+                steps += [ShapingStep(kind, one, one.for_source(source)) for kind, one in group]
+            steps += [
+                ShapingStep(kind, one, _implied(one, source), is_implied=True)
+                for kind, one in base[1]
+            ]
+        steps += [ShapingStep(kind, one, one.settings) for kind, one in above]
+        steps += [ShapingStep(kind, one, one.for_source(source)) for kind, one in above]
+        return steps
 
     # -- rules ----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.model.keyword_options import closest
 from engine.model.shaping import Bucket, Shaping
@@ -195,17 +195,25 @@ class _Merge:
             # A table that is none stands under the name of the option alone.
             if len(key) > 1:
                 held.pop(key[:1], None)
-            held[key] = setting
-            if setting.complaint:
-                self._unfit.append(setting)
+            before = held.get(key)
+            # A copy: files are kept parsed, and laid over each other again and again.
+            laid = setting if before is None else replace(setting, before=before)
+            held[key] = laid
+            if laid.complaint:
+                self._unfit.append(laid)
 
     # -- what is odd ----------------------------------------------------------------------------
 
     def check(self) -> None:
         """Note what does not fit, and what can have no effect."""
-        surviving = {id(setting) for bucket in self._buckets() for setting in bucket.all_settings()}
+        surviving = {
+            (setting.place, setting.key, setting.complaint)
+            for bucket in self._buckets()
+            for setting in bucket.all_settings()
+            if setting.complaint
+        }
         for setting in self._unfit:
-            if id(setting) in surviving:
+            if (setting.place, setting.key, setting.complaint) in surviving:
                 self.findings.add(Severity.ERROR, setting.place, setting.complaint, setting.key)
             else:
                 text = f"{setting.complaint}; what comes later overrides it: it does no harm"

@@ -93,6 +93,17 @@ def is_provider_of(
     return all(any(term.meets(host) for term in mx_terms) for host in mx_hosts)
 
 
+def matching_terms(
+    terms: Iterable[MatchTerm], domain: str | None, mx_hosts: Sequence[str]
+) -> list[MatchTerm]:
+    """Return the terms that a domain or some of its MX hosts meet; arguments as above."""
+    names = {
+        kind: mx_hosts if kind is not MatchKind.DOMAIN_SUFFIX else [domain] if domain else []
+        for kind in MatchKind
+    }
+    return [term for term in terms if any(map(term.meets, names[term.kind]))]
+
+
 def normal_host(name: str) -> str:
     """Return a host as terms are compared with it."""
     return name.lower().removesuffix(".")

@@ -53,6 +53,7 @@ class Setting:
         section: The section it stands in, such as ``provider.big.sources.ip-1``.
         complaint: Why it cannot be used; empty if it can.
         key: Where it stands in the file, for findings.
+        before: What an earlier file gave in its place; None where none did.
     """
 
     value: Any
@@ -60,6 +61,14 @@ class Setting:
     section: str
     complaint: str = ""
     key: KeyPath = ()
+    before: Setting | None = field(default=None, compare=False, repr=False)
+
+    def history(self) -> list[Setting]:
+        """Return what files gave in turn under this key, the value that counts last."""
+        found: list[Setting] = [self]
+        while (earlier := found[-1].before) is not None:
+            found.append(earlier)
+        return found[::-1]
 
 
 Settings = dict[SettingKey, Setting]

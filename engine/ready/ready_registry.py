@@ -144,6 +144,9 @@ class ReadyRegistry:
             except EngineError as error:
                 log.info("the way to %s is shown without its site: %s", domain, error)
         site_name = domain if route is None else route.site_name
+        if route is not None and not route.is_null:
+            # As when mail goes there: the path may depend on them.
+            self._note_hosts(route)
         path, _ = await self._path(None, domain, source, site_name)
         return WayShown(route, site_name, source, path)
 
@@ -164,9 +167,7 @@ class ReadyRegistry:
             if route.is_null:
                 until = self._clock.mono() + PLAN_S
                 return EgressPlan(pool.name, SourceSelector(()), {}, {}, until, is_null=True)
-            if len(self._hosts) > CACHED_MAX:
-                self._hosts.clear()
-            self._hosts[site_name] = tuple(host.name for host in route.hosts)
+            self._note_hosts(route)
         else:
             site_name = domain
         queues: dict[str, ReadyQueue] = {}
@@ -185,6 +186,20 @@ class ReadyRegistry:
         # handlers, must not make a loop of asking.
         soonest = self._clock.mono() + PLAN_MIN_S
         return EgressPlan(pool.name, selector, queues, sources, max(until, soonest))
+
+    async def describe_pool(self, name: str) -> EgressPool:
+        """Return an egress pool as the policy has it.
+
+        Raises:
+            EngineError: There is none of this name.
+            HookFailedError: A handler failed.
+        """
+        return await self._pool(name)
+
+    def _note_hosts(self, route: Route) -> None:
+        if len(self._hosts) > CACHED_MAX:
+            self._hosts.clear()
+        self._hosts[route.site_name] = tuple(host.name for host in route.hosts)
 
     def _selector(self, queue_name: str, pool: EgressPool) -> SourceSelector:
         """Return the queue's round robin, kept across refreshes while the pool stays the same."""

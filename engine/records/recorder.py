@@ -36,6 +36,7 @@ from engine.model.log_record import (
 from engine.model.message import FLAG_LOG_RECORD, Message
 from engine.model.reply import SmtpReply
 from engine.records.record_selection import HEADER_SECTION_MAX, RecordSelection
+from engine.records.record_tally import RecordTally
 from engine.records.span_maker import SpanMaker
 
 log = logging.getLogger("cirrus.records")
@@ -120,6 +121,7 @@ class Recorder:
 
     Attributes:
         counts: Records by kind since the start, also of kinds no sink wants.
+        tally: What happened lately, by provider and reason.
         sink_errors: How often a sink raised.
         spans: What makes traces of what happens; None where nobody asks for them.
     """
@@ -134,6 +136,7 @@ class Recorder:
         self.hostname = hostname
         self.load_headers = load_headers
         self.counts: dict[RecordKind, int] = dict.fromkeys(RecordKind, 0)
+        self.tally = RecordTally(clock.mono)
         self.sink_errors = 0
         self.spans: SpanMaker | None = None
         self._wall = clock.wall
@@ -200,6 +203,7 @@ class Recorder:
             recipients: Whom it is about; by default all the message still has to reach.
         """
         self.counts[kind] += 1
+        self.tally.note(kind, message, reply, where)
         if self.spans is not None and message is not None:
             self._trace(kind, message, reply, where, recipients)
         sinks = self._by_kind[kind]

@@ -126,8 +126,7 @@ class Holding:
             message.pool = plan.pool
         self._settlement_of().hold(message, text, _destination(plan))
         entry = waiting_of(message, queue)
-        queue.add(entry)
-        queue.held.append(entry)
+        queue.hold(entry)
         self._queues.add(queue)
 
     # -- letting go ---------------------------------------------------------------------------
@@ -154,7 +153,7 @@ class Holding:
     def _release(self, queue: ScheduledQueue) -> None:
         self._queues.discard(queue)
         queue.lacks_source = False
-        held, queue.held = queue.held, []
+        held = queue.release()
         if len(held) < _IN_ONE_GO:
             self._set_due(queue, held, self._clock.mono(), 0, len(held))
         else:

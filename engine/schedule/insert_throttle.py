@@ -15,6 +15,7 @@ import logging
 from typing import NamedTuple, Protocol
 
 from engine.base.clock import Clock
+from engine.model.insert_reason import InsertReason
 from engine.model.message import Message
 from engine.ready.ready_queue import ReadyQueue
 from engine.schedule.scheduled_queue import ScheduledQueue
@@ -105,6 +106,7 @@ class InsertThrottle:
     def _fail(self, message: Message, error: BaseException) -> None:
         log.error("%s failed for %s: %s", HOOK, message.id, error)
         message.due_mono = self._clock.mono() + FAILED_S
+        message.context |= InsertReason.THROTTLE_HANDLER_FAILED
 
     def selection_wait_s(self, ready: ReadyQueue, now: float) -> float:
         """Take from a source's selection rates.

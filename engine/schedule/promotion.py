@@ -52,8 +52,13 @@ log = logging.getLogger("cirrus.schedule")
 
 #: What cannot be judged (no configuration, a defect of ours) is tried again after this, seconds.
 RETRY_S = 60.0
-_ROOM = "ready queue full"
-_QUESTION = "a shared rate is asked for"
+#: Why a queue is blocked, as operators see it (``blocked_by``), beside what ``way_out`` says.
+ROOM = "ready queue full"
+QUESTION = "a shared rate is asked for"
+RATE = "max_message_rate"
+SELECTION = "source_selection_rate"
+NO_SPOOL = "the spool cannot be written"
+DEFECT = "an internal error"
 _THROTTLED = InsertReason.THROTTLED_BY_THROTTLE_INSERT_READY_QUEUE
 
 
@@ -125,6 +130,7 @@ class Promotion:
             log.exception("inserting %s failed; it is tried again in a minute", message.id)
             queue = self._queues.get(message.queue_name, self._clock.mono())
             message.due_mono = self._clock.mono() + RETRY_S
+            message.context |= InsertReason.FAILED_TO_INSERT_INTO_READY_QUEUE
             self._ports.store.update(message)
             self._keep(queue, message)
 
@@ -165,7 +171,7 @@ class Promotion:
         self._append(entry.queue, entry)
 
     def _append(self, queue: ScheduledQueue, entry: Waiting) -> None:
-        queue.backlog.append(entry)
+        queue.append(entry)
         if queue.retry_handle is None:
             self._start_drain(queue)
 
@@ -215,7 +221,8 @@ class Promotion:
             if queue.entries.get(entry.spool_id, entry) is entry:
                 queue.discard(entry)
                 due_mono = self._clock.mono() + RETRY_S
-                later = Waiting(entry.spool_id, due_mono, queue, entry.context, entry.mark)
+                context = entry.context | InsertReason.FAILED_TO_INSERT_INTO_READY_QUEUE
+                later = Waiting(entry.spool_id, due_mono, queue, context, entry.mark)
                 queue.add(later)
                 self._due_times.add(later)
             return _Step.GONE
@@ -263,7 +270,7 @@ class Promotion:
             way = await self._ways.find(queue)
         except Exception:  # boundary: supervisor
             log.exception("finding the way out of %s failed; tried again in a minute", queue.name)
-            queue.blocked_by = "an internal error"
+            queue.blocked_by = DEFECT
             way = Way.UNKNOWN
         if way is Way.UNKNOWN:
             self._resume_in(queue, RETRY_S, queue.blocked_by)
@@ -331,7 +338,7 @@ class Promotion:
     def _promote(self, queue: ScheduledQueue, message: Message, now: float) -> _Step | Asked:
         """Move a message whose way is known past the throttles and into a ready queue."""
         if not self._ports.may_deliver():
-            self._resume_in(queue, SPOOL_RETRY_S, "the spool cannot be written")
+            self._resume_in(queue, SPOOL_RETRY_S, NO_SPOOL)
             return _Step.BLOCKED
         plan: EgressPlan = queue.plan
         if plan.queues and not any(ready.has_room for ready in plan.queues.values()):
@@ -344,7 +351,7 @@ class Promotion:
         if wait_s > 0:
             self._delayed_once(queue, message, InsertReason.MESSAGE_RATE_THROTTLE, wait_s)
             self._count_rate.labels(queue.name).inc()
-            self._resume_in(queue, wait_s, "max_message_rate")
+            self._resume_in(queue, wait_s, RATE)
             return _Step.BLOCKED
         asked = None if queue.is_transfer else self._throttle.ask(message)
         if asked is not None:
@@ -390,18 +397,18 @@ class Promotion:
         for ready in plan.queues.values():
             ready.waiters[queue] = self._resume_from_room
         # Should no room ever be announced, look again by the clock.
-        self._resume_in(queue, again_s, _ROOM)
+        self._resume_in(queue, again_s, ROOM)
         return _Step.BLOCKED
 
     def _blocked_by_question(self, queue: ScheduledQueue) -> _Step:
         """Go on when Redis has said something about a shared rate."""
-        self._throttle.asking.when_answered(partial(self._resume_from, queue, _QUESTION))
-        self._resume_in(queue, RETRY_S, _QUESTION)
+        self._throttle.asking.when_answered(partial(self._resume_from, queue, QUESTION))
+        self._resume_in(queue, RETRY_S, QUESTION)
         return _Step.BLOCKED
 
     def _resume_from_room(self, queue: ScheduledQueue) -> bool:
         """Let a queue go on that waits for room; return whether it still did."""
-        return self._resume_from(queue, _ROOM)
+        return self._resume_from(queue, ROOM)
 
     def _resume_from(self, queue: ScheduledQueue, why: str) -> bool:
         """Let a queue go on that is blocked by something; return whether it still was."""
@@ -450,7 +457,7 @@ class Promotion:
             self._holding.hold_for_sources(queue, message, plan)
             return _Step.GONE
         self._delayed_once(queue, message, InsertReason.SOURCE_SELECTION_THROTTLE, again_s)
-        self._resume_in(queue, again_s, "source_selection_rate")
+        self._resume_in(queue, again_s, SELECTION)
         return _Step.BLOCKED
 
     def _push(

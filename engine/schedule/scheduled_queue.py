@@ -3,8 +3,9 @@
 Place in flow: found by ``scheduled_registry``; filled and emptied by ``promotion``.
 
 Invariants:
-    * ``entries`` holds every waiting message of the queue exactly once; ``backlog`` and ``held``
-      refer to some of them and may also refer to ones that left: those are passed over.
+    * ``entries`` holds every waiting message of the queue exactly once; ``held`` some of them, and
+      ``backlog`` others. The backlog may also refer to ones that left: those are passed over, and
+      taken out before they are more than those that are there.
     * The backlog is in order of arrival; nothing overtakes it.
 """
 
@@ -13,11 +14,15 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from engine.model.message_mark import summed
 from engine.model.queue_config import QueueConfig
 from engine.model.queue_name import QueueName
 from engine.model.transfer_target import is_transfer_queue
 from engine.schedule.timer_wheel import Waiting
 from engine.throttle.limiter import RateBucket
+
+#: References to messages that left which a backlog may hold beyond as many as it has messages.
+STALE_MAX = 1000
 
 
 class ScheduledQueue:
@@ -40,6 +45,7 @@ class ScheduledQueue:
         "idle_since_mono",
         "is_transfer",
         "lacks_source",
+        "marks",
         "name",
         "parsed",
         "plan",
@@ -50,8 +56,10 @@ class ScheduledQueue:
         self.name = name
         self.parsed = parsed
         self.entries: dict[bytes, Waiting] = {}
+        #: The sum of the marks of all entries since the queue was empty, for who looks for one.
+        self.marks = 0
         self.backlog: deque[Waiting] = deque()
-        self.held: list[Waiting] = []
+        self.held: dict[bytes, Waiting] = {}
         self.config: QueueConfig | None = None
         self.config_serial = -1
         self.config_until_mono = 0.0
@@ -82,15 +90,39 @@ class ScheduledQueue:
     def add(self, entry: Waiting) -> None:
         """Take a waiting message in."""
         self.entries[entry.spool_id] = entry
+        self.marks = summed(self.marks, entry.mark)
 
     def knows(self, entry: Waiting) -> bool:
         """Return whether the entry still waits here."""
         return self.entries.get(entry.spool_id) is entry
 
     def discard(self, entry: Waiting) -> None:
-        """Let an entry go; references in backlog and held become stale."""
+        """Let an entry go; its reference in the backlog becomes stale."""
+        if self.asked is not None and self.asked.message.spool_id == entry.spool_id:
+            # What was asked about the message as it was says nothing of what becomes of it.
+            self.asked = None
         if self.entries.get(entry.spool_id) is entry:
             del self.entries[entry.spool_id]
+            self.held.pop(entry.spool_id, None)
+            if not self.entries:
+                self.marks = 0
+
+    def hold(self, entry: Waiting) -> None:
+        """Take a waiting message in that goes nowhere until it is released."""
+        self.add(entry)
+        self.held[entry.spool_id] = entry
+
+    def release(self) -> list[Waiting]:
+        """Return what was held; it is so no more."""
+        held, self.held = self.held, {}
+        return list(held.values())
+
+    def append(self, entry: Waiting) -> None:
+        """Put a waiting message that is due behind the others."""
+        if len(self.backlog) > 2 * len(self.entries) + STALE_MAX:
+            # An operator moves the same messages again and again while nothing leaves.
+            self.backlog = deque(one for one in self.backlog if self.knows(one))
+        self.backlog.append(entry)
 
     def head(self) -> Waiting | None:
         """Return the first of the backlog that still waits, dropping stale references."""

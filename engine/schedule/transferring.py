@@ -47,6 +47,8 @@ log = logging.getLogger("cirrus.schedule")
 
 #: Cancelled targets that are remembered for what is still under way.
 CANCELLED_MAX = 1000
+#: Targets whose last order is remembered, for who asks why mail waits.
+ORDERS_MAX = 1000
 
 
 class TransferringPorts(Protocol):
@@ -62,10 +64,11 @@ class TransferringPorts(Protocol):
 
 
 class TransferOrder(NamedTuple):
-    """Where mail is to go, and why: reason and author, as records show them."""
+    """Where mail is to go, and why: reason and author, as records show them; and the author."""
 
     target: TransferTarget
     why: str
+    author: str = ""
 
 
 #: Do something with a message, which is then in its new place; return whether it was done.
@@ -78,6 +81,7 @@ class Transferring:
     Attributes:
         standing: Where everything goes that comes back from a dispatcher: a drain is under way.
         in_hand: Messages that are in no queue for this moment.
+        orders: The last order for each target, by the name of its queue, as far as it is known.
     """
 
     def __init__(self, ports: TransferringPorts) -> None:
@@ -87,6 +91,7 @@ class Transferring:
         # What cannot be read now waits for the next order: its queue needs no handle for that.
         self._stored = StoredMessages(ports, lambda: ports.settlement, lambda *_: None)
         self._cancelled: dict[str, str] = {}
+        self.orders: dict[str, TransferOrder] = {}
         self.standing: TransferOrder | None = None
         self.in_hand = 0
 
@@ -99,6 +104,10 @@ class Transferring:
         """
         name = order.target.queue_name
         self._cancelled.pop(name, None)
+        self.orders.pop(name, None)
+        while len(self.orders) >= ORDERS_MAX:
+            del self.orders[next(iter(self.orders))]
+        self.orders[name] = order
 
         def act(message: Message) -> bool:
             self._assign(message, order)

@@ -44,6 +44,9 @@ CLOSED_S = 1.0
 #: The shortest time that a configuration is kept, seconds: zero must not make a loop of asking.
 CONFIG_MIN_S = 1.0
 NULL_QUEUE = "null"
+#: How ``blocked_by`` of a queue begins whose handlers failed.
+CONFIG_FAILED = "get_queue_config failed"
+EGRESS_FAILED = "an egress handler failed"
 NULL_MX = make_reply(556, "5.1.10 the domain accepts no mail (null MX)")
 
 
@@ -85,6 +88,8 @@ class WayOut:
         self._runtime = ports.runtime
         self._limiter = ports.limiter
         self._ready = ready
+        #: Why the last handler that was asked for a configuration gave none.
+        self._why = ""
 
     def is_known(self, queue: ScheduledQueue, now: float) -> bool:
         """Return whether ``queue.config`` and ``queue.plan`` can be used as they are."""
@@ -109,7 +114,7 @@ class WayOut:
             return Way.CLOSED
         config = await self.configure(queue)
         if config is None:
-            queue.blocked_by = "get_queue_config failed"
+            queue.blocked_by = f"{CONFIG_FAILED}: {self._why}"
             return Way.UNKNOWN
         if isinstance(config.protocol, NullProtocol):
             return Way.NOWHERE
@@ -119,7 +124,7 @@ class WayOut:
             )
         except HookFailedError as error:
             log.error("no way out for %s: %s", queue.name, error)
-            queue.blocked_by = "an egress handler failed"
+            queue.blocked_by = f"{EGRESS_FAILED}: {error}"
             return Way.UNKNOWN
         except EngineError as error:
             return self._judge(queue, error, serial)
@@ -163,6 +168,7 @@ class WayOut:
         except (HookFailedError, SmtpRefusal, TypeError) as error:
             log.error("get_queue_config for %s failed: %s", queue.name, error)
             if known is None:
+                self._why = str(error)
                 return None
             config = known
         queue.config = config

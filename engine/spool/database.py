@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
 
 #: Octets of one memtable. Mail is mostly gone before it is full, so dead messages never reach a
 #: table file; several may wait while a slow disk writes one. Their logs stay on disk as long, hence
@@ -48,6 +48,14 @@ def open_database(folder: Path) -> Rdict:
     options.set_max_log_file_size(4 << 20)
     options.set_max_open_files(512)
     return Rdict(str(folder), options)
+
+
+def open_read_only(folder: Path) -> Rdict:
+    """Return the database of a folder for reading: nothing in the folder is changed."""
+    options = Options(raw_mode=True)
+    options.create_if_missing(False)
+    options.set_max_open_files(512)
+    return Rdict(str(folder), options, access_type=AccessType.read_only())
 
 
 def _memtable_bytes(folder: Path) -> int:

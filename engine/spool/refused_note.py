@@ -53,16 +53,7 @@ class RefusedNote:
         Raises:
             OSError: The note cannot be read.
         """
-        raw = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
-        keys: list[bytes] = []
-        position = 0
-        while position < len(raw) and (length := raw[position]):
-            key = raw[position + 1 : position + 1 + length]
-            if len(key) < length:
-                break
-            keys.append(key)
-            position += 1 + length
-        return keys
+        return parse_keys(os.pread(self._fd, os.fstat(self._fd).st_size, 0))
 
     def add(self, keys: Iterable[bytes]) -> None:
         """Note keys as durably as the disk allows; never raises."""
@@ -96,3 +87,16 @@ class RefusedNote:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def parse_keys(raw: bytes) -> list[bytes]:
+    """Return the keys that a note names; what is incomplete is ignored."""
+    keys: list[bytes] = []
+    position = 0
+    while position < len(raw) and (length := raw[position]):
+        key = raw[position + 1 : position + 1 + length]
+        if len(key) < length:
+            break
+        keys.append(key)
+        position += 1 + length
+    return keys

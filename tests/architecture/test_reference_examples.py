@@ -49,6 +49,7 @@ FILES = {
         '[[acl."http_listener/*/api/admin"]]\n'
         'allow = true\nprivileges = ["GET"]\nidentity.Group = "operators"\n'
     ),
+    "operators": "",
     "welcome.txt": "Hello\nall\n",
 }
 ZONES = [
@@ -125,6 +126,7 @@ def as_code(name: str, folder, ports: dict[str, int] | None = None) -> tuple[str
     lines, wanted = [], []
     for example in examples(name):
         source = example.source.rstrip().replace("/etc/cirrus/dkim", str(folder))
+        source = source.replace("/etc/cirrus/operators", str(folder / "operators"))
         for port, real in (ports or {}).items():
             source = source.replace(port, str(real))
         if example.want:

@@ -120,7 +120,13 @@ def test_a_stub_has_the_options_that_are_read(name, options):
 
 @pytest.mark.parametrize(
     "name",
-    ["define_spool", "start_http_listener", "configure_log_hook", "make_throttle"],
+    [
+        "define_spool",
+        "start_http_listener",
+        "start_ssh_console",
+        "configure_log_hook",
+        "make_throttle",
+    ],
 )
 def test_a_stub_has_the_parameters_of_the_function(name):
     real = set(inspect.signature(getattr(ScriptApi, name)).parameters) - {"self"}

@@ -13,9 +13,12 @@ import msgspec
 
 from engine.admin.admin_node import SharedLimitsStatus
 from engine.admin.audit_log import AuditEntry, AuditLog
+from engine.admin.decision_book import DecisionBook
+from engine.admin.history_samples import History
 from engine.admin.http_api import AdminApi
 from engine.admin.operation import NOTHING, NoArguments, Operation, perform
 from engine.admin.shared_directives import SharedDirectives
+from engine.admin.web_page import WebPage
 from engine.base.http_service import HttpService
 from engine.base.memory_guard import MemoryGuard
 from engine.base.trace_hub import Tracing
@@ -23,6 +26,8 @@ from engine.deliver.outgoing_session import OutgoingSession
 from engine.model.caller import Caller
 from engine.model.message import Message
 from engine.ready.ready_queue import ReadyQueue
+from engine.records.record_tap import RecordTap
+from policy.epoch import Epoch
 from tests.fakes.queue_world import QueueWorld, queue_world
 
 ANN = Caller("ann", "192.0.2.1", "console")
@@ -33,6 +38,9 @@ class AdminWorld:
 
     Attributes:
         reload: What loading the policy again does.
+        transactions: How many go by each epoch of the policy, by its serial.
+        old_epochs: Epochs that others took the place of.
+        book: Decisions of the automation.
         automation_is_off: Whether the automation was switched off; None where there is none.
     """
 
@@ -41,17 +49,28 @@ class AdminWorld:
         self.audit = AuditLog(world.clock.wall)
         self.shared_directives = SharedDirectives(world)
         self.audit.open(folder / "audit")
+        self.history = History()
         self.reload: Any = None
         self.memory = MemoryGuard({})
         self.tracing = Tracing()
+        RecordTap(world.recorder, self.tracing.records)
         self.node_id, self.version = "node-1", "1.2.3"
         self.online_since = "2026-01-01T00:00:00Z"
         self.dispatching = SimpleNamespace(dispatchers={})
+        self.transactions: dict[int, int] = {}
+        self.declared = SimpleNamespace(transactions=lambda: self.transactions)
+        self.old_epochs: list[Epoch] = []
+        self.retired = SimpleNamespace(held=lambda: self.old_epochs)
         self.automation_is_off: bool | None = False
+        self.transfers = SimpleNamespace(drain=SimpleNamespace(is_recovering=False))
         self.sharing = SharedLimitsStatus(configured=False, shared=False, nodes=1, trouble=None)
         self.shared_limits = SimpleNamespace(status=lambda: self.sharing)
+        self.book = DecisionBook(world.suspensions, world.bounces, world.clock)
         self.automation = SimpleNamespace(
-            switch=self._switch, status=lambda: {"is_off": self.automation_is_off}
+            book=self.book,
+            overrides=world.overrides,
+            switch=self._switch,
+            status=lambda: {"is_off": self.automation_is_off},
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -141,6 +160,7 @@ async def operating(folder: Path, script: str = "", **listener: Any) -> AsyncIte
         )
         api.add_to(service)
         api.tracing.add_to(service)
+        WebPage().add_to(service)
         await service.start()
         async with aiohttp.ClientSession() as session:
             yield Operator(world, service, session)

@@ -43,7 +43,7 @@ class NodePair:
         """Run ``cirrus drain`` for the first node; return status, its report and what it said."""
         endpoint = f"http://127.0.0.1:{self.first.http_port}"
         options = ("--endpoint", endpoint, "--json", *arguments)
-        with running("engine.tools.drain", *options, cwd=self.folder) as tool:
+        with running("engine.cli.drain", *options, cwd=self.folder) as tool:
             status, out, err = tool.end(timeout_s=timeout_s)
         return status, json.loads(out) if out else {}, err
 

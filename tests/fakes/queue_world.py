@@ -21,13 +21,16 @@ from engine.base.lifecycle import Supervisor
 from engine.base.metric_names import ENGINE_METRICS
 from engine.base.metrics import Metrics
 from engine.control.admin_bounces import AdminBounceRegistry
+from engine.control.shaping_overrides import ShapingOverrides
 from engine.control.suspensions import SuspensionRegistry
 from engine.deliver.attempt import RecipientOutcome
 from engine.deliver.verdict import judge_reply
 from engine.dry_check import DryCheck
+from engine.helpers.script_helpers import HelperPorts, ScriptHelpers
+from engine.helpers.shaping_keeper import ShapingPorts
 from engine.hooks import HOOKS
 from engine.model.circumstances import Circumstances
-from engine.model.errors import SpoolUnavailableError
+from engine.model.errors import ConfigurationError, SpoolUnavailableError
 from engine.model.insert_reason import InsertReason
 from engine.model.log_record import LogRecord, RecordKind
 from engine.model.message import Message, message_from, new_spool_id
@@ -130,6 +133,9 @@ class QueueWorld:
         namespace.expose("tell", self.told.append)
         self.runtime = PolicyRuntime(HOOKS, namespace, mono=self.clock.mono)
         self._check = DryCheck(self.runtime, self.api)
+        self.overrides = ShapingOverrides()
+        self.helpers = ScriptHelpers(self.api, self.runtime, self.limiter, self._helper_ports())
+        self.helpers.expose(namespace)
         self._path = folder / "init.py"
         self.load(script)
         self.resolver = DnsResolver(clock=self.clock.mono, zones=[ZONE], servfail=servfail)
@@ -155,6 +161,30 @@ class QueueWorld:
         """Load a script and make it the current epoch."""
         self._path.write_text(HEADER + textwrap.dedent(script), encoding="utf-8")
         self.runtime.swap(self.runtime.load(self._path))
+        self.helpers.begin(self.runtime.epoch)
+
+    def _helper_ports(self) -> HelperPorts:
+        shaping = ShapingPorts(
+            wall=self.clock.wall,
+            mono=self.clock.mono,
+            start=None,
+            resolver=lambda: self.resolver,
+            overrides=self.overrides,
+            mx_hosts=lambda name: self.ready.hosts_of(name),
+            rules_changed=lambda _shaping: None,
+            paths_changed=lambda: None,
+            count_load=lambda _result: None,
+        )
+        return HelperPorts(
+            self.clock.mono,
+            self.supervisor.start,
+            lambda: self.resolver,
+            self._no_secret,
+            shaping,
+        )
+
+    async def _no_secret(self, _source: Any) -> bytes:
+        raise ConfigurationError("no such secret")
 
     def fail_names(self, *names: str) -> None:
         """Have the DNS fail for these names from now on."""
@@ -336,7 +366,7 @@ class QueueWorld:
         for queue in self.queues:
             running = queue.draining or queue.retry_handle is not None
             backlog = {id(entry) for entry in queue.backlog} if running else set()
-            held = {id(entry) for entry in queue.held}
+            held = {id(entry) for entry in queue.held.values()}
             for spool_id, entry in queue.entries.items():
                 places[spool_id] += sum(id(entry) in where for where in (armed, backlog, held))
         for ready in self.ready:

@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 _START = (
     "import sys, importlib\n"
     "from engine.base import command_line\n"
-    "module = importlib.import_module(sys.argv[1])\n"
-    "command = getattr(module, sys.argv[1].rpartition('.')[2])\n"
+    "place, _, name = sys.argv[1].partition(':')\n"
+    "module = importlib.import_module(place)\n"
+    "command = getattr(module, name or place.rpartition('.')[2])\n"
     "group = command_line.cirrus_command()\n"
     "group.add_command(command)\n"
     "command_line.cirrus_command = lambda: group\n"

@@ -12,6 +12,8 @@ from engine.model.log_record import EnhancedCode, RecordKind
 from engine.model.message import FLAG_8BIT, FLAG_HELD, FLAG_LOG_RECORD, message_from
 from engine.model.schedule_window import parse_schedule
 from engine.spool.disk_store import DiskStore
+from engine.spool.spool_check import SpoolCheck
+from engine.spool.spool_reader import SpoolReader
 from engine.spool.spool_store import StoredMessage
 from engine.tools.segment_reader import read_records
 from tests.upgrade.make_fixtures import CLOCK, CREATED_AT, SCHEDULE
@@ -61,6 +63,17 @@ async def test_what_a_crash_left_in_the_log_of_format_1_is_read(store):
     late = found(store)["7"]
     assert late.envelope.attempts == 1
     assert store.load_body(late.envelope.body_id) == b"Subject: late\r\n\r\n7\r\n"
+
+
+@pytest.mark.real_time
+async def test_a_spool_of_format_1_is_read_and_sound_for_tools_but_for_what_was_set_aside(store):
+    await store.close()
+    with SpoolReader(store.path) as reader:
+        findings = list(SpoolCheck(reader, lambda check: None).run())
+        senders = [one.envelope.sender for one in reader.messages()]
+
+    assert [one.kind for one in findings] == ["set-aside"]
+    assert len(senders) == 5
 
 
 @pytest.mark.real_time

@@ -50,6 +50,7 @@ class DeclaringNode:
         self.automations: list[AutomationDeclaration | None] = []
         self.automation = SimpleNamespace(reconcile=self._reconcile, close=_close)
         self.shared: list[SharedLimitsDeclaration | None] = []
+        self.consoles = SimpleNamespace(reconcile=self._open_consoles, close=_close)
         self.shared_limits = SimpleNamespace(reconcile=self._share, close=_close)
         self.traced: list[TracingDeclaration | None] = []
         self.span_tracing = SimpleNamespace(reconcile=self._trace, close=_close)
@@ -57,6 +58,9 @@ class DeclaringNode:
 
     async def _reconcile(self, declared: AutomationDeclaration | None, _spool: Any) -> None:
         self.automations.append(declared)
+
+    async def _open_consoles(self, declared: Any) -> None:
+        self.consoles_declared = dict(declared)
 
     async def _share(self, declared: SharedLimitsDeclaration | None) -> None:
         self.shared.append(declared)
@@ -336,7 +340,7 @@ async def test_the_collector_of_traces_follows_the_script(declared):
     assert declared._node.traced == [wanted, None]
 
 
-async def test_sessions_with_recipients_count_as_receiving(declared):
+async def test_transactions_are_counted_and_those_with_recipients_as_receiving(declared):
     port = free_port()
     await declared.carry_out(declarations(port))
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -345,7 +349,15 @@ async def test_sessions_with_recipients_count_as_receiving(declared):
     for command in (b"HELO c.test", b"MAIL FROM:<a@x.test>", b"RCPT TO:<b@y.test>", b"RSET"):
         writer.write(command + b"\r\n")
         assert (await reader.readline()).startswith(b"250 ")
-        counts.append(declared.receiving)
+        counts.append((declared.receiving, sum(declared.transactions().values())))
     writer.close()
 
-    assert counts == [0, 0, 1, 0]
+    assert counts == [(0, 0), (0, 1), (1, 1), (0, 0)]
+
+
+async def test_consoles_follow_the_script(declared):
+    made = declarations()
+    made.consoles["127.0.0.1", 2022] = object()
+    await declared.carry_out(made)
+
+    assert declared._node.consoles_declared == made.consoles

@@ -45,6 +45,7 @@ async def test_an_epoch_that_nothing_uses_is_gone_soon_after_the_reload(world):
     world.begin()
     last = world.begin()
     assert world.retired.count() == 1
+    assert len(world.retired.held()) == 1
 
     await asyncio.sleep(2)
 

@@ -93,6 +93,10 @@ def test_what_init_declares_is_kept(loader):
         ("mta.start_esmtp_listener(max_message_size='big')", "max_message_size: a whole"),
         ("mta.start_esmtp_listener(max_message_size=-1)", "max_message_size: wants"),
         ("mta.start_http_listener(listen='nowhere')", "listen: "),
+        (
+            "mta.start_ssh_console(host_key='k', authorized_keys='a', password_roles={'a': 'b'})",
+            "password_roles: there is no role",
+        ),
         ("mta.start_http_listener(request_body_limit=True)", "request_body_limit: a whole number"),
         ("mta.start_http_listener(request_body_limit=-5)", "request_body_limit: a number from 1"),
         ("mta.start_http_listener(use_tls='yes')", "use_tls: True or False"),

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from policy.errors import HookFailedError, ScriptRefusal
+from policy.handler_tally import HandlerTally
 from policy.hook import Hook
 from policy.hook_registry import Handler
 from policy.native_call import NativeFunction, native_runner
@@ -18,6 +19,11 @@ PLACE = ("/etc/init.py", 12)
 
 def handler(function):
     return Handler("probe", Hook("probe"), function, *PLACE, False, is_native=True)
+
+
+def run(function, report):
+    made = handler(function)
+    return native_runner(made, report, HandlerTally(made, None, lambda: 0.0))()
 
 
 def fail(*_args):
@@ -34,7 +40,7 @@ def test_an_exception_becomes_a_failure_at_the_place_of_setup():
     reports = []
 
     with pytest.raises(HookFailedError) as caught:
-        native_runner(handler(fail), lambda *report: reports.append(report))()
+        run(fail, lambda *report: reports.append(report))
 
     assert (caught.value.file, caught.value.line) == PLACE
     assert caught.value.message == "KeyError: 'who'"
@@ -46,7 +52,7 @@ def test_a_refusal_passes():
         raise ScriptRefusal("550 no")
 
     with pytest.raises(ScriptRefusal):
-        native_runner(handler(refuse), lambda *_: None)()
+        run(refuse, lambda *_: None)
 
 
 def test_a_failure_of_a_script_called_by_native_code_keeps_its_place():
@@ -54,7 +60,7 @@ def test_a_failure_of_a_script_called_by_native_code_keeps_its_place():
         raise HookFailedError("filter", file="script.py", line=3, message="no")
 
     with pytest.raises(HookFailedError, match=r"script\.py:3"):
-        native_runner(handler(call), lambda *_: None)()
+        run(call, lambda *_: None)
 
 
 async def test_a_native_function_stands_for_one_of_a_script():

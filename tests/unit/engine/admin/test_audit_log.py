@@ -8,7 +8,13 @@ import os
 import pytest
 
 from engine.admin import audit_log
-from engine.admin.audit_log import AuditLog, AuditResult, files_of, shown_arguments
+from engine.admin.audit_log import (
+    DENIED_A_MINUTE,
+    AuditLog,
+    AuditResult,
+    files_of,
+    shown_arguments,
+)
 from engine.model.caller import Caller
 
 ANN = Caller("ann", "192.0.2.1")
@@ -163,3 +169,26 @@ def test_a_caller_with_many_names_takes_no_memory_without_end(log, monkeypatch):
 )
 def test_arguments_are_shown_without_credentials_and_not_at_any_length(given, shown):
     assert shown_arguments(given) == shown
+
+
+def test_callers_from_many_addresses_cannot_flush_the_log(log, wall):
+    for number in range(10_000):
+        origin = f"2001:db8::{number:x}"
+        log.note_denied(Caller(origin, origin), "GET /api/admin/x", "wrong credentials")
+    wall.now += 61
+    log.note_denied(ANN, "GET /api/admin/x", "not allowed")
+
+    found = entries(log)
+    assert len(found) == DENIED_A_MINUTE + 2
+    assert found[0].identity == "ann"
+    assert (found[1].identity, found[1].repeats) == ("(many)", 10_000 - DENIED_A_MINUTE)
+
+
+def test_what_is_said_in_turning_a_caller_away_makes_an_entry_another_one(log):
+    for text in ["wrong credentials"] * 20 + ["too many wrong credentials"] * 20:
+        log.note_denied(ANN, "GET /api/admin/x", text)
+
+    assert [one.detail for one in entries(log)] == [
+        "too many wrong credentials",
+        "wrong credentials",
+    ]

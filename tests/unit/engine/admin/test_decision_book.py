@@ -96,6 +96,20 @@ def test_overrides_and_held_days_make_no_directive(world):
     )
     assert not world.book.take(A, [override])
     assert len(world.book) == 0
+    assert [one.decision for one in world.book.everything()] == [override]
+    assert world.book.origins() == {A}
+
+
+def test_everything_that_has_not_ended_is_told_with_the_time_it_was_first_seen(world):
+    world.book.take(A, [suspension(world, 60)])
+    first_at = world.ends_in(0)
+    world.time.advance(10)
+    world.book.take(A, [suspension(world, 90), tenant(world, seconds=5)])
+    world.time.advance(5)
+
+    (one,) = world.book.everything()
+    assert (one.origin, one.first_seen_at) == (A, first_at)
+    assert world.book.directive_of(one.decision) == world.suspensions.find_ready(READY).id
 
 
 def test_what_has_ended_is_not_taken(world):

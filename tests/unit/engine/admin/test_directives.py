@@ -46,7 +46,7 @@ async def test_a_listed_bounce_counts_what_came_later_too(tmp_path):
 
         assert (made.total_bounced, listed.total_bounced) == (0, 2)
         assert (listed.id, listed.domain, listed.author) == (made.id, "a.test", "ann")
-        assert listed.duration == "3600s"
+        assert listed.duration == "1h"
 
 
 async def test_a_bounce_of_more_than_can_be_seen_through_at_once_answers_soon(tmp_path):

@@ -29,6 +29,7 @@ async def test_the_fullest_queues_come_first(tmp_path):
         assert names(listed) == (["t@b.test", "a.test"], ["unspecified->mx.c.test@smtp_client"])
         assert [one.count for one in listed.scheduled] == [5, 3]
         assert (listed.ready[0].count, listed.ready[0].connections) == (2, 2)
+        assert listed.ready[0].routing_domain == "c.test"
         assert (listed.scheduled_matching, listed.scheduled_total) == (2, 3)
 
 

@@ -9,6 +9,11 @@ import pytest
 from engine.admin import directives
 from engine.admin.directives import BounceRequest, IdRequest, SuspendReadyRequest, SuspendRequest
 from engine.admin.shared_directives import SharedDirective, SharedDirectives, replaced_by
+from engine.admin.source_suspensions import (
+    SuspendSourceRequest,
+    resume_source,
+    suspend_source,
+)
 from engine.base.clock import Clock
 from engine.control.admin_bounces import AdminBounceRegistry
 from engine.control.suspensions import SuspensionRegistry
@@ -114,6 +119,32 @@ async def test_bounces_and_suspensions_of_ready_queues_are_shared(nodes):
     (bounced,) = other.bounces.list()
     assert (bounced.criteria.tenant, bounced.suppress_logging) == ("t", True)
     assert other.suspensions.find_ready("ip-1->mx@smtp_client").reason == "blocked"
+
+
+async def test_a_source_that_an_operator_takes_out_is_out_everywhere_until_it_is_let_back(nodes):
+    one, other = nodes
+    request = SuspendSourceRequest(name="ip-1", reason="listed", duration="1h")
+    made = await suspend_source(one, ANNA, request)
+    await other.until(other.reasons)
+
+    found = other.suspensions.find_source("ip-1")
+    assert (found.id, found.author, found.reason) == (made.id, "anna", "listed")
+    assert other.suspensions.find_way("ip-1->mx@smtp_client", "ip-1") is found
+
+    await resume_source(other, ANNA, IdRequest(id=made.id))
+    await one.until(lambda: not one.reasons())
+
+
+async def test_a_source_that_a_node_took_out_for_its_health_is_out_there_alone(nodes):
+    one, other = nodes
+    own = one.suspensions.add_source("ip-1", "not here", "source health", 600.0)
+    await suspend(one, domain="x.test")
+    await other.until(other.reasons)
+    assert other.suspensions.find_source("ip-1") is None
+
+    await resume_source(one, ANNA, IdRequest(id=own.id))
+    await other.exchange()
+    assert (one.reasons(), other.reasons()) == (["full"], ["full"])
 
 
 async def test_a_directive_that_was_replaced_is_replaced_everywhere(nodes):

@@ -8,7 +8,6 @@ import math
 import pytest
 
 from engine.admin.why import (
-    WAITS,
     explain_backlog,
     explain_message,
     explain_queue,
@@ -21,9 +20,9 @@ from engine.admin.why_seen import (
     QueueSeen,
     RateSeen,
     SessionSeen,
+    TransferSeen,
     WaySeen,
 )
-from engine.model.insert_reason import InsertReason
 
 NOW = NodeSeen(now_at=1000.0, retry_interval="1200s")
 QUEUE = QueueSeen(name="a.test", count=1)
@@ -35,66 +34,6 @@ WAY = WaySeen(name="s1->mx@smtp_client", source="s1", count=3)
 
 def codes(reasons):
     return [one.code for one in reasons]
-
-
-#: Reasons that say how a message came here, not why it stays.
-PASSING = {
-    "Received",
-    "Enumerated",
-    "AdminRebind",
-    "DueTimeWasReached",
-    "ReadyQueueWasFull",
-    "MxWasProhibited",
-}
-
-
-@pytest.mark.parametrize(
-    "reason", [one for one in InsertReason if one.label not in PASSING], ids=lambda one: one.label
-)
-def test_each_reason_that_makes_a_message_wait_is_named_with_its_end(reason):
-    message = MessageSeen(
-        place="waiting",
-        due_at=1600.0,
-        attempts=2,
-        reasons=("Received", reason.label),
-        last_reply="451 later" if reason is InsertReason.LOGGED_TRANSIENT_FAILURE else "",
-    )
-
-    (found,) = explain_message(message, QUEUE, NOW)
-
-    assert (found.code, found.until_at) == (reason.label, 1600.0)
-    assert found.text and found.where
-
-
-def test_every_wait_has_words():
-    assert {one.label for one in InsertReason} - PASSING == set(WAITS)
-
-
-def test_a_failed_attempt_is_named_with_its_reply_its_host_and_the_schedule():
-    message = MessageSeen(
-        place="waiting",
-        due_at=1600.0,
-        attempts=2,
-        reasons=("LoggedTransientFailure", "ScheduledForLater", "TooManyConnectionFailures"),
-        last_reply="451 4.4.1 no answer",
-        last_reply_at=400.0,
-        last_way="s1->mx@smtp_client",
-    )
-
-    first, second = explain_message(message, QUEUE, NOW)
-
-    assert (first.code, second.code) == ("TooManyConnectionFailures", "LoggedTransientFailure")
-    assert second.text == "attempt 2 failed: 451 4.4.1 no answer"
-    assert (second.where, second.since_at) == ("s1->mx@smtp_client", 400.0)
-    assert (second.knob, second.value) == ("retry_interval", "1200s")
-
-
-def test_the_reply_is_known_also_after_a_restart_that_forgot_the_reasons():
-    message = MessageSeen(
-        place="waiting", due_at=1600.0, attempts=1, reasons=("Enumerated",), last_reply="451 x"
-    )
-
-    assert codes(explain_message(message, QUEUE, NOW)) == ["LoggedTransientFailure"]
 
 
 @pytest.mark.parametrize(
@@ -173,8 +112,8 @@ def test_mail_that_no_source_may_carry_names_who_took_each_out(options, code, wh
             1111.0,
         ),
         (
-            {"blocked_by": "get_queue_config failed", "again_at": 1111.0},
-            "PolicyOrNode",
+            {"blocked_by": "get_queue_config failed: x.py:1: no", "again_at": 1111.0},
+            "PolicyError",
             None,
             1111.0,
         ),
@@ -331,9 +270,59 @@ def test_a_message_on_its_way_says_where_it_is():
     ready = explain_message(MessageSeen(place="ready", due_at=900.0, way=WAY), QUEUE, NOW)
     elsewhere = explain_message(MessageSeen(place="elsewhere", due_at=900.0), None, NOW)
 
+    recovering = explain_message(
+        MessageSeen(place="elsewhere", due_at=900.0), None, NodeSeen(now_at=1.0, is_recovering=True)
+    )
+
     assert codes(sending) == ["BeingSent"]
-    assert ready == []
+    assert codes(ready) == ["NoSession"]
     assert codes(elsewhere) == ["OnItsWay"]
+    assert codes(recovering) == ["Recovering"]
+
+
+def test_sessions_that_do_the_same_are_one_link_however_many_they_are():
+    sessions = [SessionSeen("DeliveringMessage", f"mx/192.0.2.{n}:25", 900.0 + n) for n in range(9)]
+    sessions.append(SessionSeen("Idle", "", 950.0))
+    way = WaySeen(name=WAY.name, source="s1", count=9, sessions=tuple(sessions))
+
+    many, one = explain_way(way, NOW)
+
+    assert many.text.startswith("9 sessions are at DeliveringMessage") and many.since_at == 900.0
+    assert "mx/192.0.2.0:25" in many.text
+    assert one.text == "a session is at Idle"
+
+
+@pytest.mark.parametrize(
+    ("blocked_by", "code"),
+    [
+        ("an egress handler failed: get_egress_pool: x.py:1: no", "PolicyError"),
+        ("the spool cannot be written", "SpoolUnhealthy"),
+        ("an internal error", "InternalError"),
+        ("the spool was closed", "NodeTrouble"),
+    ],
+)
+def test_what_else_blocks_a_queue_is_told_apart(blocked_by, code):
+    queue = QueueSeen(name="a.test", count=1, due=1, blocked_by=blocked_by, again_at=1060.0)
+
+    (found,) = explain_backlog(queue, NOW)
+
+    assert (found.code, found.until_at) == (code, 1060.0)
+    assert blocked_by in found.text
+
+
+def test_mail_that_is_transferred_names_the_order_its_author_and_the_last_error():
+    order = TransferSeen("http://n2/", "full (by ann)", "ann", "connection refused", 940.0)
+    queue = QueueSeen(name="x", count=1, due=1, transfer=order)
+    way = WaySeen(name=WAY.name, source="s1", transfer=TransferSeen("http://n2/"))
+
+    found = explain_message(DUE, queue, NOW)
+    (unknown,) = explain_way(way, NOW)
+
+    assert codes(found) == ["BeingPromoted", "TransferOrdered", "TransferFailed"]
+    assert (found[1].author, found[2].since_at) == ("ann", 940.0)
+    assert "http://n2/: full (by ann)" in found[1].text
+    assert codes(explain_queue(queue, NOW)) == codes(found)
+    assert unknown.author is None and "AdminRebind record" in unknown.text
 
 
 def test_a_message_that_grows_too_old_first_says_so():

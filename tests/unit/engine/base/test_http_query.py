@@ -9,7 +9,7 @@ import pytest
 from multidict import MultiDict
 
 from engine.base.http_call import HttpRefusalError
-from engine.base.http_query import decode_query, is_list
+from engine.base.http_query import decode_query, is_list, wanted_metrics
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,3 +57,10 @@ def test_an_unknown_name_is_answered_with_the_closest():
 def test_lists_are_told_from_single_values():
     assert is_list(list[str]) and is_list(list[str] | None)
     assert not is_list(str | None) and not is_list(Annotated[int, msgspec.Meta(ge=0)])
+
+
+def test_metrics_are_wanted_by_name_or_all_of_them():
+    query = MultiDict([("names", "a,b,"), ("names", "c"), ("prefix", "p_")])
+
+    assert wanted_metrics(query) == ("p_", ["a", "b", "c"])
+    assert wanted_metrics(MultiDict()) == ("", [])

@@ -367,12 +367,17 @@ async def test_metrics_are_streamed_to_trusted_peers_only():
     async with Started(metrics=metrics) as call:
         status, text = await call("GET", "/metrics", params={"prefix": "p_"})
         _, document = await call("GET", "/metrics.json")
+        metrics.gauge("memory_usage").labels().set(7)
+        _, few = await call("GET", "/metrics.json?names=memory_usage,&names=unheard_of")
+        _, little = await call("GET", "/metrics?names=memory_usage&prefix=p_")
     async with Started(metrics=metrics, trusted_hosts=[]) as call:
         refused = await call("GET", "/metrics")
 
     assert status == 200
     assert text.count("p_scheduled_count{") == 3000
     assert document["scheduled_count"]["value"]["queue"]["q7.example"] == 7
+    assert set(few) == {"memory_usage"}
+    assert little.splitlines()[-1] == "p_memory_usage 7"
     assert refused[0] == 401
 
 

@@ -94,6 +94,39 @@ def test_a_prefix_stands_before_every_name():
     assert all(name.startswith("my_") for name, _ in samples)
 
 
+def test_only_the_metrics_that_are_wanted_are_written():
+    metrics = make(COUNTER, HISTOGRAM, PLAIN)
+    metrics.counter("c_total").labels("x").inc()
+    metrics.histogram("h").labels("x").observe(5)
+    metrics.gauge("g").labels().set(1)
+
+    types, _ = parse_text("".join(metrics.iter_text("my_", names=["h", "g", "unheard_of"])))
+
+    assert set(types) == {"my_h", "my_g"}
+    assert "h_count" in "".join(metrics.iter_text(names=["h_count"]))
+    assert set(json.loads("".join(metrics.iter_json(names=["g"])))) == {"g"}
+
+
+def test_a_walk_that_nobody_wants_anything_of_is_not_made():
+    metrics = make(COUNTER, PLAIN, PAIR)
+    metrics.counter("c_total").labels("x").inc()
+    walks = []
+
+    def walk():
+        walks.append(1)
+        yield "g", (), 7
+        yield None
+        yield "p", ("t", "c"), 3
+
+    metrics.set_walk(["g", "p"], walk)
+
+    assert "".join(metrics.iter_text(names=["c_total"])).endswith('c_total{service="x"} 1\n')
+    assert walks == []
+    types, samples = parse_text("".join(metrics.iter_text(names=["p"])))
+    assert (set(types), list(samples.values())) == ({"p"}, [3])
+    assert walks == [1]
+
+
 def test_a_histogram_counts_cumulatively():
     metrics = make(HISTOGRAM)
     child = metrics.histogram("h").labels("init")

@@ -110,7 +110,7 @@ def test_refusals_are_described_with_what_they_mean():
     paths = build_openapi(routes, "T", "1")["paths"]
 
     closed, opened = paths["/a"]["post"], paths["/b"]["get"]
-    assert set(closed["responses"]) == {"200", "401", "403", "404", "422", "default"}
+    assert set(closed["responses"]) == {"200", "401", "403", "404", "422", "429", "default"}
     assert closed["responses"]["404"]["description"] == "there is none"
     assert closed["security"] == [{}, {"basic": []}, {"bearer": []}]
     assert set(opened["responses"]) == {"200", "default"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.model.duration import parse_duration
+from engine.model.duration import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,19 @@ def test_reads_what_operators_write(text, seconds):
 def test_says_what_is_wrong(value, hint):
     with pytest.raises(ValueError, match=hint):
         parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (-3, "0s"),
+        (59.6, "1m"),
+        (1799, "29m 59s"),
+        (3600, "1h"),
+        (90061, "1d 1h 1m 1s"),
+    ],
+)
+def test_what_is_shown_is_what_people_write_and_can_be_read_again(seconds, text):
+    assert format_duration(seconds) == text
+    assert parse_duration(text) == max(0, round(seconds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model.message_mark import MARKS, fitting, mark_of
+from engine.model.message_mark import MARKS, bits_of, fitting, mark_of, summed
 
 addresses = st.text(min_size=1, max_size=30)
 
@@ -50,3 +50,25 @@ def test_a_bounce_has_a_sender_that_can_be_looked_for():
 
 def test_equal_marks_are_one_object():
     assert mark_of("s@x.test", ["a@a.test"]) is mark_of("s@x.test", ["a@a.test"])
+
+
+@given(st.lists(st.tuples(addresses, addresses), max_size=5), addresses, addresses)
+def test_a_sum_has_the_bits_of_all_that_was_added(others, sender, recipient):
+    total = summed(0, mark_of(sender, [recipient]))
+    for other in others:
+        total = summed(total, mark_of(other[0], [other[1]]))
+
+    for wanted in (mark_of(sender, [recipient]), mark_of(None, [recipient]), mark_of(sender, [])):
+        assert all(not bits or total & bits for bits in bits_of(wanted))
+
+
+def test_a_sum_of_few_has_few_bits_and_one_of_unknown_addresses_may_be_anything():
+    total = 0
+    for number in range(10):
+        total = summed(total, mark_of("s@x.test", [f"r{number}@a.test"]))
+    several = summed(0, mark_of("s@x.test", ["a@a.test", "b@a.test"]))
+
+    wanted = [bits_of(mark_of(None, [f"other{number}@a.test"]))[0] for number in range(1000)]
+    assert sum(bool(total & bits) for bits in wanted) < 100
+    assert all(several & bits for bits in wanted)
+    assert bits_of(mark_of(None, [])) == (0, 0)

@@ -312,3 +312,13 @@ async def test_the_pool_of_a_plan_may_be_empty(tmp_path):
 
         assert plan.queues == {}
         assert list(plan.selector.order()) == []
+
+
+async def test_a_way_is_described_with_the_hosts_of_its_site_though_no_mail_went_there(tmp_path):
+    async with queue_world(tmp_path, policy()) as world:
+        assert world.ready.hosts_of("mx.a.test") is None
+        await world.ready.describe_way("a.test", SmtpProtocol(), "unspecified")
+        await world.ready.describe_way("null.test", SmtpProtocol(), "unspecified")
+
+        assert world.ready.hosts_of("mx.a.test") == ("mx.a.test",)
+        assert len(world.ready._hosts) == 1

@@ -53,7 +53,7 @@ async def test_a_restart_forgets_no_record(tmp_path):
         world.suspend(domain="a.test", duration_s=3600)
         (message,) = world.submit()
         await world.settle_down()
-        (entry,) = world.queue("a.test").held
+        (entry,) = world.queue("a.test").held.values()
         world.queue("a.test").discard(entry)
         world.promotion.add_waiting(message.spool_id, "a.test", message.due_mono)
         await world.sleep(5)

@@ -14,6 +14,7 @@ from engine.spool.database import (
     is_short_of_space,
     is_stall,
     open_database,
+    open_read_only,
 )
 
 
@@ -82,3 +83,21 @@ def test_deleted_mail_gives_its_space_back_once_its_deletion_is_written(tmp_path
         time.sleep(0.02)
     assert size() <= 100_000
     database.close()
+
+
+def test_a_database_opened_for_reading_is_not_changed(tmp_path):
+    folder = tmp_path / "db"
+    database = open_database(folder)
+    database.put(b"m1", b"one")
+    database.close()
+    before = {one.name: one.read_bytes() for one in folder.iterdir()}
+
+    database = open_read_only(folder)
+    assert database.get(b"m1") == b"one"
+    with pytest.raises(Exception, match="read only"):
+        database.put(b"m2", b"two")
+    database.close()
+
+    assert {one.name: one.read_bytes() for one in folder.iterdir()} == before
+    with pytest.raises(Exception, match=r"does not exist|No such file"):
+        open_read_only(tmp_path / "none")

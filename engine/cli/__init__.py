@@ -1,0 +1,1 @@
+"""The verbs of operators: what the command line and the SSH console have in common."""
