@@ -7,6 +7,7 @@ Invariants:
     * Ctrl-C ends the verb that runs, never the session; Ctrl-D at an empty prompt ends the session.
     * The history is of this session only, and in memory: nobody reads what another typed.
     * Completion asks the node in a thread of its own and gives up after a second.
+    * No key makes a line longer than ``TYPED_LINE_MAX``: whoever types cannot take the node's memory.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import click
 from click.shell_completion import ShellComplete
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import create_app_session
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from engine.base.lifecycle import Supervisor
@@ -32,11 +35,18 @@ from engine.cli.verb import Session
 from engine.console.catalogue import ALIASES, console_group, console_verbs
 from engine.console.line import LeaveError, run_line, split_line
 from engine.console.local_node import LocalNode
-from engine.console.terminal import ConsoleTerminal, OutputLostError
+from engine.console.terminal import INTERRUPT, ConsoleTerminal, OutputLostError
 
 #: Lines that the history keeps, and completions that are offered.
 HISTORY_MAX = 1000
 OFFERED_MAX = 100
+#: Characters of a line that is edited, and steps back that are remembered. A longer line takes the
+#: editor tens of milliseconds for each key.
+TYPED_LINE_MAX = 4096
+UNDONE_MAX = 100
+#: Windows that are drawn larger and smaller send hundreds of sizes; a prompt is drawn once in so
+#: long, seconds.
+REDRAW_S = 0.1
 #: What a terminal puts around pasted text (xterm's bracketed paste).
 _PASTE_BEGIN, _PASTE_END = "\x1b[200~", "\x1b[201~"
 
@@ -60,6 +70,7 @@ class Shell:
         self._idle_s = idle_s
         self._running: asyncio.Task[int] | None = None
         self._prompt: PromptSession[str] | None = None
+        self._redrawing: asyncio.TimerHandle | None = None
 
     def interrupt(self) -> None:
         """End the verb that runs."""
@@ -67,7 +78,13 @@ class Shell:
             self._running.cancel()
 
     def resize(self) -> None:
-        """Draw the prompt for another size of the screen."""
+        """Draw the prompt for another size of the screen, soon."""
+        if self._redrawing is None:
+            loop = asyncio.get_running_loop()
+            self._redrawing = loop.call_later(REDRAW_S, self._redraw)
+
+    def _redraw(self) -> None:
+        self._redrawing = None
         if self._prompt is not None and self._prompt.app.is_running:
             self._prompt.app._on_resize()
 
@@ -90,13 +107,19 @@ class Shell:
                 enable_open_in_editor=False,
                 enable_suspend=False,
                 enable_system_prompt=False,
+                key_bindings=without_multipliers(),
             )
+            for buffer in (self._prompt.default_buffer, self._prompt.search_buffer):
+                buffer.on_text_changed += bound_line
             await self._terminal.note(self._greeting())
-            while (line := await self._read_line(keys)) is not None:
-                try:
+            try:
+                while (line := await self._read_line(keys)) is not None:
                     await self._run_line(line)
-                except LeaveError:
-                    return
+            except LeaveError:
+                return
+            finally:
+                if self._redrawing is not None:
+                    self._redrawing.cancel()
 
     def _greeting(self) -> str:
         operator = self._node.operator
@@ -120,7 +143,10 @@ class Shell:
                         idle.reschedule(loop.time() + self._idle_s)
                         feeder.take(text)
 
-                    async with self._terminal.reading(take, keys.close):
+                    def end(feeder: KeyFeeder = feeder) -> None:
+                        feeder.end(keys.close)
+
+                    async with self._terminal.reading(take, end):
                         return await self._prompt.prompt_async(
                             "cirrus> ", handle_sigint=False, set_exception_handler=False
                         )
@@ -132,7 +158,8 @@ class Shell:
                 await self._terminal.note("\nNothing was typed for too long. Good bye.\n")
                 return None
             finally:
-                feeder.is_closed = True
+                # Typed ahead: of the verb, or of the next prompt.
+                self._terminal.give_back(feeder.close())
 
     async def _run_line(self, line: str) -> None:
         """Run a line in a task of its own, which Ctrl-C ends.
@@ -187,19 +214,43 @@ class KeyFeeder:
         self._waiting = ""
         self._is_pumping = False
         self._in_paste = False
-        self.is_closed = False
+        self._is_closed = False
+        self._on_end: Callable[[], None] | None = None
 
     def take(self, text: str) -> None:
-        """Take text; what is too much is lost, but not the end of a paste."""
-        if len(self._waiting) + len(text) > self.WAITING_MAX:
+        """Take text; what is too much is lost, but not the end of a paste, and not Ctrl-C."""
+        is_too_much = len(self._waiting) + len(text) > self.WAITING_MAX
+        if is_too_much and INTERRUPT in text:
+            # It ends the line: what was typed before has no effect any more.
+            self._waiting, self._in_paste = "", False
+            text = text[text.rindex(INTERRUPT) :][: self.WAITING_MAX]
+        elif is_too_much:
             end = text.find(_PASTE_END)
             text = text[end : end + self.WAITING_MAX] if end >= 0 else ""
         self._waiting += text
         if self._waiting and not self._is_pumping:
             self._pump()
 
+    def end(self, on_end: Callable[[], None]) -> None:
+        """Take note that nothing more will be typed.
+
+        Args:
+            on_end: Called when the editor has all that was; from then on it gets nothing.
+        """
+        if self._is_pumping:
+            self._on_end = on_end
+            return
+        self._is_closed = True
+        on_end()
+
+    def close(self) -> str:
+        """Hand nothing more to the editor; returns what it has not got yet."""
+        self._is_closed = True
+        left, self._waiting = self._waiting, ""
+        return left
+
     def _pump(self) -> None:
-        if self.is_closed:
+        if self._is_closed:
             return
         length = self._piece_length()
         piece, self._waiting = self._waiting[:length], self._waiting[length:]
@@ -207,6 +258,8 @@ class KeyFeeder:
         self._is_pumping = bool(self._waiting)
         if self._is_pumping:
             self._loop.call_later(self.PAUSE_S, self._pump)
+        elif self._on_end is not None:
+            self.end(self._on_end)
 
     def _piece_length(self) -> int:
         begin = self._waiting.find(_PASTE_BEGIN)
@@ -216,6 +269,31 @@ class KeyFeeder:
         past = end + len(_PASTE_END) if end >= 0 else len(self._waiting)
         self._in_paste = end < 0 or past > self.PASTED_PIECE
         return min(self.PASTED_PIECE, past)
+
+
+def without_multipliers() -> KeyBindings:
+    """Return bindings that take away what repeats other keys: counts before a key, and macros.
+
+    A count repeats a key up to a million times, and a macro may call another twice.
+    """
+    bindings = KeyBindings()
+
+    def nothing(_event: object) -> None:
+        return
+
+    for digit in "-0123456789":
+        bindings.add("escape", digit)(nothing)
+    for key in "()e":
+        bindings.add("c-x", key)(nothing)
+    return bindings
+
+
+def bound_line(buffer: Buffer) -> None:
+    """Cut what is edited to ``TYPED_LINE_MAX``, and forget old steps."""
+    del buffer._undo_stack[:-UNDONE_MAX]
+    if len(buffer.text) > TYPED_LINE_MAX:
+        text = buffer.text[:TYPED_LINE_MAX]
+        buffer.document = Document(text, min(buffer.cursor_position, len(text)))
 
 
 class VerbCompleter(Completer):

@@ -195,6 +195,12 @@ class ConsoleTerminal:
                 # A script: nothing of it may be lost.
                 self._channel.take_input(more=False)
 
+    def give_back(self, text: str) -> None:
+        """Take back what a reader was given and did not need: whoever reads next gets it first."""
+        if text:
+            self._typed.extendleft(reversed(text))
+            self._arrived.set()
+
     def feed_end(self) -> None:
         """Note that nothing more will be typed."""
         self._at_end = True
@@ -240,12 +246,12 @@ class ConsoleTerminal:
         """
         before, self._reader = self._reader, reader
         self._reader_end = on_end
-        if self._at_end:
-            on_end()
         waiting = "".join(self._typed)
         self._typed.clear()
         if waiting:
             reader(waiting)
+        if self._at_end:
+            on_end()
         try:
             yield
         finally:

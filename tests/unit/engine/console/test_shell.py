@@ -6,12 +6,14 @@ import asyncio
 
 import pyte
 import pytest
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
 from engine.cli.verb import Session
 from engine.console.catalogue import console_group, console_verbs
-from engine.console.shell import KeyFeeder, VerbCompleter
+from engine.console.shell import TYPED_LINE_MAX, UNDONE_MAX, KeyFeeder, VerbCompleter, bound_line
 from engine.model.role import Role
 from tests.fakes.console_world import console_world
 from tests.fakes.operator_session import FakeNode, FakeTerminal
@@ -72,6 +74,76 @@ def test_what_is_pasted_comes_in_large_pieces_and_its_end_is_never_lost():
     assert sent[:2] == ["ab", pasted[: KeyFeeder.PASTED_PIECE]]
     assert sent[-1] == "cd"
     assert "".join(feed("\x1b[200~abc", "x" * 9000 + "\x1b[201~")) == "\x1b[200~abc\x1b[201~"
+
+
+def test_ctrl_c_is_heard_however_much_waits():
+    sent = feed("x" * KeyFeeder.WAITING_MAX, "y" * 100 + "\x03z")
+
+    assert sent[0] == "x" * KeyFeeder.PIECE
+    assert "".join(sent[1:]) == "\x03z"
+
+
+class Pipe:
+    """A pipe that may not be written to once it is closed: its number may be that of another."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.is_closed = False
+
+    def send(self, text: str) -> None:
+        assert not self.is_closed
+        self.text += text
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Later:
+    """A loop whose timers run when the test says so."""
+
+    def __init__(self) -> None:
+        self.timers: list = []
+
+    def call_later(self, _delay, work):
+        self.timers.append(work)
+
+    def run(self) -> None:
+        while self.timers:
+            self.timers.pop(0)()
+
+
+def test_the_pipe_of_the_editor_is_closed_when_all_is_written_and_not_written_to_after():
+    loop, pipe = Later(), Pipe()
+    feeder = KeyFeeder(loop, pipe.send)
+    feeder.take("whoami\rexit\r")
+    feeder.end(pipe.close)
+    assert not pipe.is_closed
+
+    loop.run()
+
+    assert (pipe.text, pipe.is_closed) == ("whoami\rexit\r", True)
+
+
+def test_what_the_editor_did_not_get_is_for_who_reads_next():
+    loop, pipe = Later(), Pipe()
+    feeder = KeyFeeder(loop, pipe.send)
+    feeder.take("whoami\r\nqueues\r")
+    left = feeder.close()
+    loop.run()
+
+    assert pipe.text + left == "whoami\r\nqueues\r"
+    assert len(pipe.text) == KeyFeeder.PIECE
+
+
+def test_no_line_that_is_edited_grows_without_bound():
+    buffer = Buffer()
+    buffer.on_text_changed += bound_line
+    for _ in range(300):
+        buffer.save_to_undo_stack()
+        buffer.insert_text("x" * 1000)
+
+    assert len(buffer.text) == TYPED_LINE_MAX
+    assert len(buffer._undo_stack) <= UNDONE_MAX + 1
 
 
 class Typist:
@@ -187,3 +259,52 @@ async def test_a_large_paste_does_not_hold_up_the_others(tmp_path):
         assert (await connection.run("whoami")).exit_status == 0
         process.close()
         await process.wait_closed()
+
+
+@pytest.mark.real_time
+@pytest.mark.slow
+async def test_lines_that_are_typed_ahead_are_all_run_even_if_nothing_comes_after(tmp_path):
+    async with console_world(tmp_path) as console, console.connect() as connection:
+        process = await connection.create_process(term_type="xterm", term_size=(80, 24))
+        person = Typist(process)
+        await person.see_prompt()
+        process.stdin.write("whoami --json\rhelp whoami\rnonsense\r")
+        process.stdin.write_eof()
+        await person.see('"role": "operator"')
+        await person.see("Show who you are here")
+        await person.see("there is no 'nonsense' here")
+        await process.wait_closed()
+
+    assert process.exit_status == 0
+
+
+@pytest.mark.real_time
+@pytest.mark.slow
+async def test_no_key_repeats_others(tmp_path):
+    async with console_world(tmp_path) as console, console.connect() as connection:
+        process = await connection.create_process(term_type="xterm", term_size=(80, 24))
+        person = Typist(process)
+        await person.see_prompt()
+
+        await person.type("\x1b9\x1b0xy\r", "there is no 'xy' here")
+        await person.type("\x18(z\x18)\x18e\r", "there is no 'z' here")
+
+
+@pytest.mark.real_time
+@pytest.mark.slow
+async def test_a_window_of_many_sizes_is_drawn_a_few_times(tmp_path, monkeypatch):
+    drawn = []
+    draw = Application._on_resize
+    monkeypatch.setattr(Application, "_on_resize", lambda app: (drawn.append(app), draw(app)))
+    async with console_world(tmp_path) as console, console.connect() as connection:
+        process = await connection.create_process(term_type="xterm", term_size=(80, 24))
+        person = Typist(process)
+        await person.see_prompt()
+        for columns in range(100, 400):
+            process.change_terminal_size(columns, 24)
+        await connection.run("whoami")
+        await person.type("whoami\r", "operator-ann")
+        process.close()
+        await process.wait_closed()
+
+    assert len(drawn) < 50
