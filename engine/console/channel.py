@@ -7,6 +7,8 @@ Invariants:
     * Nothing but the console's verbs: subsystems, SFTP and agents are refused, a command that is
       no verb is wrong usage.
     * When the channel is gone, what ran for it ends.
+    * A channel on which nothing is asked for ends after ``REQUEST_S``; what a client wants to be in
+      the environment is not even kept.
     * A session ends: after the idle time at its prompt, and in any case after ``SESSION_MAX_S``.
 """
 
@@ -31,6 +33,8 @@ log = logging.getLogger("cirrus.console")
 
 #: The longest that a session may last, whatever it does, seconds.
 SESSION_MAX_S = 24 * 3600.0
+#: How long a client may take to say what it wants of a channel, seconds.
+REQUEST_S = 30.0
 #: Octets that wait for a reader before a verb waits.
 WRITE_HIGH = 256 << 10
 #: What a client that was ended by Ctrl-C is told, as shells do.
@@ -41,6 +45,13 @@ def _nothing() -> None:
     return
 
 
+class _NoEnvironment(dict[bytes, bytes]):
+    """The environment of a session: the library would keep whatever a client sends."""
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        """Keep nothing."""
+
+
 class ConsoleChannel(asyncssh.SSHServerSession[str]):
     """A session channel.
 
@@ -48,7 +59,8 @@ class ConsoleChannel(asyncssh.SSHServerSession[str]):
         node: The node, as this operator reaches it.
         supervisor: Starts its task.
         idle_s: How long nothing may be typed at the prompt, seconds.
-        on_end: Called when the channel is gone.
+        on_end: Called when nothing runs in the channel any more.
+        on_closed: Called when the channel is gone.
     """
 
     def __init__(
@@ -57,11 +69,14 @@ class ConsoleChannel(asyncssh.SSHServerSession[str]):
         supervisor: Supervisor,
         idle_s: float,
         on_end: Callable[[], None],
+        on_closed: Callable[[], None] = _nothing,
     ) -> None:
         self._node = node
         self._supervisor = supervisor
         self._idle_s = idle_s
         self._on_end = on_end
+        self._on_closed = on_closed
+        self._waiting: asyncio.TimerHandle | None = None
         self._verbs = console_verbs()
         self._chan: asyncssh.SSHServerChannel[str] | None = None
         self._command: str | None = None
@@ -75,7 +90,9 @@ class ConsoleChannel(asyncssh.SSHServerSession[str]):
     def connection_made(self, chan: asyncssh.SSHServerChannel[str]) -> None:
         """Take the channel."""
         self._chan = chan
+        chan._env = _NoEnvironment()
         chan.set_write_buffer_limits(high=WRITE_HIGH)
+        self._waiting = asyncio.get_running_loop().call_later(REQUEST_S, chan.abort)
 
     def pty_requested(self, term_type: str | None, term_size: Any, term_modes: Any) -> bool:
         """Have a terminal."""
@@ -99,6 +116,8 @@ class ConsoleChannel(asyncssh.SSHServerSession[str]):
     def session_started(self) -> None:
         """Begin."""
         assert self._chan is not None
+        if self._waiting is not None:
+            self._waiting.cancel()
         has_pty = bool(self._term)
         self._terminal = ConsoleTerminal(
             self, has_pty=has_pty, has_colour=has_pty and self._term != "dumb"
@@ -152,9 +171,12 @@ class ConsoleChannel(asyncssh.SSHServerSession[str]):
             self._terminal.is_lost = True
             self._terminal.set_room(True)
             self._terminal.feed_end()
+        if self._waiting is not None:
+            self._waiting.cancel()
         if self._task is not None:
             self._task.cancel()
         self._give_place_back()
+        self._on_closed()
 
     # -- the channel, as the terminal uses it --------------------------------------------------
 

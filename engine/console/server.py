@@ -9,7 +9,8 @@ Invariants:
     * By keys only, unless the policy names users with passwords. Who somebody is comes from the
       file of keys; the name that the client gives counts with a password only.
     * No forwarding, no agent, no X11, no SFTP, no environment: sessions only.
-    * Each wait of a login has a deadline.
+    * Each wait of a login has a deadline, and a connection without a session the idle time.
+    * Whoever is in the file of keys no more opens no session, on no connection.
 
 Standard: RFC 4252, RFC 4254.
 """
@@ -44,8 +45,10 @@ LOGIN_S = 30.0
 #: Keys that are looked at, and passwords, on one connection.
 KEYS_MAX = 20
 PASSWORDS_MAX = 3
-#: Channels of one connection.
+#: Channels of one connection: those in which something may run, and those that are not closed yet
+#: because the client did not take what was said.
 CHANNELS_MAX = 8
+UNCLOSED_MAX = 16
 #: Seconds between signs of life, and how many may stay without an answer.
 KEEPALIVE_S = 30.0
 KEEPALIVES_MAX = 4
@@ -296,6 +299,9 @@ class OperatorLogin(asyncssh.SSHServer):
         self._keys = 0
         self._passwords = 0
         self._channels = 0
+        self._unclosed = 0
+        self._key: asyncssh.SSHKey | None = None
+        self._idle: asyncio.TimerHandle | None = None
         self._is_in = False
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -305,6 +311,9 @@ class OperatorLogin(asyncssh.SSHServer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that an operator went."""
+        self._connection = None
+        if self._idle is not None:
+            self._idle.cancel()
         if self._is_in and self._operator is not None:
             self._server.note(self._caller(self._operator), "console-logout", {})
 
@@ -326,6 +335,7 @@ class OperatorLogin(asyncssh.SSHServer):
         if self._keys > KEYS_MAX:
             self._turn_away("too many keys")
             return False
+        self._key = key
         self._operator = self._server.read_keys().find(key, self._address)
         return self._operator is not None
 
@@ -345,6 +355,7 @@ class OperatorLogin(asyncssh.SSHServer):
             caller = Caller(username[:64], self._address, CHANNEL)
             self._server.note_denied(caller, "wrong password")
             return False
+        self._key = None
         self._operator = Operator(username, role)
         return True
 
@@ -354,27 +365,67 @@ class OperatorLogin(asyncssh.SSHServer):
         self._is_in = True
         arguments = {"role": self._operator.role.label}
         self._server.note(self._caller(self._operator), "console-login", arguments)
+        self._wait_for_channel()
 
     def session_requested(self) -> Any:
         """Return a channel, False where there is no room."""
         assert self._operator is not None
-        if self._channels >= CHANNELS_MAX or not self._server.take_place():
+        operator = self._look_again()
+        if operator is None:
+            self._server.note_denied(self._caller(self._operator), "not welcome any more")
+            self._turn_away("not welcome any more")
+            return False
+        self._operator = operator
+        if (
+            self._channels >= CHANNELS_MAX
+            or self._unclosed >= UNCLOSED_MAX
+            or not self._server.take_place()
+        ):
             self._server.note_denied(self._caller(self._operator), "too many sessions")
             return False
         self._channels += 1
+        self._unclosed += 1
+        if self._idle is not None:
+            self._idle.cancel()
         server = self._server
         node = LocalNode(server.desk, server.node_loop, self._operator, self._address)
         return ConsoleChannel(
-            node, server.supervisor, server.options.idle_timeout_s, self._channel_ended
+            node,
+            server.supervisor,
+            server.options.idle_timeout_s,
+            self._channel_ended,
+            self._channel_closed,
         )
+
+    def _look_again(self) -> Operator | None:
+        """Return who this is by now; None for nobody: a connection may outlive a key by days."""
+        assert self._operator is not None
+        if self._key is not None:
+            return self._server.read_keys().find(self._key, self._address)
+        role: Role | None = self._server.options.password_roles.get(self._operator.name)
+        return None if role is None else Operator(self._operator.name, role)
 
     def _channel_ended(self) -> None:
         self._channels -= 1
         self._server.leave_place()
+
+    def _channel_closed(self) -> None:
+        self._unclosed -= 1
+        if not self._unclosed and self._connection is not None:
+            self._wait_for_channel()
+
+    def _wait_for_channel(self) -> None:
+        """End the connection if nobody opens a channel on it for the idle time."""
+        loop = asyncio.get_running_loop()
+        idle_s = self._server.options.idle_timeout_s
+        self._idle = loop.call_later(idle_s, self._turn_away, "nothing was asked for too long")
 
     def _caller(self, operator: Operator) -> Caller:
         return Caller(operator.name, self._address, CHANNEL)
 
     def _turn_away(self, text: str) -> None:
         assert self._connection is not None
-        self._connection.disconnect(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, text)
+        code = asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE
+        if self._is_in:
+            code = asyncssh.DISC_BY_APPLICATION
+        self._connection.disconnect(code, text)

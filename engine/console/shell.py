@@ -7,7 +7,7 @@ Invariants:
     * Ctrl-C ends the verb that runs, never the session; Ctrl-D at an empty prompt ends the session.
     * The history is of this session only, and in memory: nobody reads what another typed.
     * Completion asks the node in a thread of its own and gives up after a second.
-    * No key makes a line longer than ``TYPED_LINE_MAX``: whoever types cannot take the node's memory.
+    * No key makes a line longer than ``TYPED_LINE_MAX``: memory is bounded.
 """
 
 from __future__ import annotations

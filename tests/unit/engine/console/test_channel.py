@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncssh
 import pytest
 
+from engine.console import channel
 from tests.fakes.console_world import console_world
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
@@ -97,3 +99,36 @@ async def test_a_reader_that_takes_nothing_is_waited_for_and_holds_up_nobody(tmp
         assert (await console.run("whoami")).exit_status == 0
         assert len(await process.stdout.read()) == (16 << 20) + 1
         await process.wait_closed()
+
+
+async def test_a_channel_on_which_nothing_is_asked_for_gives_its_place_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(channel, "REQUEST_S", 0.2)
+    opened = []
+    begin = channel.ConsoleChannel.connection_made
+    monkeypatch.setattr(
+        channel.ConsoleChannel,
+        "connection_made",
+        lambda self, chan: (begin(self, chan), opened.append(chan)),
+    )
+    monkeypatch.setattr(channel.ConsoleChannel, "exec_requested", lambda *_: False)
+    async with console_world(tmp_path) as console, console.connect() as connection:
+        with pytest.raises(asyncssh.ChannelOpenError):
+            await connection.create_process("whoami")
+        async with asyncio.timeout(20):
+            await opened[0].wait_closed()
+        assert console.server.sessions == 0
+
+
+async def test_what_a_client_wants_in_the_environment_is_not_kept(tmp_path, monkeypatch):
+    seen = []
+    begin = channel.ConsoleChannel.session_started
+    monkeypatch.setattr(
+        channel.ConsoleChannel,
+        "session_started",
+        lambda self: (seen.append(dict(self._chan.get_environment_bytes())), begin(self)),
+    )
+    async with console_world(tmp_path) as console, console.connect() as connection:
+        ended = await connection.run("whoami", env={f"N{n}": "x" * 1000 for n in range(100)})
+
+    assert ended.exit_status == 0
+    assert seen == [{}]

@@ -8,7 +8,7 @@ import asyncssh
 import pytest
 
 from engine.console.login_brake import FREE_FAILURES
-from engine.console.server import CHANNELS_MAX, OperatorLogin
+from engine.console.server import CHANNELS_MAX, UNCLOSED_MAX, OperatorLogin
 from engine.model.errors import ConfigurationError
 from engine.model.role import Role
 from tests.fakes.console_world import console_world
@@ -200,3 +200,45 @@ async def test_what_is_wrong_with_the_file_of_keys_is_logged_once(tmp_path, capl
         await console.run("whoami")
 
     assert caplog.text.count("line 4: ") == 1
+
+
+async def test_a_key_that_was_taken_out_opens_no_session_on_a_connection_that_is_there(tmp_path):
+    async with console_world(tmp_path) as console, console.connect("viewer") as connection:
+        assert (await connection.run("whoami")).exit_status == 0
+        path = tmp_path / "authorized_keys"
+        path.write_text(path.read_text().replace('role="viewer"', 'role="operator"'))
+        assert '"role": "operator"' in (await connection.run("whoami --json")).stdout
+        path.write_text("")
+        with pytest.raises((asyncssh.ChannelOpenError, asyncssh.DisconnectError)):
+            await connection.run("whoami")
+        await connection.wait_closed()
+        await console.settle()
+        denied = [one for one in console.world.audited() if one.result == "denied"]
+
+    assert [(one.identity, one.detail) for one in denied] == [
+        ("viewer-ann", "not welcome any more")
+    ]
+
+
+class Deaf(asyncssh.SSHClientSession):
+    """A client that takes nothing of what a session says."""
+
+    def connection_made(self, chan) -> None:
+        chan.pause_reading()
+
+
+async def test_channels_that_are_not_read_to_their_end_count_until_they_are_closed(tmp_path):
+    async with console_world(tmp_path) as console, console.connect("viewer") as connection:
+        for _ in range(UNCLOSED_MAX):
+            await connection.create_session(Deaf, "help top", window=1)
+            await console.settle()
+        with pytest.raises(asyncssh.ChannelOpenError):
+            await connection.create_session(Deaf, "help top", window=1)
+        assert console.server.sessions == 0
+
+
+async def test_a_connection_without_a_session_ends_after_the_idle_time(tmp_path):
+    async with console_world(tmp_path, idle_timeout=1) as console, console.connect() as connection:
+        assert (await connection.run("whoami")).exit_status == 0
+        async with asyncio.timeout(20):
+            await connection.wait_closed()
