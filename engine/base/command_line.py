@@ -29,6 +29,7 @@ from engine.base.command_sections import known_help, sections_of
 from engine.model.duration import parse_duration
 from engine.model.errors import EngineError
 from engine.model.listener_options import parse_listen
+from engine.model.record_line import printable
 from engine.model.throttle_spec import parse_throttle
 
 COMMANDS_GROUP = "cirrus.commands"
@@ -214,17 +215,17 @@ def _report(error: Exception) -> int:
             if error.ctx is not None:
                 click.echo(error.ctx.get_usage(), err=True)
                 click.echo(f"Try '{error.ctx.command_path} --help' for help.", err=True)
-            click.echo(f"cirrus: {error.format_message()}", err=True)
+            click.echo(f"cirrus: {_harmless(error.format_message())}", err=True)
             return WRONG_USAGE
         case click.ClickException():
-            click.echo(f"cirrus: {error.format_message()}", err=True)
+            click.echo(f"cirrus: {_harmless(error.format_message())}", err=True)
         case click.Abort():
             click.echo("cirrus: interrupted", err=True)
         case EngineError() | OSError():
-            click.echo(f"cirrus: {_text(error)}", err=True)
+            click.echo(f"cirrus: {_harmless(_text(error))}", err=True)
         case _:
             click.echo(
-                f"cirrus: a defect in the program: {_one_line(error)} "
+                f"cirrus: a defect in the program: {_harmless(_one_line(error))} "
                 f"(set {TRACEBACK_VARIABLE}=1 to see where)",
                 err=True,
             )
@@ -255,6 +256,11 @@ def expected_errors(
         return run
 
     return decorate
+
+
+def _harmless(text: str) -> str:
+    """Return lines in which a terminal finds nothing to obey: errors quote names and replies."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _wants_traceback() -> bool:

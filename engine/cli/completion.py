@@ -10,7 +10,8 @@ from click.shell_completion import get_completion_class
 
 PROGRAM = "cirrus"
 # Names of queues hold characters at which bash parts words: the parts are put together again, what
-# stands before the last of them is not answered with, and what the shell would obey is escaped.
+# stands before the last of them is not answered with, and what the shell would obey is escaped, or,
+# in a word that begins with a quote, not offered: senders choose names.
 _BASH = r"""
 %(complete_func)s() {
     local line=$COMP_LINE last=-1 i word cut value kind
@@ -35,7 +36,11 @@ _BASH = r"""
             file) compopt -o default ;;
             plain)
                 value=${value#"$cut"}
-                [[ $word == [\"\']* ]] || printf -v value %%q "$value"
+                case $word in
+                    \"*) [[ $value == *[\$\`\\\"!]* ]] && continue ;;
+                    \'*) [[ $value == *\'* ]] && continue ;;
+                    *) printf -v value %%q "$value" ;;
+                esac
                 COMPREPLY+=("$value")
                 ;;
         esac

@@ -1,6 +1,9 @@
 """Names that a node knows, for whoever presses the tabulator: queues, tenants, sources, ids.
 
 Place in flow: options of verbs complete with it, on the command line and in the console.
+
+Invariant: a name with a control character or the end of a line in it is not offered: shells read
+lines, and show them.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from engine.cli.table import printable
 from engine.cli.verb import ask_for_completion
 from engine.model.queue_name import parse_queue_name
 
@@ -22,8 +26,12 @@ _MESSAGES = "/api/admin/messages/v1"
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
+def _is_offered(name: str, part: str) -> bool:
+    return name.startswith(part) and name.isprintable()
+
+
 def _offer(names: Iterable[str | None], part: str) -> list[CompletionItem]:
-    fitting = sorted({name for name in names if name and name.startswith(part)})
+    fitting = sorted({name for name in names if name and _is_offered(name, part)})
     return [CompletionItem(name) for name in fitting[:NAMES_MAX]]
 
 
@@ -60,9 +68,9 @@ def complete_message(
     answer = ask_for_completion(ctx, _MESSAGES, {"limit": 1000, "timeout": 0.5}) or {}
     listed: list[dict[str, Any]] = answer.get("messages", [])
     return [
-        CompletionItem(one["id"], help=f"{one['state']} {one['queue_name']}")
+        CompletionItem(one["id"], help=printable(f"{one['state']} {one['queue_name']}"))
         for one in sorted(listed, key=lambda one: str(one["id"]))
-        if one["id"].startswith(part)
+        if _is_offered(one["id"], part)
     ][:NAMES_MAX]
 
 
@@ -86,9 +94,9 @@ def complete_id(path: str) -> Complete:
     def complete(ctx: click.Context, _param: click.Parameter, part: str) -> list[CompletionItem]:
         listed: list[dict[str, Any]] = ask_for_completion(ctx, path, {}) or []
         return [
-            CompletionItem(one["id"], help=str(one.get("reason", "")))
+            CompletionItem(one["id"], help=printable(one.get("reason", "")))
             for one in listed[:NAMES_MAX]
-            if one["id"].startswith(part)
+            if _is_offered(one["id"], part)
         ]
 
     return complete

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Collection, Iterable, Sequence
 
@@ -98,6 +99,17 @@ def escape_lines(text: str) -> str:
     """Return text of several lines in which a terminal finds nothing to obey but their ends."""
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join(printable(line.replace("\t", "    ")) for line in lines)
+
+
+def harmless_json(text: str) -> str:
+    """Return JSON that means the same, and in which a terminal finds nothing to obey.
+
+    JSON itself escapes only what is before the space: not DEL, not the second set of control
+    characters, of which one begins commands of terminals, and no direction of writing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
 def format_age(seconds: float) -> str:

@@ -23,7 +23,7 @@ import click
 from engine.base.clock import Clock
 from engine.cli.errors import NodeAwayError, NodeRefusedError
 from engine.cli.node_port import NodePort
-from engine.cli.table import format_fields, format_table
+from engine.cli.table import escape_lines, format_fields, format_table, harmless_json
 from engine.cli.terminal import StandardTerminal, Terminal
 from engine.model.role import Role
 
@@ -65,15 +65,15 @@ class Session:
         await self.terminal.write(text)
 
     async def write_json(self, value: Any) -> None:
-        """Write a value for a program, on one line."""
-        await self.terminal.write(json.dumps(value, ensure_ascii=False) + "\n")
+        """Write a value for a program, on one line; a terminal finds nothing in it to obey."""
+        await self.terminal.write(harmless_json(json.dumps(value, ensure_ascii=False)) + "\n")
 
     async def write_text(self, answer: str) -> None:
         """Write an answer that is text; a program gets it as JSON."""
         if self.as_json:
             await self.write_json(answer)
         else:
-            await self.write(answer if answer.endswith("\n") else f"{answer}\n")
+            await self.write(escape_lines(answer.removesuffix("\n")) + "\n")
 
     async def write_table(
         self,
@@ -102,7 +102,7 @@ class Session:
     async def note(self, text: str) -> None:
         """Write a line that is not part of the answer; a program does not get it."""
         if not self.as_json:
-            await self.terminal.note(f"{text}\n")
+            await self.terminal.note(f"{escape_lines(text)}\n")
 
     async def confirm(self, what: str, *, is_sure: bool) -> None:
         """Return when a person wants it.

@@ -13,6 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from typing import Any, TextIO, cast
 
@@ -315,7 +316,10 @@ class VerbCompleter(Completer):
         completing = ShellComplete(self._group, {"obj": self._session}, "cirrus", "")
         for item in completing.get_completions(words, part)[:OFFERED_MAX]:
             value = str(item.value)
-            yield Completion(value, -len(part), display_meta=printable(item.help or ""))
+            # A sender chose it, perhaps: one word, whatever is in it.
+            yield Completion(
+                shlex.quote(value), -len(part), display_meta=printable(item.help or "")
+            )
 
 
 class _History(InMemoryHistory):

@@ -45,6 +45,10 @@ def defect():
 def interrupted():
     raise KeyboardInterrupt
 
+@click.command()
+def hostile():
+    raise click.ClickException("there is: \\x1b[2J\\x9b2J\\nnext")
+
 not_a_command = 42
 """
 
@@ -144,6 +148,7 @@ def test_an_integer_result_is_the_exit_status(register, capsys):
         ("locked", "cirrus: another process owns the spool\n"),
         ("refused", "cirrus: policy.py:3: no such name\n"),
         ("interrupted", "cirrus: interrupted\n"),
+        ("hostile", "cirrus: there is: \\x1b[2J\\x9b2J\nnext\n"),
         (
             "defect",
             "cirrus: a defect in the program: KeyError: 'key' "

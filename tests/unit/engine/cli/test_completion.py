@@ -105,6 +105,28 @@ def test_names_with_signs_of_the_shell_are_put_together_and_escaped(
     assert done.stdout.splitlines() == answers
 
 
+@pytest.mark.parametrize(
+    ("word", "answers"),
+    [
+        ("", ["\\$\\(id\\)", "a\\'\\;id\\;\\'", "b"]),
+        ('"', ["a';id;'", "b"]),
+        ("'", ["$(id)", "b"]),
+    ],
+)
+def test_no_name_that_a_sender_chose_is_a_command_of_the_shell(tmp_path, word, answers):
+    program = tmp_path / "cirrus"
+    program.write_text("#!/bin/sh\nprintf \"plain,%s\\n\" '$(id)' \"a';id;'\" b\n")
+    program.chmod(0o755)
+    code = (
+        f"{completion_script('bash')}\n"
+        'COMP_LINE="cirrus why $2"; COMP_WORDS=(cirrus why "$2"); COMP_CWORD=2\n'
+        f'_cirrus_completion {program}; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    )
+    done = subprocess.run(["bash", "-c", code, "bash", "-", word], text=True, capture_output=True)
+
+    assert (done.stderr, done.stdout.splitlines()) == ("", answers)
+
+
 def ask(words: str, number: int, **environment: str) -> list[str]:
     """Return what a shell is offered in place of a word."""
     done = subprocess.run(

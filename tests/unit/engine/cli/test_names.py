@@ -44,6 +44,14 @@ def test_parts_of_queue_names_are_offered(field, expected):
     assert ask(names.complete_part(field)) == expected
 
 
+def test_a_name_that_a_terminal_would_obey_or_a_shell_take_for_two_is_not_offered():
+    waiting = [{"queue_name": f"{tenant}@a.test"} for tenant in ("\x9b2J", "a%0Aplain,b", "a b")]
+    answers = {("GET", QUEUES): {"scheduled": waiting}}
+
+    assert ask(names.complete_part("tenant"), "", answers) == ["a b"]
+    assert ask(names.complete_queue, "", answers) == ["a b@a.test", "a%0Aplain,b@a.test"]
+
+
 def test_ids_are_offered_of_what_is_in_force():
     answers = {("GET", "/list"): [{"id": "abc", "reason": "x"}, {"id": "zzz"}]}
 

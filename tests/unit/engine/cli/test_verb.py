@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 import pytest
 
@@ -127,3 +129,19 @@ def test_the_node_is_an_option_or_of_the_environment(monkeypatch, arguments, exp
         empty.main(["--yes", *arguments], standalone_mode=False)
 
     assert found == [expected]
+
+
+async def test_no_answer_holds_what_a_terminal_obeys_for_people_or_programs():
+    hostile = "gone\x1b[2J\x9b2J\x7f\u202e \U000e0041"
+    terminal = FakeTerminal()
+    session = Session(node(), terminal)
+
+    await session.write_text(f"{hostile}\nnext\n")
+    await session.note(f"{hostile}\nnext")
+    await session.write_json({"name": hostile})
+    await Session(node(), terminal, as_json=True).write_text(hostile)
+
+    lines = (terminal.text + terminal.notes).splitlines()
+    assert [line for line in lines if not line.isprintable()] == []
+    assert [json.loads(line) for line in lines if line[0] in '"{'] == [{"name": hostile}, hostile]
+    assert lines.count("next") == 2

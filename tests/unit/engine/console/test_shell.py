@@ -38,6 +38,15 @@ def test_verbs_options_and_live_names_are_offered():
     assert complete("suspend --reason 'a b") == []
 
 
+def test_a_name_that_a_sender_chose_stays_one_word():
+    chosen = {"scheduled": [{"queue_name": "x%20--everything%20--yes@a.test"}], "ready": []}
+    node = FakeNode({("GET", "/api/admin/queues/v1"): chosen})
+    completer = VerbCompleter(Session(node, FakeTerminal()), console_group(console_verbs()))
+    (offered,) = completer.get_completions(Document("bounce --tenant "), CompleteEvent())
+
+    assert offered.text == "'x --everything --yes'"
+
+
 def test_only_what_the_role_may_is_offered():
     assert "bounce" in complete("b")
     assert "bounce" not in complete("b", Role.VIEWER)
