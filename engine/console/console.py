@@ -6,6 +6,8 @@ Invariants:
     * Mail never waits for the console: key exchanges, drawing and slow readers are the console's
       loop's. Acts hop over to the node's loop, one call at a time.
     * The console outlives a stalled node's loop: an operator gets an error, not silence.
+    * The node outlives the console's loop: one that is dead or stuck is said in the log, a reload
+      begins anew where it is dead, and a stop goes on without it.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ class Consoles:
         Raises:
             ConfigurationError: One cannot be had; the others are as they should be.
         """
+        self._bury_dead_thread()
         for address in self._servers.keys() - declared.keys():
             await self._run(self._servers.pop(address).stop())
         failures = []
@@ -76,6 +79,7 @@ class Consoles:
 
     async def _replace(self, address: Address, options: ConsoleOptions) -> None:
         # The library is large: who has no console does not load it.
+        from engine.console.host_key import settle_host_key  # noqa: PLC0415
         from engine.console.server import ConsoleServer  # noqa: PLC0415
 
         running = self._servers.get(address)
@@ -84,6 +88,8 @@ class Consoles:
                 # Sessions go on; who comes from now on is met by what is said now.
                 running.options = options
                 return
+            # One that cannot be had leaves the console as it is: it may be the only way in.
+            await asyncio.to_thread(settle_host_key, options.host_key)
             await self._run(self._servers.pop(address).stop())
         desk: ConsoleDesk = self._make_desk()
         made = ConsoleServer(options, desk, asyncio.get_running_loop())
@@ -91,9 +97,13 @@ class Consoles:
         self._servers[address] = made
 
     async def close(self) -> None:
-        """End all of them."""
+        """End all of them; a loop that does not answer holds up nothing."""
+        self._bury_dead_thread()
         for server in self._servers.values():
-            await self._run(server.stop())
+            try:
+                await self._run(server.stop())
+            except ConfigurationError as error:
+                log.error("a console is not ended: %s", error)
         self._servers.clear()
         await self._end_thread()
 
@@ -120,6 +130,16 @@ class Consoles:
             )
             self._thread.start()
         return self._loop
+
+    def _bury_dead_thread(self) -> None:
+        """Forget a thread that died, and what it served: its sockets are closed."""
+        if self._thread is None or self._thread.is_alive():
+            return
+        log.error("the console's thread has died; its sessions are lost")
+        for server in self._servers.values():
+            server.close_socket()
+        self._servers.clear()
+        self._loop = self._thread = None
 
     @staticmethod
     def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -67,16 +67,21 @@ class LocalNode:
 
     async def watch(self, path: str, wanted: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Yield what happens on the node. See ``NodePort``."""
-        watch = await self._ask(self._open(path, without_nothing(wanted)))
+        # Who leaves while it is being opened leaves it open, unless it is kept where both see it.
+        opened: list[Watch] = []
         try:
+            watch = await self._ask(self._open(path, without_nothing(wanted), opened))
             while frames := await self._hop(watch.next_frames()):
                 for frame in frames:
                     yield msgspec.json.decode(frame)
         finally:
-            self._loop.call_soon_threadsafe(watch.close)
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(_close_all, opened)
 
-    async def _open(self, path: str, wanted: Mapping[str, Any]) -> Watch:
-        return self._desk.open_watch(self.operator, self.caller, path, wanted)
+    async def _open(self, path: str, wanted: Mapping[str, Any], opened: list[Watch]) -> Watch:
+        watch = self._desk.open_watch(self.operator, self.caller, path, wanted)
+        opened.append(watch)
+        return watch
 
     async def read_metrics(self, names: Collection[str]) -> Samples:
         """Return the series of metrics. See ``NodePort``."""
@@ -104,3 +109,9 @@ class LocalNode:
             work.close()
             raise NodeAwayError("the node has stopped")
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+
+def _close_all(opened: list[Watch]) -> None:
+    """Close watches, in the node's loop: behind the call that opened them, or ended with it."""
+    for watch in opened:
+        watch.close()

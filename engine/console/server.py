@@ -179,13 +179,17 @@ class ConsoleServer:
         """End all sessions and listen no more."""
         if self._accepting is not None:
             self._accepting.cancel()
-        if self._socket is not None:
-            self._socket.close()
+        self.close_socket()
         for connection in list(self._connections):
             connection.disconnect(asyncssh.DISC_BY_APPLICATION, "the console is closed")
         await self.supervisor.stop(STOP_S)
         for connection in list(self._connections):
             connection.abort()
+
+    def close_socket(self) -> None:
+        """Listen no more."""
+        if self._socket is not None:
+            self._socket.close()
 
     # -- who comes ----------------------------------------------------------------------------
 

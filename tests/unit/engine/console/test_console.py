@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from engine.console import console
 from engine.console.console import Consoles
 from engine.model.console_options import ConsoleOptions
 from engine.model.errors import ConfigurationError
@@ -130,4 +131,52 @@ async def test_an_address_that_is_taken_is_said(tmp_path, key):
             await consoles.reconcile(
                 {ADDRESS: options(tmp_path), taken: options(tmp_path, listen=taken)}
             )
+        await consoles.close()
+
+
+async def test_a_thread_that_died_is_replaced_at_the_next_reload(tmp_path, key, caplog):
+    async with admin_world(tmp_path) as world:
+        consoles = Consoles(lambda: make_desk(world))
+        await consoles.reconcile({ADDRESS: options(tmp_path)})
+        consoles._loop.call_soon_threadsafe(consoles._loop.stop)
+        await asyncio.to_thread(consoles._thread.join, 10)
+        await consoles.reconcile({ADDRESS: options(tmp_path)})
+        async with connect(consoles, key) as connection:
+            ended = await connection.run("whoami")
+        consoles._loop.call_soon_threadsafe(consoles._loop.stop)
+        await asyncio.to_thread(consoles._thread.join, 10)
+        await consoles.close()
+
+    assert ended.exit_status == 0
+    assert caplog.text.count("the console's thread has died") == 2
+
+
+async def test_a_thread_that_is_stuck_does_not_keep_the_node_from_stopping(
+    tmp_path, key, caplog, monkeypatch
+):
+    stuck = threading.Event()
+    async with admin_world(tmp_path) as world:
+        consoles = Consoles(lambda: make_desk(world))
+        await consoles.reconcile({ADDRESS: options(tmp_path)})
+        monkeypatch.setattr(console, "ANSWER_S", 0.2)
+        thread = consoles._thread
+        consoles._loop.call_soon_threadsafe(stuck.wait, 30)
+        await consoles.close()
+        stuck.set()
+        await asyncio.to_thread(thread.join, 10)
+
+    assert "a console is not ended" in caplog.text
+
+
+async def test_another_host_key_that_cannot_be_had_leaves_the_console_as_it_is(tmp_path, key):
+    readable = tmp_path / "readable"
+    readable.write_bytes(key.export_private_key())
+    readable.chmod(0o644)
+    async with admin_world(tmp_path) as world:
+        consoles = Consoles(lambda: make_desk(world))
+        await consoles.reconcile({ADDRESS: options(tmp_path)})
+        with pytest.raises(ConfigurationError, match="others may read"):
+            await consoles.reconcile({ADDRESS: options(tmp_path, host_key=readable)})
+        async with connect(consoles, key) as connection:
+            assert (await connection.run("whoami")).exit_status == 0
         await consoles.close()

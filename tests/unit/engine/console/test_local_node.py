@@ -105,3 +105,17 @@ async def test_what_is_done_at_the_console_itself_is_audited(tmp_path):
         ("console-login", "ann", "192.0.2.1", "done"),
         ("bounce", "ann", "192.0.2.1", "denied"),
     ]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_leaves_while_a_watch_is_being_opened_leaves_none_open(tmp_path, turns):
+    async with admin_world(tmp_path) as world:
+        frames = node_of(world).watch(SERVER_PATH, {})
+        first = asyncio.ensure_future(anext(frames))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        await asyncio.sleep(0.05)
+
+        assert len(world.tracing.server) == 0
