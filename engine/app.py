@@ -312,7 +312,6 @@ class Node:
         NodeMetrics(self).bind()
         self.automation.bind_metrics()
         self.shared_limits.bind_metrics()
-        self.span_tracing.bind_metrics()
         failing = self.metrics.gauge("shaping_load_failing").labels()
         failing.set_function(lambda: self.helpers.shaping.failing)
 

@@ -48,6 +48,8 @@ class SpanTracing:
         self.exporter: SpanExporter | None = None
         #: What exporters before this one counted: sent, not taken, without room.
         self._before = [0, 0, 0]
+        node.metrics.counter("trace_spans_sent_total").set_collect(self._sent)
+        node.metrics.counter("trace_spans_dropped_total").set_collect(self._dropped)
 
     async def reconcile(self, declared: TracingDeclaration | None) -> None:
         """Send traces to the collector that the policy names, or to nobody."""
@@ -92,12 +94,6 @@ class SpanTracing:
             self._before[number] += count
 
     # -- metrics --------------------------------------------------------------------------------
-
-    def bind_metrics(self) -> None:
-        """Have the node's metrics ask here."""
-        metrics = self._node.metrics
-        metrics.counter("trace_spans_sent_total").set_collect(self._sent)
-        metrics.counter("trace_spans_dropped_total").set_collect(self._dropped)
 
     def _sent(self) -> Iterable[tuple[Labels, float]]:
         now = 0 if self.exporter is None else self.exporter.sent

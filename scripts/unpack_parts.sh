@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers, a client of
-# theirs, promtool and Chromium without a window into .parts/debian/; nothing is installed.
+# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers, a client of theirs,
+# promtool, and Chromium without a window into .parts/debian/; nothing is installed.
 #
 # The tests and benches that need a real component look for it there and skip, with the reason,
 # when it is missing. Idempotent; without a network it says what is missing and exits 0, so that
@@ -26,8 +26,8 @@ declare -A binaries=(
   [strace]="usr/bin/strace"
   [nats]="usr/sbin/nats-server"
   [socks]="usr/bin/microsocks usr/sbin/danted bin/nc.openbsd"
-  [chromium]="usr/lib/chromium/chromium-headless-shell"
   [promtool]="usr/bin/promtool"
+  [chromium]="usr/lib/chromium/chromium-headless-shell"
 )
 declare -A packages=(
   [postfix]="postfix"
@@ -39,10 +39,10 @@ declare -A packages=(
   [promtool]="prometheus"
   [chromium]="chromium-headless-shell fonts-dejavu-core"
 )
-# Of a package that is mostly something else, the files that are wanted.
-declare -A only=([prometheus]="./usr/bin/promtool")
 # Parts with too many libraries to name each: apt says what this machine lacks of all they depend on.
 declare -A with_dependencies=([chromium]=1)
+# Of a package that is mostly something else, the files that are wanted.
+declare -A only=([prometheus]="./usr/bin/promtool")
 # Which package holds a library the loader does not find. Only what is missing is fetched.
 package_of_library() {
   case "$1" in

@@ -30,7 +30,6 @@ class Node:
         self.node_id, self.hostname, self.version = "node-1", "mta.test", "1.2"
         self.recorder = Recorder(self.clock, self.node_id, self.hostname)
         self.tracing = SpanTracing(self)
-        self.tracing.bind_metrics()
 
     def receive(self) -> Message:
         message = Message(

@@ -172,11 +172,13 @@ async def test_the_time_that_signing_takes_is_measured(tmp_path):
 def sign(msg):
     if msg.sender.user == "signed":
         msg.dkim_sign(mta.dkim.rsa_sha256_signer(
-            domain="x.test", selector="s", headers=["Subject"], key={str(key)!r}
+            domain="x.test", selector="s", headers=["From"], key={str(key)!r}
         ))
 """
     async with smtp_node(tmp_path, script) as node:
         await node.admission.admit(incoming(node))
-        await node.admission.admit(incoming(node, sender="signed@x.test"))
+        await node.admission.admit(
+            incoming(node, sender="signed@x.test", content=b"From: a@x.test\r\n\r\nx\r\n")
+        )
 
         assert node.metrics.histogram("dkim_signer_sign").labels().count == 1
