@@ -42,7 +42,8 @@ test: $(STAMP) parts
 	$(BIN)/python -m pytest -rs tests/shapes \
 	  || { echo "== once more ==" ; $(BIN)/python -m pytest $(AGAIN) tests/shapes; }
 
-# Debian's postfix, redis and haproxy, unpacked into a folder of the project; nothing is installed.
+# Debian's postfix, redis, haproxy, promtool, Chromium and others, unpacked into a folder of the
+# project; nothing is installed.
 parts:
 	bash scripts/unpack_parts.sh
 

@@ -16,7 +16,8 @@ import click
 
 from engine.app import Node
 from engine.base.memory_relief import map_large_blocks
-from engine.base.run_log import configure_run_log
+from engine.base.run_log import FORMAT_VARIABLE, configure_run_log
+from engine.base.run_log_format import FORMATS
 from engine.model.errors import EngineError
 from engine.node_identity import NODE_ID_VARIABLE
 from engine.settings import Settings
@@ -69,13 +70,21 @@ async def _reload(node: Node) -> None:
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="How much the diagnostic log says.",
 )
-def run(policy: Path, drain: float, log_level: str) -> None:
+@click.option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    envvar=FORMAT_VARIABLE,
+    type=click.Choice(FORMATS),
+    help="What its lines look like.",
+)
+def run(policy: Path, drain: float, log_level: str, log_format: str) -> None:
     """Run one MTA node in the foreground.
 
     Diagnostics go to standard error. SIGTERM drains and stops; SIGHUP reloads the policy. The id
     of the node, which log records carry, is CIRRUS_NODE_ID (a UUID), or kept in the spool.
     """
-    configure_run_log(log_level)
+    configure_run_log(log_level, log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     map_large_blocks()
     try:

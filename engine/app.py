@@ -79,6 +79,7 @@ from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView, queue_name_of
 from engine.settings import Settings
 from engine.shared_limits import SharedLimits
+from engine.span_tracing import SpanTracing
 from engine.spool.disk_store import DiskStore
 from engine.spool.recovery import Recovery
 from engine.spool.spool_store import SpoolStore
@@ -155,6 +156,7 @@ class Node:
         self.automation = Automation(self)
         self.shared_directives = SharedDirectives(self)
         self.shared_limits = SharedLimits(self)
+        self.span_tracing = SpanTracing(self)
         self._build_policy()
         self.store: SpoolStore
         self.disk_store: DiskStore

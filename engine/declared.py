@@ -39,6 +39,7 @@ from engine.script_declarations import Declarations, HttpListenerDeclaration, Lo
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView
 from engine.shared_limits import SharedLimits
+from engine.span_tracing import SpanTracing
 from engine.spool.spool_store import SpoolStore
 from policy.errors import HookFailedError
 from policy.handler_call import Pending
@@ -63,6 +64,7 @@ class DeclaredPorts(ListenerPorts, Protocol):
     consoles: Consoles
     automation: Automation
     shared_limits: SharedLimits
+    span_tracing: SpanTracing
     memory: MemoryGuard
     disk_guards: list[DiskGuard]
     store: SpoolStore
@@ -149,6 +151,7 @@ class Declared:
                 self._reconcile_hooks,
                 self._reconcile_automation,
                 self._reconcile_shared_limits,
+                self._reconcile_tracing,
                 self._reconcile_listeners,
                 self._reconcile_http,
                 self._reconcile_consoles,
@@ -227,6 +230,9 @@ class Declared:
 
     async def _reconcile_shared_limits(self, declarations: Declarations) -> None:
         await self._node.shared_limits.reconcile(declarations.shared_limits)
+
+    async def _reconcile_tracing(self, declarations: Declarations) -> None:
+        await self._node.span_tracing.reconcile(declarations.tracing)
 
     async def _reconcile_hooks(self, declarations: Declarations) -> None:
         node = self._node
@@ -415,6 +421,7 @@ class Declared:
                 lost = await log_sink.close(CLOSE_S)
                 if lost:
                     log.error("%d log records could not be written", lost)
+            await self._node.span_tracing.close()
 
 
 def _raise_all(failures: list[EngineError]) -> None:

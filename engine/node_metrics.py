@@ -24,6 +24,7 @@ from engine.ready.ready_registry import ReadyRegistry
 from engine.route.dns_resolver import DnsCounts, DnsResolver
 from engine.schedule.scheduled_registry import ScheduledRegistry
 from engine.spool.disk_store import DiskStore
+from engine.spool.store_measures import PROPERTIES
 from policy.runtime import PolicyRuntime
 
 _STAT = Path("/proc/stat")
@@ -55,6 +56,9 @@ class NodeState(Protocol):
     def resolver(self) -> DnsResolver:
         """Return the resolver in use."""
 
+    def gate(self) -> str | None:
+        """Return why no mail is taken now, or None."""
+
 
 class NodeMetrics:
     """Gauges and counters over the state of a node."""
@@ -69,6 +73,7 @@ class NodeMetrics:
         node, gauge, counter = self._node, self._node.metrics.gauge, self._node.metrics.counter
         self._node.metrics.set_walk(QUEUE_METRICS, lambda: walk_queues(node.queues, node.ready))
         self._bind_machine()
+        gauge("node_takes_mail").set_collect(lambda: [((), float(node.gate() is None))])
         counter("task_defects_total").set_collect(lambda: [((), node.supervisor.defects)])
         counter("log_write_errors_total").set_collect(self._log_errors)
         counter("log_hook_backlog_count").set_collect(self._hook_backlogs)
@@ -85,6 +90,7 @@ class NodeMetrics:
         )
         counter("proxy_connection_failures").set_collect(lambda: [((), health.proxy_failures)])
         self._bind_dns()
+        self._bind_store()
 
     def _bind_dns(self) -> None:
         counts, counter = self._node.dns_counts, self._node.metrics.counter
@@ -125,6 +131,22 @@ class NodeMetrics:
         gauge("rocks_spool_load_shed_active").set_collect(
             lambda: [((path,), float(node.disk_store.trouble() is not None))]
         )
+
+    def _bind_store(self) -> None:
+        store, metrics = self._node.disk_store, self._node.metrics
+        path, measures = (str(store.path),), store.measures
+
+        def bind(name: str) -> None:
+            def ask() -> Samples:
+                value = measures.property(name)
+                return [] if value is None else [(path, value)]
+
+            metrics.gauge(name).set_collect(ask)
+
+        for name in PROPERTIES:
+            bind(name)
+        measures.note_body = metrics.histogram("message_data_load_latency").labels().observe
+        measures.note_envelope = metrics.histogram("message_meta_load_latency").labels().observe
 
     def _bind_cpu(self, whose: str, use: _CpuUse) -> None:
         gauge, cores = self._node.metrics.gauge, os.cpu_count() or 1

@@ -42,6 +42,9 @@ class PolicyReport:
         self._told: dict[str, tuple[ScriptFrame, ...]] = {}
         #: Events with a handler that is not run.
         self._open: set[str] = set()
+        # From the start: of a counter that begins with 1, nobody sees that it has grown.
+        for outcome in ("loaded", "rejected"):
+            metrics.counter("policy_reload_total").labels(outcome)
 
     def __call__(self, event: str, facts: dict[str, Any]) -> None:
         """Say what happened.

@@ -10,11 +10,12 @@ Invariants:
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from engine.base.metrics import Labels
+from engine.model.queue_name import parse_queue_name
 from engine.ready.ready_queue import ReadyQueue
 from engine.schedule.scheduled_queue import ScheduledQueue
 
@@ -41,30 +42,37 @@ PARTS = 256
 _MASK = PARTS - 1
 #: Queues between two places to pause, and series.
 _PAUSE_EVERY = 32
+#: Between two labels in one key: no name of a provider or a pool has it.
+_BETWEEN = "\0"
 Sample = tuple[str, Labels, float]
 
 
 class _Tally:
     """Sums by label values; nobody notices when a million of them grow or go.
 
+    What they are of is one text, also where it stands for two labels, and the dictionaries are
+    plain ones: a million tuples, or sums that the collector of garbage looks at, hold the loop.
+
     Attributes:
-        parts: The sums, by the hash of what they are of: text, or a tuple of texts.
+        parts: The sums, by the hash of what they are of.
     """
 
     __slots__ = ("parts",)
 
     def __init__(self) -> None:
-        self.parts: list[defaultdict[Any, int]] = [defaultdict(int) for _ in range(PARTS)]
+        self.parts: list[dict[str, int]] = [{} for _ in range(PARTS)]
 
-    def add(self, key: Any, number: int) -> None:
-        self.parts[hash(key) & _MASK][key] += number
+    def add(self, key: str, number: int) -> None:
+        part = self.parts[hash(key) & _MASK]
+        part[key] = part.get(key, 0) + number
 
-    def drain(self) -> Iterator[tuple[Labels, int]]:
-        """Yield label values and sums, and forget them."""
+    def drain(self) -> Iterator[tuple[str, int]]:
+        """Yield what the sums are of, and the sums, and forget them."""
         for part in self.parts:
             while part:
-                key, value = part.popitem()
-                yield (key,) if type(key) is str else key, value
+                yield part.popitem()
+            # Its table goes now: all of them at the end would hold the loop.
+            part.clear()
 
 
 class _Sums:
@@ -84,15 +92,20 @@ class _Sums:
         parsed, mask = queue.parsed, _MASK
         domain, tenant, campaign = parsed.domain, parsed.tenant, parsed.campaign
         self.scheduled += count
-        self.domains.parts[hash(domain) & mask][domain] += count
+        part = self.domains.parts[hash(domain) & mask]
+        part[domain] = part.get(domain, 0) + count
         if tenant:
-            self.tenants.parts[hash(tenant) & mask][tenant] += count
+            part = self.tenants.parts[hash(tenant) & mask]
+            part[tenant] = part.get(tenant, 0) + count
         if campaign:
-            self.campaigns.add((tenant or "", campaign), count)
+            self.campaigns.add(queue.name.partition("@")[0], count)
         provider = provider_of_waiting(queue)
-        self.providers.parts[hash(provider) & mask][provider] += count
-        both = provider, queue.plan.pool if queue.plan is not None else _pool_of(queue)
-        self.pools.parts[hash(both) & mask][both] += count
+        part = self.providers.parts[hash(provider) & mask]
+        part[provider] = part.get(provider, 0) + count
+        pool = queue.plan.pool if queue.plan is not None else _pool_of(queue)
+        both = f"{provider}{_BETWEEN}{pool}"
+        part = self.pools.parts[hash(both) & mask]
+        part[both] = part.get(both, 0) + count
 
     def add_ready(self, queue: ReadyQueue, kind: str) -> None:
         messages, sessions = len(queue.messages), len(queue.dispatchers)
@@ -105,13 +118,13 @@ class _Sums:
         if messages:
             self.providers.add(provider, messages)
             for pool, number in Counter(one.pool or "" for one in queue.messages).items():
-                self.pools.add((provider, pool), number)
+                self.pools.add(f"{provider}{_BETWEEN}{pool}", number)
             self.bodies += sum(one.data is not None for one in queue.messages)
         if sessions:
             self.connections.add(f"{kind}:{queue.name}", sessions)
             self.connection_providers.add(provider, sessions)
             # A source may be in several pools; its sessions are told of as of the last one.
-            self.connection_pools.add((provider, queue.last_pool), sessions)
+            self.connection_pools.add(f"{provider}{_BETWEEN}{queue.last_pool}", sessions)
 
 
 def walk_queues(
@@ -139,24 +152,42 @@ def walk_queues(
     yield "scheduled_queue_count", (), sums.scheduled_queues
     yield from _series("scheduled_by_domain", sums.domains)
     yield from _series("scheduled_by_tenant", sums.tenants)
-    yield from _series("scheduled_by_tenant_campaign", sums.campaigns)
+    yield from _series("scheduled_by_tenant_campaign", sums.campaigns, _campaign)
     yield from _series("queued_count_by_provider", sums.providers)
-    yield from _series("queued_count_by_provider_and_pool", sums.pools)
+    yield from _series("queued_count_by_provider_and_pool", sums.pools, _two)
     yield from _series("connection_count", sums.connections)
     yield from _kinds("connection_count", sums.connection_kinds)
     yield from _series("connection_count_by_provider", sums.connection_providers)
-    yield from _series("connection_count_by_provider_and_pool", sums.connection_pools)
+    pools = sums.connection_pools
+    yield from _series("connection_count_by_provider_and_pool", pools, _two)
     yield "message_count", (), sums.scheduled + sums.ready
     # Of a message that waits only what schedules it is in memory.
     yield "message_meta_resident_count", (), sums.ready
     yield "message_data_resident_count", (), sums.bodies
 
 
-def _series(name: str, tally: _Tally) -> Iterator[Sample | None]:
-    for number, (labels, value) in enumerate(tally.drain()):
+def _series(
+    name: str, tally: _Tally, labels_of: Callable[[str], Labels] = lambda key: (key,)
+) -> Iterator[Sample | None]:
+    for number, (key, value) in enumerate(tally.drain()):
         if number % _PAUSE_EVERY == 0:
             yield None
-        yield name, labels, value
+        yield name, labels_of(key), value
+
+
+def _two(key: str) -> Labels:
+    """Return the two labels that a key stands for."""
+    first, _, second = key.partition(_BETWEEN)
+    return first, second
+
+
+def _campaign(key: str) -> Labels:
+    """Return tenant and campaign of the part of queue names that stands for them."""
+    if "%" in key:
+        parsed = parse_queue_name(f"{key}@")
+        return parsed.tenant or "", parsed.campaign or ""
+    campaign, _, tenant = key.partition(":")
+    return tenant, campaign
 
 
 def _kinds(name: str, sums: Mapping[str, int]) -> Iterator[Sample]:

@@ -50,6 +50,7 @@ from engine.script_mime import expose_mimepart
 from engine.script_refusals import disconnect, reject
 from engine.script_resolver import ResolverDeclarations
 from engine.script_throttle import Rates, ScriptThrottle
+from engine.script_tracing import TracingDeclarations
 from engine.script_transfer import ScriptTransfer
 from policy.epoch import EPOCH_NAME
 from policy.hook import CallLimits, OnFailure
@@ -383,6 +384,7 @@ class ScriptApi:
         namespace.expose("version", version)
         ResolverDeclarations(self._open, self.warn).expose(namespace)
         LimitDeclarations(self._open, self.warn).expose(namespace)
+        TracingDeclarations(self._open).expose(namespace)
         AccessDeclarations(self._open).expose(namespace)
         expose_dkim(namespace, self._signers)
         expose_mimepart(namespace, Clock().wall)

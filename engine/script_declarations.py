@@ -95,6 +95,29 @@ class SharedLimitsDeclaration:
     share_directives: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class TracingDeclaration:
+    """Which collector gets traces of messages, and of how many.
+
+    Attributes:
+        endpoint: URL of the collector's traces.
+        sample: The share of messages that is traced.
+        headers: Of each request; never shown.
+        service_name: What the node is called there.
+        resource: What else describes the node.
+        addresses: Whether senders, recipients and replies are shown.
+        timeout_s: How long a request may take.
+    """
+
+    endpoint: str
+    sample: float
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    service_name: str = "cirrus"
+    resource: tuple[tuple[str, str], ...] = ()
+    addresses: bool = False
+    timeout_s: float = 10.0
+
+
 @dataclass(slots=True)
 class Declarations:
     """What one run of ``init`` declared."""
@@ -107,6 +130,7 @@ class Declarations:
     log_hooks: dict[str, LogHookDeclaration] = field(default_factory=dict)
     automation: AutomationDeclaration | None = None
     shared_limits: SharedLimitsDeclaration | None = None
+    tracing: TracingDeclaration | None = None
     memory_limits: dict[str, int] = field(default_factory=dict)
     handler_limits: dict[str | None, CallLimits] = field(default_factory=dict)
     test_resolver: tuple[tuple[str, ...], tuple[str, ...]] | None = None

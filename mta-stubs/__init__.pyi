@@ -689,6 +689,26 @@ def configure_redis_throttles(
     >>> mta.configure_redis_throttles(node="redis://127.0.0.1:6379", nodes=3)
     """
 
+def configure_tracing(
+    *,
+    endpoint: str = "http://127.0.0.1:4318/v1/traces",
+    sample: float = 0.01,
+    headers: Mapping[str, str] | None = None,
+    service_name: str = "cirrus",
+    resource: Mapping[str, str] | None = None,
+    addresses: bool = False,
+    timeout: _Duration = "10s",
+) -> None:
+    """Send traces of messages to a collector of OpenTelemetry (OTLP over HTTP).
+
+    A trace has a span for the reception, for each wait in a queue and for each attempt. `sample` is
+    the share of messages that is traced; of those with a `traceparent` in their metadata, its flag
+    decides. Spans show no sender, recipient or reply unless `addresses` is set. Needs the library:
+    `pip install 'cirrus-mta[otel]'`.
+
+    >>> mta.configure_tracing(endpoint="http://collector.test:4318", sample=0.05)
+    """
+
 # -- answers of get_* events ------------------------------------------------------------------
 
 @final

@@ -20,7 +20,8 @@ import click
 from click.core import ParameterSource
 
 from engine.base.command_line import DURATION, LISTEN, Parsed, expected_errors
-from engine.base.run_log import configure_run_log
+from engine.base.run_log import FORMAT_VARIABLE, configure_run_log
+from engine.base.run_log_format import FORMATS
 from engine.model.cidr import CidrSet
 from policy.errors import PolicyLoadError
 from proxy.access import LOOPBACK, AccessRule, AccessRules, Destination, parse_destination
@@ -182,6 +183,14 @@ async def _reload_when(look: asyncio.Event, proxy: Proxy) -> None:
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="How much the diagnostic log says.",
 )
+@click.option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    envvar=FORMAT_VARIABLE,
+    type=click.Choice(FORMATS),
+    help="What its lines look like.",
+)
 @click.pass_context
 @expected_errors(ProxyError, PolicyLoadError)
 def proxy(context: click.Context, /, policy: Path | None, **given: Any) -> None:
@@ -194,7 +203,7 @@ def proxy(context: click.Context, /, policy: Path | None, **given: Any) -> None:
     is_given = any(
         context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         for name in given
-        if name not in ("drain_s", "log_level")
+        if name not in ("drain_s", "log_level", "log_format")
     )
     if context.invoked_subcommand is not None:
         if is_given or policy is not None:
@@ -204,7 +213,7 @@ def proxy(context: click.Context, /, policy: Path | None, **given: Any) -> None:
         raise click.UsageError("with --policy, listeners and rules are the script's to name")
     if policy is None and not given["listens"]:
         raise click.UsageError("nowhere to listen: give --listen ADDRESS:PORT or --policy FILE")
-    configure_run_log(given["log_level"])
+    configure_run_log(given["log_level"], given["log_format"])
     allow_descriptors()
     settings = None if policy is not None else settings_of(given)
     run(serve(Proxy(settings, script=policy, drain_s=given["drain_s"])))

@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from api_reference import make_api_page  # noqa: E402
+from command_reference import make_commands_page  # noqa: E402
 from event_reference import make_hooks_page  # noqa: E402
 from module_reference import (  # noqa: E402
     make_functions_page,
@@ -388,6 +389,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": make_metrics_page,
     "log-record.md": make_record_page,
     "http-api.md": lambda: make_api_page(NOTE),
+    "commands.md": lambda: make_commands_page(NOTE),
 }
 
 

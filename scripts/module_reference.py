@@ -32,6 +32,7 @@ FUNCTIONS = (
             *("configure_local_logs", "configure_log_hook"),
             *("set_memory_hard_limit", "set_memory_soft_limit", "set_memory_low_thresh"),
             *("set_handler_limits", "set_fall_back_to_acl_map", "configure_redis_throttles"),
+            "configure_tracing",
         ),
     ),
     (

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers, a client of theirs
-# and Chromium without a window into .parts/debian/; nothing is installed.
+# Unpack Debian's postfix, redis, haproxy, strace, nats-server, two SOCKS servers, a client of theirs,
+# promtool, and Chromium without a window into .parts/debian/; nothing is installed.
 #
 # The tests and benches that need a real component look for it there and skip, with the reason,
 # when it is missing. Idempotent; without a network it says what is missing and exits 0, so that
@@ -18,7 +18,7 @@ library_path+=":$target/usr/lib/$triplet/pulseaudio"
 network_timeout_s=120
 
 # A part: its name, the binaries that must run, the Debian packages it starts from.
-parts=(postfix redis haproxy strace nats socks chromium)
+parts=(postfix redis haproxy strace nats socks promtool chromium)
 declare -A binaries=(
   [postfix]="usr/sbin/smtp-source usr/sbin/smtp-sink usr/sbin/postconf usr/lib/postfix/sbin/master"
   [redis]="usr/bin/redis-server usr/bin/redis-cli"
@@ -26,6 +26,7 @@ declare -A binaries=(
   [strace]="usr/bin/strace"
   [nats]="usr/sbin/nats-server"
   [socks]="usr/bin/microsocks usr/sbin/danted bin/nc.openbsd"
+  [promtool]="usr/bin/promtool"
   [chromium]="usr/lib/chromium/chromium-headless-shell"
 )
 declare -A packages=(
@@ -35,10 +36,13 @@ declare -A packages=(
   [strace]="strace"
   [nats]="nats-server"
   [socks]="microsocks dante-server netcat-openbsd"
+  [promtool]="prometheus"
   [chromium]="chromium-headless-shell fonts-dejavu-core"
 )
 # Parts with too many libraries to name each: apt says what this machine lacks of all they depend on.
 declare -A with_dependencies=([chromium]=1)
+# Of a package that is mostly something else, the files that are wanted.
+declare -A only=([prometheus]="./usr/bin/promtool")
 # Which package holds a library the loader does not find. Only what is missing is fetched.
 package_of_library() {
   case "$1" in
@@ -115,7 +119,15 @@ unpack() { # package
   download "$1" || return 1
   local file
   file="$(compgen -G "$archive/${1}_*.deb" | head -n 1)"
-  dpkg-deb -x "$file" "$target"
+  if [ -n "${only[$1]:-}" ]; then
+    dpkg-deb --fsys-tarfile "$file" | tar -x -C "$target" ${only[$1]}
+  else
+    dpkg-deb -x "$file" "$target"
+  fi
+}
+
+lacking_for() { # package...; all that apt would install for them
+  apt-get -qq -s install --no-install-recommends "$@" 2>/dev/null | awk '/^Inst / {print $2}'
 }
 
 is_complete() { # part
@@ -129,8 +141,9 @@ is_complete() { # part
 fetch_part() { # part
   local package library round wanted="${packages[$1]}"
   if [ -n "${with_dependencies[$1]:-}" ]; then
-    wanted+=" $(apt-get -qq -s install --no-install-recommends $wanted 2>/dev/null \
-      | awk '/^Inst / {print $2}')"
+    # Once something of it is there, so is the index that the answer is made of.
+    for package in $wanted; do unpack "$package" || return 1; done
+    wanted="$(lacking_for $wanted)"
   fi
   for package in $wanted; do unpack "$package" || return 1; done
   # A fetched library may itself need another, so look again, a few times.

@@ -15,7 +15,8 @@ from click.core import ParameterSource
 
 from engine.base.command_line import LISTEN, expected_errors
 from engine.base.http_service import LOOPBACK
-from engine.base.run_log import configure_run_log
+from engine.base.run_log import FORMAT_VARIABLE, configure_run_log
+from engine.base.run_log_format import FORMATS
 from engine.model.cidr import CidrSet
 from policy.errors import PolicyLoadError
 from tsa.app import Tsa
@@ -93,6 +94,14 @@ async def _refresh_when(look: asyncio.Event, tsa: Tsa) -> None:
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="How much the diagnostic log says.",
 )
+@click.option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    envvar=FORMAT_VARIABLE,
+    type=click.Choice(FORMATS),
+    help="What its lines look like.",
+)
 @click.pass_context
 @expected_errors(TsaError, PolicyLoadError)
 def tsa(
@@ -103,6 +112,7 @@ def tsa(
     state: Path,
     trusted: tuple[str, ...],
     log_level: str,
+    log_format: str,
 ) -> None:
     """Run the traffic shaping automation daemon in the foreground.
 
@@ -120,7 +130,7 @@ def tsa(
         raise click.UsageError("with --policy, listeners and files are the script's to name")
     if policy is None and not shapings:
         raise click.UsageError("no rules: give --shaping FILE or --policy FILE")
-    configure_run_log(log_level)
+    configure_run_log(log_level, log_format)
     settings = None
     if policy is None:
         settings = settings_of(listens or (DEFAULT_LISTEN,), shapings, state, trusted)

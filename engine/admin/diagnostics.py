@@ -16,7 +16,7 @@ from engine.admin.admin_node import AdminNode
 from engine.admin.errors import OperationRefusedError, Refusal
 from engine.admin.operation import NoArguments, Operation
 from engine.base.machine_info import MachineInfo, collect_machine_info
-from engine.base.run_log import set_log_filter
+from engine.base.run_log import current_log_filter, set_log_filter
 from engine.base.task_dump import dump_tasks
 from engine.model.caller import Caller
 from engine.schedule.pace import Pace
@@ -30,6 +30,16 @@ class LogFilterRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
 
     Attributes:
         filter: Such directives.
+    """
+
+    filter: str
+
+
+class LogFilterAnswer(msgspec.Struct, kw_only=True, frozen=True):
+    """How much the diagnostic log says now.
+
+    Attributes:
+        filter: The directives in force, such as ``info,cirrus.schedule=debug``.
     """
 
     filter: str
@@ -52,6 +62,11 @@ async def set_filter(_node: AdminNode, _caller: Caller, request: LogFilterReques
     except ValueError as error:
         raise OperationRefusedError(Refusal.WRONG, str(error), "filter") from None
     return "OK"
+
+
+async def show_filter(_node: AdminNode, _caller: Caller, _request: NoArguments) -> LogFilterAnswer:
+    """Return how much the diagnostic log says."""
+    return LogFilterAnswer(filter=current_log_filter())
 
 
 async def memory_stats(node: AdminNode, _caller: Caller, _request: object) -> str:
@@ -105,6 +120,14 @@ async def machine_info(node: AdminNode, _caller: Caller, _request: object) -> Ma
 
 LOG_FILTER = Operation(
     "set-log-filter", set_filter, LogFilterRequest, str, "Set how much the diagnostic log says"
+)
+LOG_FILTER_SHOW = Operation(
+    "log-filter",
+    show_filter,
+    NoArguments,
+    LogFilterAnswer,
+    "Show how much the diagnostic log says",
+    leaves_record=False,
 )
 MEMORY_STATS = Operation(
     "memory-stats", memory_stats, NoArguments, str, "Show what takes memory", leaves_record=False

@@ -77,6 +77,7 @@ ENDPOINTS = (
     Endpoint("POST", "/api/admin/bump-config-epoch", maintenance.BUMP_EPOCH),
     Endpoint("POST", "/api/admin/spool-compact/v1", maintenance.COMPACT_SPOOL),
     Endpoint("POST", "/api/admin/set_diagnostic_log_filter/v1", diagnostics.LOG_FILTER),
+    Endpoint("GET", "/api/admin/set_diagnostic_log_filter/v1", diagnostics.LOG_FILTER_SHOW),
     Endpoint("GET", "/api/admin/memory/stats", diagnostics.MEMORY_STATS),
     Endpoint("GET", "/api/admin/task-dump", diagnostics.TASK_DUMP),
     Endpoint("GET", "/api/machine-info", diagnostics.MACHINE_INFO),

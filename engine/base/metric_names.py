@@ -34,6 +34,7 @@ RECEPTION_METRICS = (
     _histogram("smtpsrv_read_data_duration", "seconds to receive the data of a message"),
     _histogram("smtpsrv_process_data_duration", "seconds to process the data and enqueue"),
     _histogram("smtpsrv_transaction_duration", "seconds of a whole inbound transaction"),
+    _histogram("dkim_signer_sign", "seconds to sign the messages of a transaction"),
 )
 
 SCHEDULE_METRICS = (
@@ -100,6 +101,20 @@ RECORD_METRICS = (
     _counter("log_hook_backlog_count", "records that met a hook's back pressure", "logger"),
     _counter("log_records_dropped_total", "records lost because a sink stayed full", "logger"),
     _counter("log_write_errors_total", "failed writes of log segments", "logger"),
+    _counter("trace_spans_sent_total", "spans that the collector of traces took"),
+    _counter("trace_spans_dropped_total", "spans lost: full, or failed to be sent", "reason"),
+)
+
+SPOOL_METRICS = (
+    _gauge("rocks_spool_actual_delayed_write_rate", "bytes a second, while writes wait", "path"),
+    _gauge("rocks_spool_cache_total", "bytes of the block cache", "path"),
+    _gauge("rocks_spool_compaction_pending", "1 while a compaction is due", "path"),
+    _gauge("rocks_spool_estimate_pending_compaction_bytes", "bytes to compact", "path"),
+    _gauge("rocks_spool_mem_table_readers_total", "bytes of table readers", "path"),
+    _gauge("rocks_spool_mem_table_total", "bytes of memtables", "path"),
+    _gauge("rocks_spool_mem_table_unflushed", "bytes of memtables not flushed yet", "path"),
+    _gauge("rocks_spool_num_running_compactions", "compactions under way", "path"),
+    _gauge("rocks_spool_write_stopped", "1 while the database takes no writes", "path"),
 )
 
 NODE_METRICS = (
@@ -116,12 +131,16 @@ NODE_METRICS = (
     _gauge("message_meta_resident_count", "messages whose metadata is in memory"),
     _gauge("message_data_resident_count", "messages whose body is in memory"),
     _histogram("message_save_latency", "seconds to store a message"),
+    _histogram("message_data_load_latency", "seconds to read a body from the spool"),
+    _histogram("message_meta_load_latency", "seconds to read an envelope from the spool"),
     _gauge("rocks_spool_background_errors", "background errors of the spool", "path"),
     _gauge("rocks_spool_load_shed_active", "1 while the spool takes no mail", "path"),
+    *SPOOL_METRICS,
     _gauge("process_cpu_usage_sum", "CPU use of the process, percent of one core"),
     _gauge("process_cpu_usage_normalized", "CPU use of the process, percent of all cores"),
     _gauge("system_cpu_usage_sum", "CPU use of the machine, percent of one core"),
     _gauge("system_cpu_usage_normalized", "CPU use of the machine, percent of all cores"),
+    _gauge("node_takes_mail", "1 while mail is taken, 0 while clients are told to come later"),
     _counter("task_defects_total", "tasks that ended with an unexpected error"),
 )
 

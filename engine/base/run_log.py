@@ -1,9 +1,7 @@
-"""The diagnostic log of a daemon: one line per event on standard error, for people.
+"""The diagnostic log of a daemon: one line per event on standard error, and how much it says.
 
-Place in flow: set up by ``engine.__main__``; whatever logs goes through it.
-
-The mail log is something else: see ``engine.records``. A line is ``time level logger message``;
-control characters in a message are escaped, so that no client can forge a line.
+Place in flow: set up by ``engine.__main__``; whatever logs goes through it. What a line looks like
+is up to ``engine.base.run_log_format``. The mail log is something else: see ``engine.records``.
 """
 
 from __future__ import annotations
@@ -11,8 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import time
 
+from engine.base.run_log_format import make_formatter
 from policy.epoch import EPOCH_NAME
 
 log = logging.getLogger("cirrus.node")
@@ -31,15 +29,8 @@ _LEVELS = {
 }
 #: Loggers whose level was set by a filter.
 _filtered: set[str] = set()
-_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]")
-
-
-class _Formatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        head, newline, trace = text.partition("\nTraceback ")
-        clean = _CONTROLS.sub(lambda m: m[0].encode("unicode_escape").decode(), head)
-        return clean + newline + trace
+#: Says which form lines have, where the command line does not.
+FORMAT_VARIABLE = "CIRRUS_LOG_FORMAT"
 
 
 def _log_dropped(dropped: sys.UnraisableHookArgs) -> None:
@@ -55,21 +46,18 @@ def _log_dropped(dropped: sys.UnraisableHookArgs) -> None:
     log.warning("script: dropped at %s:%d: %s", file, line, dropped.exc_type.__name__)
 
 
-def configure_run_log(level: str = "info") -> None:
+def configure_run_log(level: str = "info", form: str = "text") -> None:
     """Send the diagnostic log to standard error.
 
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
+        form: What lines look like; one of ``run_log_format.FORMATS``.
 
     Raises:
-        ValueError: The level is none of these.
+        ValueError: The level or the form is none of these.
     """
-    number = _level(level)
+    number, formatter = _level(level), make_formatter(form)
     handler = logging.StreamHandler(sys.stderr)
-    formatter = _Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s")
-    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
-    formatter.datefmt = "%Y-%m-%dT%H:%M:%S"
-    formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -91,6 +79,13 @@ def set_log_filter(text: str) -> None:
     """
     general, levels = parse_log_filter(text)
     _set_levels(logging.getLogger().level if general is None else general, levels)
+
+
+def current_log_filter() -> str:
+    """Return the filter in force, as ``set_log_filter`` takes it."""
+    general = _name_of(logging.getLogger().level)
+    singles = [f"{name}={_name_of(logging.getLogger(name).level)}" for name in sorted(_filtered)]
+    return ",".join((general, *singles))
 
 
 def parse_log_filter(text: str) -> tuple[int | None, dict[str, int]]:
@@ -123,6 +118,10 @@ def _level(text: str) -> int:
     if number is None:
         raise ValueError(f"unknown log level {text[:100]!r}")
     return number
+
+
+def _name_of(level: int) -> str:
+    return next((name for name, least in _LEVELS.items() if level >= least), "debug")
 
 
 def _set_levels(general: int, levels: dict[str, int]) -> None:

@@ -35,6 +35,8 @@ QUESTION_S = 10.0
 SLOW_S = 5.0
 #: Rows of a list that are asked for at most.
 ROWS_MAX = 1000
+#: More suspensions or bounces than this are only counted on the overview.
+OVERVIEW_MAX = 100
 #: Samples of the past: an hour.
 _SAMPLES = 360
 _REASONS = 50
@@ -82,9 +84,8 @@ class TopReader:
         self._due_mono: dict[str, float] = {}
         self._rested_mono: dict[str, float] = {}
         self._quickest_s = 0.0
-        overview, decisions = View.OVERVIEW, View.DECISIONS
-        lists = frozenset({overview, View.QUEUES, View.READY})
-        automation = frozenset({overview, decisions})
+        lists = frozenset({View.OVERVIEW, View.QUEUES, View.READY})
+        automation = frozenset({View.OVERVIEW, View.DECISIONS})
         self._questions = (
             Question("who it is", self._ask_identity, frozenset(View), 60.0, is_steady=True),
             Question("rates", self._ask_counters, frozenset(View), is_steady=True),
@@ -94,7 +95,7 @@ class TopReader:
             Question("automation", self._ask_automation, automation, SLOW_S),
             Question("decisions", self._ask_decisions, automation, SLOW_S),
             *(
-                Question(name, self._ask_list(name, path), frozenset({decisions}), SLOW_S)
+                Question(name, self._ask_list(name, path), automation, SLOW_S)
                 for name, path in _LISTS.items()
             ),
         )
@@ -202,7 +203,13 @@ class TopReader:
         self._state.decisions = dict(answer)
 
     def _ask_list(self, name: str, path: str) -> Callable[[Controls], Awaitable[None]]:
-        async def ask(_controls: Controls) -> None:
+        async def ask(controls: Controls) -> None:
+            count = self._state.count_of("bounces" if name == "bounces" else "suspensions")
+            is_short = count is not None and 0 < count <= OVERVIEW_MAX
+            if controls.view is View.OVERVIEW and not is_short:
+                # A TSA may hold very many; an overview has room for a few.
+                self._state.directives.pop(name, None)
+                return
             self._state.directives[name] = list(await self._node.call("GET", path))
 
         return ask

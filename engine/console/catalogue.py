@@ -13,6 +13,7 @@ from engine.cli import catalogue
 from engine.cli.verb import HelpAskedError, Session, Verb, verb
 from engine.console.line import LeaveError
 from engine.console.local_node import LocalNode
+from engine.console.tail import tail
 from engine.model.role import Role
 
 #: First words that mean a verb, for whoever looks for them under their subject.
@@ -78,7 +79,7 @@ def _role_of(session: Session) -> Role:
     return node.operator.role if isinstance(node, LocalNode) else Role.VIEWER
 
 
-_OWN = (show_help, leave, whoami)
+_OWN = (show_help, leave, whoami, tail)
 
 
 def console_verbs(role: Role = Role.ADMIN) -> dict[str, Verb]:

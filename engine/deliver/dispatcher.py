@@ -483,6 +483,7 @@ class SmtpDispatcher(OutgoingSession):
             peer,
             None if client is None else client.source_address,
             None if client is None else client.tls,
+            began_mono=self._hand.taken_mono,
         )
 
 

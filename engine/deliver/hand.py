@@ -32,17 +32,21 @@ class Hand:
 
     Attributes:
         messages: The messages, oldest first.
+        taken_mono: When the last message was taken: the attempt at it began.
         delivered, deferred, failed: Recipients settled so far, by what became of them.
     """
 
     def __init__(self, services: Services) -> None:
         self.messages: list[Message] = []
         self.delivered = self.deferred = self.failed = 0
+        self.taken_mono = 0.0
         self._services = services
+        self._mono = services.clock.mono
 
     def take(self, message: Message) -> None:
         """Hold a message from now on."""
         self.messages.append(message)
+        self.taken_mono = self._mono()
 
     def __contains__(self, message: Message) -> bool:
         return any(held is message for held in self.messages)

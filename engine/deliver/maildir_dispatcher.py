@@ -209,6 +209,7 @@ class MaildirDispatcher(OutgoingSession):
             "Maildir",
             provider_name=work.path.provider_name,
             session_id=self.session_id,
+            began_mono=self._hand.taken_mono,
         )
 
     async def _store_one(

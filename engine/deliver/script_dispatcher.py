@@ -130,6 +130,7 @@ class ScriptDispatcher(OutgoingSession):
             "Script",
             provider_name=work.path.provider_name,
             session_id=self.session_id,
+            began_mono=self._hand.taken_mono,
         )
         cancelled: asyncio.CancelledError | None = None
         for message in list(self._hand.messages):

@@ -150,6 +150,7 @@ class TransferDispatcher(OutgoingSession):
             DELIVERY_PROTOCOL,
             provider_name=work.path.provider_name,
             session_id=self.session_id,
+            began_mono=self._hand.taken_mono,
         )
         outcomes = [RecipientOutcome(one, reply, "", what) for one in message.recipients]
         await self._hand.settle(message, outcomes, where)

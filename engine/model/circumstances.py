@@ -28,6 +28,7 @@ class Circumstances(msgspec.Struct, frozen=True, gc=False):
         tls: Cipher, protocol version and the peer's subject names.
         reception_protocol: How it came in; the message's metadata by default.
         site: The ``site`` field where it is not the ready queue's name.
+        began_mono: When the attempt, or the transaction, began.
     """
 
     ready_queue: str = ""
@@ -41,6 +42,7 @@ class Circumstances(msgspec.Struct, frozen=True, gc=False):
     tls: tuple[str, str, list[str]] | None = None
     reception_protocol: str | None = None
     site: str | None = None
+    began_mono: float | None = None
 
 
 #: Of what happened on this node alone.

@@ -114,6 +114,7 @@ class Admission:
         self.under_way = 0
         received = ports.metrics.counter("total_messages_received")
         self._save_latency = ports.metrics.histogram("message_save_latency").labels()
+        self._sign_latency = ports.metrics.histogram("dkim_signer_sign").labels()
         self._count_smtp = received.labels("esmtp_listener")
         self._count_http = received.labels("http_listener")
 
@@ -281,7 +282,9 @@ class Admission:
         if not kept:
             return
         try:
+            began = self._clock.mono()
             await self._signing.sign(kept, self._clock.wall())
+            self._sign_latency.observe(self._clock.mono() - began)
         except Exception as error:
             log.exception("message %s cannot be signed", kept[0].message.id)
             raise _RefusedError(POLICY_FAILED, error) from error
@@ -307,6 +310,7 @@ class Admission:
             session_id=incoming.session_id,
             peer=(incoming.client, incoming.peer_ip),
             tls=incoming.tls,
+            began_mono=incoming.began_mono,
         )
         for message in messages:
             message.meta_dirty = 0

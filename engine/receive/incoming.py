@@ -43,6 +43,7 @@ class Incoming:
         conn_meta: Values of the connection; each message starts with a copy.
         relaxed: Answer after an unsynced write.
         smtputf8: The client declared SMTPUTF8.
+        began_mono: When the transaction began, where that is known.
         is_wire_ready: See ``engine.model.message.FLAG_WIRE_READY``.
     """
 
@@ -64,6 +65,7 @@ class Incoming:
     relaxed: bool = False
     smtputf8: bool = False
     is_wire_ready: bool = False
+    began_mono: float | None = None
     connection: Any = None
     is_smtp: bool = True
     phase: Phase = Phase.RX

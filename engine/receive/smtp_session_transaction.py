@@ -347,6 +347,7 @@ def _make_incoming(session: SmtpSession, content: bytes) -> Incoming:
         batch_by_domain=options.batch_handling == "BatchByDomain",
         relaxed=options.deferred_spool or session.ports.relaxed,
         smtputf8=session.smtputf8,
+        began_mono=session.began_mono,
         connection=session.connection,
     )
 

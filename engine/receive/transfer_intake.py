@@ -43,6 +43,7 @@ from engine.model.transfer_state import restore
 from engine.model.transfer_wire import Transferred, decode_transfer
 from engine.receive.admission import DISCARD_QUEUE, Insert, finished
 from engine.records.recorder import Recorder
+from engine.records.span_maker import ORIGIN_ID
 from engine.schedule.transferring import name_of
 from engine.script_refusals import SmtpRefusal
 from engine.script_views import MessageView
@@ -249,6 +250,7 @@ class TransferIntake:
         """
         clock = self._ports.clock
         meta: dict[str, Any] = {
+            ORIGIN_ID: given.prior_id,
             **given.meta,
             **came_by,
             PRIOR_ID: given.prior_id,

@@ -37,6 +37,7 @@ from engine.model.message import FLAG_LOG_RECORD, Message
 from engine.model.reply import SmtpReply
 from engine.records.record_selection import HEADER_SECTION_MAX, RecordSelection
 from engine.records.record_tally import RecordTally
+from engine.records.span_maker import SpanMaker
 
 log = logging.getLogger("cirrus.records")
 
@@ -122,6 +123,7 @@ class Recorder:
         counts: Records by kind since the start, also of kinds no sink wants.
         tally: What happened lately, by provider and reason.
         sink_errors: How often a sink raised.
+        spans: What makes traces of what happens; None where nobody asks for them.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class Recorder:
         self.counts: dict[RecordKind, int] = dict.fromkeys(RecordKind, 0)
         self.tally = RecordTally(clock.mono)
         self.sink_errors = 0
+        self.spans: SpanMaker | None = None
         self._wall = clock.wall
         self._node_id = node_id
         self._sinks: tuple[Sink, ...] = ()
@@ -201,6 +204,8 @@ class Recorder:
         """
         self.counts[kind] += 1
         self.tally.note(kind, message, reply, where)
+        if self.spans is not None and message is not None:
+            self._trace(kind, message, reply, where, recipients)
         sinks = self._by_kind[kind]
         if not sinks:
             return None
@@ -211,6 +216,21 @@ class Recorder:
         for sink in sinks:
             self._give(sink, record, message)
         return record
+
+    def _trace(
+        self,
+        kind: RecordKind,
+        message: Message,
+        reply: SmtpReply,
+        where: Circumstances,
+        recipients: Sequence[str],
+    ) -> None:
+        assert self.spans is not None
+        try:
+            self.spans.note(kind, message, reply, where, recipients or message.recipients)
+        except Exception:  # boundary: record sink
+            self.sink_errors += 1
+            log.exception("no span can be made for message %s", message.id)
 
     def _make(
         self,

@@ -154,12 +154,13 @@ class Settlement:
             self._emit(message, outcomes, circumstances)
             return
         reply = deferred[0].reply if deferred else _INTERRUPTED
-        message.note_reply(reply.one_line(), self._clock.wall(), circumstances.ready_queue)
         # Finished recipients first, by themselves: the hook below may wait, and a crash then
         # must not deliver to them again.
         if narrowed:
             self._store.update(message)
         self._emit(message, outcomes, circumstances)
+        # After the records: a trace goes by when the attempt before this one was.
+        message.note_reply(reply.one_line(), self._clock.wall(), circumstances.ready_queue)
         await self.defer(message, reply, InsertReason.LOGGED_TRANSIENT_FAILURE)
 
     def _emit(

@@ -46,7 +46,6 @@ from engine.model.message import (
     Message,
     SpoolId,
     StoredEnvelope,
-    decode_envelope,
     encode_envelope,
     new_spool_id,
 )
@@ -59,11 +58,12 @@ from engine.spool.database import (
     is_stall,
     open_database,
 )
-from engine.spool.disk_walk import walk
+from engine.spool.disk_walk import decode_entry, walk
 from engine.spool.pending_commit import PendingCommit, batches_of, operations_of
 from engine.spool.shared_bodies import SharedBodies, free_unreferenced
 from engine.spool.spool_folder import SpoolFolder
 from engine.spool.spool_store import DamagedEntry, StoredMessage
+from engine.spool.store_measures import StoreMeasures
 
 log = logging.getLogger("cirrus.spool")
 
@@ -120,13 +120,16 @@ class DiskStore:
         self._reclaimed_mono = clock.mono()
         self._bodies = SharedBodies()
         self._trouble: str | None = None
-        self._compaction = Compaction(lambda: None if self._trouble else self._db)
+        self._compaction = Compaction(self._usable)
+        self.measures = StoreMeasures(self._usable)
         self._closing = threading.Event()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="spool-flush", daemon=True)
         self.on_change: Callable[[str | None], None] = lambda _trouble: None
-        self.flush_count = 0
-        self.background_errors = 0
+        self.flush_count = self.background_errors = 0
+
+    def _usable(self) -> Rdict | None:
+        return None if self._trouble else self._db
 
     # -- opening and closing ------------------------------------------------------------------
 
@@ -388,7 +391,9 @@ class DiskStore:
         if self._trouble is not None or self._db is None:
             raise SpoolUnavailableError(self._trouble or "the spool is closed")
         try:
+            began_mono = self._clock.mono()
             value: bytes | None = self._db.get(key)
+            self.measures.note_read(key, self._clock.mono() - began_mono)
         except Exception as error:
             if is_corruption(error):
                 raise SpoolEntryDamagedError(str(error)) from error
@@ -398,12 +403,7 @@ class DiskStore:
     def load(self, spool_id: SpoolId) -> StoredEnvelope | None:
         """See ``SpoolStore.load``."""
         raw = self._get(b"m" + spool_id)
-        if raw is None:
-            return None
-        try:
-            return decode_envelope(raw)
-        except ValueError as error:
-            raise SpoolEntryDamagedError(str(error)) from error
+        return None if raw is None else decode_entry(raw)
 
     def load_body(self, body_id: SpoolId) -> bytes:
         """See ``SpoolStore.load_body``."""

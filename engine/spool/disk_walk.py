@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from engine.model.message import SpoolId, decode_envelope
+from engine.model.errors import SpoolEntryDamagedError
+from engine.model.message import SpoolId, StoredEnvelope, decode_envelope
 from engine.spool.spool_store import DamagedEntry, StoredMessage
 
 _ID_BYTES = 16
@@ -51,6 +52,18 @@ def walk(iterator: Any, make_iterator: Callable[[], Any]) -> Iterator[StoredMess
             return
         last = following
         iterator.seek(_key(following))
+
+
+def decode_entry(raw: bytes) -> StoredEnvelope:
+    """Return the envelope of an entry.
+
+    Raises:
+        SpoolEntryDamagedError: It is none.
+    """
+    try:
+        return decode_envelope(raw)
+    except ValueError as error:
+        raise SpoolEntryDamagedError(str(error)) from error
 
 
 def _read(key: bytes, iterator: Any) -> StoredMessage | DamagedEntry:

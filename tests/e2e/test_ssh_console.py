@@ -84,7 +84,7 @@ def test_a_person_at_the_console(node):
         with node.ssh.terminal("olga") as screen:
             screen.see("Cirrus. You are olga, operator. Type help for the verbs, exit to go.")
             screen.see_prompt()
-            screen.type("que\t")
+            screen.type("queues\t")
             screen.see("cirrus> queues")
             screen.type("\r")
             queues = screen.see("y.test")

@@ -72,7 +72,15 @@ def test_everything_moves_with_its_state(make_node, sink, tmp_path):
         assert own == was["meta"]
         added = now["meta"].keys() - was["meta"].keys()
         assert added == {
-            *("xfer_from", "xfer_via", "xfer_auth", "xfer_prior_id", "xfer_prior_node", "x_came_by")
+            *(
+                "xfer_from",
+                "xfer_via",
+                "xfer_auth",
+                "xfer_prior_id",
+                "xfer_prior_node",
+                "x_came_by",
+            ),
+            "xfer_origin_id",
         }
         assert now["meta"]["x_came_by"] == prior_id
     attempts = sorted(message["num_attempts"] for message in after.values())

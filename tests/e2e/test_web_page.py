@@ -491,6 +491,7 @@ def test_what_the_automation_decided_is_listed_as_it_says_it(browser, node):
         "origin": "http://tsa.test:8008",
         "reason": f"too many {HOSTILE}",
         "rule": "provider.big",
+        "place": "/etc/cirrus/shaping.toml:12",
         "first_seen": "2026-01-01T00:00:00Z",
         "expires": "2026-01-01T01:00:00Z",
         "in_force": True,
@@ -517,7 +518,7 @@ def test_what_the_automation_decided_is_listed_as_it_says_it(browser, node):
         "[...document.querySelectorAll('tbody tr')].map(e => e.innerText.split('\\t'))"
     )
     assert rows[0][:3] == [f"ip-1->{HOSTILE}@smtp_client", "ReadyQSuspension", "in force"]
-    assert rows[0][4] == f"too many {HOSTILE}"
+    assert rows[0][4:6] == [f"too many {HOSTILE}", "provider.big /etc/cirrus/shaping.toml:12"]
     assert rows[1][0] == "site name mx.big.test, source ip-1, option connection_limit"
     assert rows[1][2:4] == ["not now", "3"]
     assert browser.evaluate("document.querySelectorAll('#view :is(img, b, script)').length") == 0

@@ -175,7 +175,7 @@ function decided(rows) {
       },
       { title: "Value", kind: "name", cell: (one) => (one.value == null ? "–" : JSON.stringify(one.value)) },
       { title: "Why", kind: "text long", cell: (one) => one.reason },
-      { title: "Rule", kind: "name", cell: (one) => one.rule },
+      { title: "Rule", kind: "name", cell: (one) => [one.rule, " ", one.place] },
       { title: "Known", kind: "num", cell: (one) => ago(one.first_seen) },
       { title: "Ends", kind: "num", cell: (one) => ago(one.expires) },
     ],

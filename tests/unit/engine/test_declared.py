@@ -21,6 +21,7 @@ from engine.script_declarations import (
     HttpListenerDeclaration,
     SharedLimitsDeclaration,
     SpoolDeclaration,
+    TracingDeclaration,
 )
 from tests.fakes.smtp_node import smtp_node
 
@@ -51,6 +52,8 @@ class DeclaringNode:
         self.shared: list[SharedLimitsDeclaration | None] = []
         self.consoles = SimpleNamespace(reconcile=self._open_consoles, close=_close)
         self.shared_limits = SimpleNamespace(reconcile=self._share, close=_close)
+        self.traced: list[TracingDeclaration | None] = []
+        self.span_tracing = SimpleNamespace(reconcile=self._trace, close=_close)
         self._node = node
 
     async def _reconcile(self, declared: AutomationDeclaration | None, _spool: Any) -> None:
@@ -61,6 +64,9 @@ class DeclaringNode:
 
     async def _share(self, declared: SharedLimitsDeclaration | None) -> None:
         self.shared.append(declared)
+
+    async def _trace(self, declared: TracingDeclaration | None) -> None:
+        self.traced.append(declared)
 
     def set_resolver(self, declarations: Declarations) -> None:
         self.resolver_sets.append(declarations)
@@ -307,7 +313,10 @@ async def test_what_a_reload_opens_during_the_stop_is_closed_by_it(declared, tmp
     await asyncio.sleep(0)
     await asyncio.gather(reload, declared.close())
 
-    assert not any(sink.writer._thread.is_alive() for sink in declared.log_sinks.values())
+    for sink in declared.log_sinks.values():
+        # It says that it has ended as the last thing it does.
+        sink.writer._thread.join(5)
+        assert not sink.writer._thread.is_alive()
 
 
 @pytest.mark.real_time
@@ -325,6 +334,13 @@ async def test_daemons_of_the_automation_follow_the_script(declared):
     await declared.carry_out(declarations(automation=wanted))
     await declared.carry_out(declarations())
     assert declared._node.automations == [wanted, None]
+
+
+async def test_the_collector_of_traces_follows_the_script(declared):
+    wanted = TracingDeclaration("http://collector.example/v1/traces", 0.5)
+    await declared.carry_out(declarations(tracing=wanted))
+    await declared.carry_out(declarations())
+    assert declared._node.traced == [wanted, None]
 
 
 async def test_transactions_are_counted_and_those_with_recipients_as_receiving(declared):

@@ -49,6 +49,7 @@ def node() -> Any:
         name="dir-x", writer=SimpleNamespace(write_errors=3, disks={"/log": guard})
     )
     made = SimpleNamespace(
+        gate=lambda: "cannot store mail now",
         clock=clock,
         metrics=Metrics(ENGINE_METRICS),
         memory=MemoryGuard({"CIRRUS_MEMORY_HARD_LIMIT": str(1 << 30)}),
@@ -59,7 +60,14 @@ def node() -> Any:
             ready("s->x@script:send", "x", ["p"], "big"),
             ready("s->m@maildir:/mail/{{ user }}@{{ domain }}", "m", [], "md"),
         ],
-        disk_store=SimpleNamespace(path="/spool", background_errors=1, trouble=lambda: "full"),
+        disk_store=SimpleNamespace(
+            path="/spool",
+            background_errors=1,
+            trouble=lambda: "full",
+            measures=SimpleNamespace(
+                property=lambda name: 9 if name == "rocks_spool_cache_total" else None
+            ),
+        ),
         disk_guards=[guard],
         runtime=SimpleNamespace(regex_fallback_uses=lambda: 4),
         source_health=SimpleNamespace(
@@ -91,6 +99,9 @@ def series(node: Any, name: str) -> dict[str, str]:
     ("name", "expected"),
     [
         ("scheduled_count", {'{queue="c1:t1@a.test"}': "2", '{queue="t1@b.test"}': "3"}),
+        ("node_takes_mail", {"": "0"}),
+        ("rocks_spool_cache_total", {'{path="/spool"}': "9"}),
+        ("rocks_spool_write_stopped", {}),
         ("scheduled_count_total", {"": "5"}),
         ("scheduled_queue_count", {"": "3"}),
         ("scheduled_by_domain", {'{domain="a.test"}': "2", '{domain="b.test"}': "3"}),

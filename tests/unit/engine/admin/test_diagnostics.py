@@ -6,7 +6,13 @@ import logging
 
 import pytest
 
-from engine.admin.diagnostics import LOG_FILTER, MACHINE_INFO, MEMORY_STATS, TASK_DUMP
+from engine.admin.diagnostics import (
+    LOG_FILTER,
+    LOG_FILTER_SHOW,
+    MACHINE_INFO,
+    MEMORY_STATS,
+    TASK_DUMP,
+)
 from engine.admin.errors import OperationRefusedError
 from engine.base.run_log import set_log_filter
 from tests.fakes.admin_world import admin_world
@@ -28,6 +34,7 @@ async def test_the_log_says_as_much_as_it_is_asked_for(tmp_path, levels):
         with pytest.raises(OperationRefusedError) as refused:
             await world.act(LOG_FILTER, filter="loud")
         assert refused.value.field == "filter"
+        assert (await world.act(LOG_FILTER_SHOW)).filter == "warn,cirrus.x=debug"
         assert [one.result for one in world.audited()] == ["done", "refused"]
 
 

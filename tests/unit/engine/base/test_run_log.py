@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 
 import pytest
 
-from engine.base.run_log import configure_run_log, parse_log_filter, set_log_filter
+from engine.base.run_log import (
+    configure_run_log,
+    current_log_filter,
+    parse_log_filter,
+    set_log_filter,
+)
 from policy.epoch import EPOCH_NAME
 
 
@@ -155,3 +161,32 @@ def test_the_levels_of_the_reference_are_known():
     assert general == logging.DEBUG
     assert levels["a"] > logging.CRITICAL
     assert levels["b"] == logging.WARNING
+
+
+def test_lines_have_the_form_that_was_asked_for(root, capsys):
+    configure_run_log("info", "json")
+    logging.getLogger("cirrus.x").info("hello %s", "you")
+
+    assert json.loads(capsys.readouterr().err)["message"] == "hello you"
+    with pytest.raises(ValueError, match="unknown format"):
+        configure_run_log("info", "xml")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("info", "info"),
+        (
+            "WARNING, cirrus.b=trace,kumod=off,cirrus.a=error",
+            "warn,cirrus=off,cirrus.a=error,cirrus.b=debug",
+        ),
+    ],
+)
+def test_the_filter_in_force_is_told_as_it_can_be_set(root, given, shown):
+    configure_run_log("info")
+    set_log_filter(given)
+    assert current_log_filter() == shown
+    set_log_filter(current_log_filter())
+    assert current_log_filter() == shown
+    set_log_filter("info")
+    assert current_log_filter() == "info"

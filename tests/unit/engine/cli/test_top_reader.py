@@ -14,7 +14,7 @@ from engine.cli.top_controls import Controls, View
 from engine.cli.top_reader import QUESTION_S, ROWS_MAX, SLOW_S, TopReader
 from engine.cli.top_state import TopState
 from tests.fakes.operator_session import FakeNode
-from tests.fakes.top_world import answers, metrics_text
+from tests.fakes.top_world import SAMPLE, answers, history, metrics_text
 
 QUEUES = "/api/admin/queues/v1"
 HISTORY = "/api/admin/history/v1"
@@ -88,7 +88,7 @@ async def test_one_reading_fills_an_overview():
 
 async def test_only_what_is_shown_is_asked_for():
     for view, wanted, unwanted in (
-        (View.OVERVIEW, {QUEUES, HISTORY}, {SUSPEND}),
+        (View.OVERVIEW, {QUEUES, HISTORY, SUSPEND}, {"/api/admin/bounce/v1"}),
         (View.QUEUES, {QUEUES}, {SUSPEND, "/api/admin/automation/v1"}),
         (View.REASONS, {HISTORY}, {QUEUES, SUSPEND}),
         (View.DECISIONS, {SUSPEND, "/api/admin/bounce/v1"}, {QUEUES}),
@@ -99,6 +99,19 @@ async def test_only_what_is_shown_is_asked_for():
         asked = set(world.node.asked())
         assert wanted <= asked, view
         assert not unwanted & asked, view
+
+
+async def test_very_many_suspensions_are_only_counted_on_the_overview():
+    world = World()
+    many = dict(SAMPLE, suspensions=5000)
+    world.node.answers["GET", HISTORY] = history(many)
+    await world.read()
+    assert world.node.asked()[SUSPEND] == 0
+
+    world.controls.view = View.DECISIONS
+    await world.read(6.0)
+    assert world.node.asked()[SUSPEND] == 1
+    assert world.state.directives["suspensions"]
 
 
 async def test_no_series_of_single_queues_are_asked_for():

@@ -13,6 +13,7 @@ from engine.model.log_record import RecordKind
 from engine.model.message import FLAG_8BIT, FLAG_SMTPUTF8
 from engine.receive.admission import SLICE_S, _RefusedError, judge_hops
 from engine.receive.incoming import Incoming, Phase
+from tests.fakes.dkim_oracle import rsa_pair
 from tests.fakes.smtp_node import smtp_node
 
 
@@ -160,3 +161,24 @@ async def test_size_counts_what_was_put_in_front(tmp_path):
         await node.admission.admit(incoming(node, trace=TraceHeaders()))
 
         assert node.taken[0].size == len(node.content())
+
+
+@pytest.mark.real_time
+async def test_the_time_that_signing_takes_is_measured(tmp_path):
+    key = tmp_path / "r.key"
+    key.write_text(rsa_pair().pem)
+    script = f"""
+@on("message_received")
+def sign(msg):
+    if msg.sender.user == "signed":
+        msg.dkim_sign(mta.dkim.rsa_sha256_signer(
+            domain="x.test", selector="s", headers=["From"], key={str(key)!r}
+        ))
+"""
+    async with smtp_node(tmp_path, script) as node:
+        await node.admission.admit(incoming(node))
+        await node.admission.admit(
+            incoming(node, sender="signed@x.test", content=b"From: a@x.test\r\n\r\nx\r\n")
+        )
+
+        assert node.metrics.histogram("dkim_signer_sign").labels().count == 1

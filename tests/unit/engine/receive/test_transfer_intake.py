@@ -118,6 +118,7 @@ async def test_a_message_goes_on_here_as_it_was_there(tmp_path):
             "xfer_auth": "127.0.0.1",
             "xfer_prior_id": message.id,
             "xfer_prior_node": "node-2",
+            "xfer_origin_id": message.id,
         }
         assert got.spool_id in receiver.node.store.envelopes
         (record,) = receiver.node.records(RecordKind.XFER_IN)
@@ -346,6 +347,12 @@ async def test_a_handler_may_discard_the_message(tmp_path):
         assert receiver.node.taken == []
         assert receiver.node.store.envelopes == {}
         assert len(receiver.node.records(RecordKind.XFER_IN)) == 1
+
+
+async def test_a_message_that_moves_on_keeps_the_id_of_the_node_that_took_it_first(tmp_path):
+    async with receiving(tmp_path) as receiver:
+        await receiver.take(make_message(xfer_origin_id="1" * 32))
+        assert receiver.node.taken[0].meta["xfer_origin_id"] == "1" * 32
 
 
 async def test_message_received_is_not_for_them(tmp_path):

@@ -199,3 +199,39 @@ def test_what_is_not_known_is_null_or_left_out():
     assert (line["egress_source"], line["delivery_protocol"]) == (None, None)
     assert line["tls_cipher"] == "AES"
     assert "tls_peer_subject_name" not in line
+
+
+def test_traces_are_told_of_what_happens_to_messages_also_where_no_sink_wants_it():
+    told = []
+
+    class Spans:
+        def note(self, kind, message, reply, where, recipients):
+            told.append((kind, message, list(recipients)))
+
+    recorder = make_recorder()
+    recorder.spans = Spans()
+    message = make_message()
+
+    recorder.record(RecordKind.REJECTION, None, reply=OK)
+    recorder.record(RecordKind.RECEPTION, message, reply=OK)
+    recorder.record(RecordKind.DELIVERY, message, reply=OK, recipients=["a@y.example"])
+
+    assert told == [
+        (RecordKind.RECEPTION, message, ["a@y.example", "b@y.example"]),
+        (RecordKind.DELIVERY, message, ["a@y.example"]),
+    ]
+
+
+def test_a_trace_that_cannot_be_made_costs_no_record(caplog):
+    class Spans:
+        def note(self, *_):
+            raise RuntimeError("no span")
+
+    sink = ListSink()
+    recorder = make_recorder(sink)
+    recorder.spans = Spans()
+    recorder.record(RecordKind.RECEPTION, make_message(), reply=OK)
+
+    assert len(sink.records) == 1
+    assert recorder.sink_errors == 1
+    assert "no span" in caplog.text

@@ -276,7 +276,7 @@ async def test_a_session_that_is_cut_off_in_the_handler_ends_its_message_once(tm
     async with queue_world(tmp_path, asks("await mta.pause(5)", "async def")) as world:
         message = in_hand(world, age_s=age_s)
         ports = {"settle": world.settlement.settle, "give_back": world.settlement.put_back}
-        hand = Hand(SimpleNamespace(**ports))
+        hand = Hand(SimpleNamespace(**ports, clock=world.clock))
         hand.take(message)
         task = world.supervisor.start(hand.settle(message, [outcome("r@a.test", LATER)], WHERE))
         await asyncio.sleep(1)
