@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-#: Failures of one address before it has to wait, and how long at most, seconds.
+#: Failures of one address before it has to wait, and how long at most, seconds. Keys cannot be
+#: guessed: the brake saves work, and somebody with a key may come from the same address.
 FREE_FAILURES = 5
-WAIT_MAX_S = 300.0
+WAIT_MAX_S = 15.0
 FORGIVE_S = 900.0
 ADDRESSES_MAX = 4096
 #: Connections that have not logged in.

@@ -378,7 +378,9 @@ def stay(world: World, console: Console) -> None:
     console.print(f"  metrics  curl {base}/metrics")
     console.print(f"  decided  curl {world.tsa_url}/decisions (rules {world.shaping})")
     console.print(f"  relayed  curl http://127.0.0.1:{world.proxy_http_port}/proxy/status")
-    console.print(f"  queues   curl {base}/api/admin/queues/v1")
+    console.print(f"  page     {base}/ui")
+    console.print(f"  live     cirrus top --endpoint {base}")
+    console.print(f"  queues   cirrus queues --endpoint {base}")
     console.print(f"  send     cirrus traffic --target 127.0.0.1:{world.smtp_port}")
     with contextlib.suppress(KeyboardInterrupt):
         while True:

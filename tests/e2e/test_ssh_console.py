@@ -150,6 +150,7 @@ def test_a_live_view_at_the_console(node):
 
 def test_a_console_comes_and_goes_with_the_script_and_a_session_outlives_a_reload(node, tmp_path):
     with node.running():
+        node.wait_log("SSH console on")
         with node.ssh.terminal("vic") as screen:
             screen.see_prompt()
             node.write("# a reload\n")

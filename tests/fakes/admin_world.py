@@ -62,7 +62,8 @@ class AdminWorld:
         self.old_epochs: list[Epoch] = []
         self.retired = SimpleNamespace(held=lambda: self.old_epochs)
         self.automation_is_off: bool | None = False
-        self.transfers = SimpleNamespace(drain=SimpleNamespace(is_recovering=False))
+        if not hasattr(world, "transfers"):
+            self.transfers = SimpleNamespace(drain=SimpleNamespace(is_recovering=False))
         self.sharing = SharedLimitsStatus(configured=False, shared=False, nodes=1, trouble=None)
         self.shared_limits = SimpleNamespace(status=lambda: self.sharing)
         self.book = DecisionBook(world.suspensions, world.bounces, world.clock)

@@ -31,7 +31,7 @@ def started(monkeypatch):
         found.append(proxy)
 
     monkeypatch.setattr(program, "serve", serve)
-    monkeypatch.setattr(program, "configure_run_log", found.append)
+    monkeypatch.setattr(program, "configure_run_log", lambda level, _format: found.append(level))
     monkeypatch.setattr(program, "allow_descriptors", lambda: None)
 
     def run(*arguments):

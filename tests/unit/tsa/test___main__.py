@@ -26,7 +26,7 @@ def started(monkeypatch):
         found.append(tsa)
 
     monkeypatch.setattr(program, "serve", serve)
-    monkeypatch.setattr(program, "configure_run_log", lambda level: found.append(level))
+    monkeypatch.setattr(program, "configure_run_log", lambda level, _format: found.append(level))
 
     def run(*arguments):
         found.clear()

@@ -24,7 +24,7 @@ async def test_mail_of_a_source_that_is_out_waits_until_it_is_let_back(tmp_path)
         (listed,) = await world.act(SUSPEND_SOURCE_LIST)
 
         assert (listed.id, listed.name, listed.author) == (made.id, "s1", ANN.identity)
-        assert (listed.reason, listed.duration) == ("blocked", "3540s")
+        assert (listed.reason, listed.duration) == ("blocked", "59m")
         assert world.records(RecordKind.DELIVERY) == []
 
         assert await world.act(SUSPEND_SOURCE_CANCEL, id=made.id) == "OK"
