@@ -16,6 +16,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +35,8 @@ ENDPOINT_VARIABLE = "CIRRUS_ENDPOINT"
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
 #: How long a shell may wait for names to complete with, seconds.
 COMPLETION_S = 1.0
+#: Rows of a table that are drawn without leaving the loop.
+ROWS_AT_ONCE = 100
 
 
 class HelpAskedError(Exception):
@@ -84,16 +87,18 @@ class Session:
     ) -> None:
         """Write rows under their headers. See ``format_table``."""
         terminal = self.terminal
-        await terminal.write(
-            format_table(
-                headers,
-                rows,
-                columns=terminal.columns,
-                right=right,
-                whole=whole,
-                has_colour=terminal.has_colour,
-            )
+        draw = partial(
+            format_table,
+            headers,
+            rows,
+            columns=terminal.columns,
+            right=right,
+            whole=whole,
+            has_colour=terminal.has_colour,
         )
+        # A thousand rows take a second, which the other sessions of a console do not wait for.
+        text = await asyncio.to_thread(draw) if len(rows) > ROWS_AT_ONCE else draw()
+        await terminal.write(text)
 
     async def write_fields(self, fields: Sequence[tuple[str, object]]) -> None:
         """Write names and values, one a line."""

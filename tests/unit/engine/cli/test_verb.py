@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+import threading
 
 import click
 import pytest
 
 from engine.cli.catalogue import all_verbs
 from engine.cli.errors import NodeRefusedError
-from engine.cli.verb import NotConfirmedError, Session, Verb, verb, yes_option
+from engine.cli.verb import ROWS_AT_ONCE, NotConfirmedError, Session, Verb, verb, yes_option
 from engine.model.role import Role
 from tests.fakes.operator_session import FakeNode, FakeTerminal, help_of, run_verb
+
+#: The function of the same name hides it.
+verb_module = sys.modules[verb.__module__]
 
 
 @verb("empty", "Empty it.\n\nWhole.", role=Role.OPERATOR)
@@ -145,3 +151,23 @@ async def test_no_answer_holds_what_a_terminal_obeys_for_people_or_programs():
     assert [line for line in lines if not line.isprintable()] == []
     assert [json.loads(line) for line in lines if line[0] in '"{'] == [{"name": hostile}, hostile]
     assert lines.count("next") == 2
+
+
+@pytest.mark.real_time
+async def test_a_long_table_holds_up_nobody_else_in_the_loop(monkeypatch):
+    others_ran = threading.Event()
+
+    def draw(headers, rows, **_):
+        assert others_ran.wait(20)
+        return f"{len(rows)} rows"
+
+    monkeypatch.setattr(verb_module, "format_table", draw)
+    terminal = FakeTerminal()
+    drawing = asyncio.ensure_future(
+        Session(node(), terminal).write_table(("N",), [(n,) for n in range(ROWS_AT_ONCE + 1)])
+    )
+    await asyncio.sleep(0)
+    others_ran.set()
+    await drawing
+
+    assert terminal.text == f"{ROWS_AT_ONCE + 1} rows"
