@@ -120,7 +120,7 @@ class ConsoleChannel(asyncssh.SSHServerSession[str]):
             self._waiting.cancel()
         has_pty = bool(self._term)
         self._terminal = ConsoleTerminal(
-            self, has_pty=has_pty, has_colour=has_pty and self._term != "dumb"
+            self, has_pty=has_pty, has_colour=has_pty and self._term != "dumb", idle_s=self._idle_s
         )
         self._terminal.on_interrupt = self._interrupt
         if self._command is None and has_pty:

@@ -65,8 +65,6 @@ KEX = (
     "ecdh-sha2-nistp521",
     "ecdh-sha2-nistp384",
     "ecdh-sha2-nistp256",
-    "diffie-hellman-group16-sha512",
-    "diffie-hellman-group18-sha512",
 )
 CIPHERS = (
     "chacha20-poly1305@openssh.com",

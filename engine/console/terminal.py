@@ -21,6 +21,7 @@ from typing import Protocol
 import click
 
 from engine.cli.screen import AnsiScreen, Screen
+from engine.model.console_options import IDLE_S
 
 #: How long a full channel may stay full, seconds.
 SEND_S = 60.0
@@ -69,9 +70,18 @@ class ConsoleTerminal:
         channel: Where it is.
         has_pty: Whether a person sits there.
         has_colour: Whether it shows colours.
+        idle_s: How long whoever is asked may say nothing, seconds.
     """
 
-    def __init__(self, channel: ChannelPort, *, has_pty: bool, has_colour: bool = False) -> None:
+    def __init__(
+        self,
+        channel: ChannelPort,
+        *,
+        has_pty: bool,
+        has_colour: bool = False,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self._idle_s = idle_s
         self.is_interactive = has_pty
         self.has_colour = has_colour
         self.pages = has_pty
@@ -214,7 +224,12 @@ class ConsoleTerminal:
             if self._at_end or self.is_lost:
                 return ""
             self._arrived.clear()
-            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(self._idle_s):
+                    await self._arrived.wait()
+            except TimeoutError:
+                # Whoever is asked and says nothing keeps a place from others.
+                raise OutputLostError from None
         char = self._typed.popleft()
         if len(self._typed) == TYPED_MAX:
             self._channel.take_input(more=True)

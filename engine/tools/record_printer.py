@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import IO
 
+from engine.cli.table import harmless_json
 from engine.model.log_record import decode_record
 from engine.model.record_filter import RecordMatcher
 from engine.model.record_line import printable, show_record
@@ -24,6 +25,7 @@ class RecordPrinter:
         matcher: Which of them.
         as_json: As they are, one a line.
         limit: How many at most; None for all.
+        is_screen: Whether a terminal shows them: then JSON too holds nothing that it would obey.
 
     Attributes:
         printed: How many were.
@@ -37,7 +39,9 @@ class RecordPrinter:
         *,
         as_json: bool = False,
         limit: int | None = None,
+        is_screen: bool = False,
     ) -> None:
+        self._is_screen = is_screen
         self._out = out
         self._matcher = matcher
         self._as_json = as_json
@@ -58,6 +62,9 @@ class RecordPrinter:
         """
         shown = self._shown(line)
         if shown is not None:
+            if self._is_screen and self._as_json:
+                text = shown.decode("utf-8", "replace").rstrip("\r\n")
+                shown = f"{harmless_json(text)}\n".encode()
             self._out.write(shown)
             self.printed += 1
 

@@ -117,11 +117,11 @@ def tail(
     matcher = make_matcher(wanted, clock.wall())
     out = sys.stdout.buffer
     if log_dirs:
-        printer = RecordPrinter(out, matcher, as_json=as_json, limit=limit)
+        printer = RecordPrinter(out, matcher, as_json=as_json, limit=limit, is_screen=out.isatty())
         return _tail_files(log_dirs, matcher, printer, options, clock)
     # What comes fits already.
     everything = make_matcher(RecordFilter(), 0.0)
-    printer = RecordPrinter(out, everything, as_json=as_json, limit=limit)
+    printer = RecordPrinter(out, everything, as_json=as_json, limit=limit, is_screen=out.isatty())
     try:
         run_loop(_tail_node(endpoint, wanted, printer, clock))
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from engine.console.terminal import (
     EnoughError,
     OutputLostError,
 )
+from engine.model.console_options import IDLE_S
 
 
 class Channel:
@@ -173,6 +174,16 @@ async def test_nobody_there_answers_nothing():
     made.feed_end()
 
     assert await made.ask("sure? ") == ""
+
+
+async def test_whoever_is_asked_and_says_nothing_for_too_long_ends_the_session():
+    made, _ = terminal()
+    began = asyncio.get_running_loop().time()
+
+    with pytest.raises(OutputLostError):
+        await made.ask("sure? ")
+
+    assert asyncio.get_running_loop().time() - began == pytest.approx(IDLE_S, abs=1)
 
 
 async def test_a_reader_of_its_own_gets_everything_ctrl_c_included():

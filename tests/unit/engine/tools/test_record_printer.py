@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 
 from engine.model.log_record import RecordKind, encode_record
@@ -14,10 +15,10 @@ from tests.fakes.log_files import BEGAN_AT, record
 LINE = encode_record(record(7, RecordKind.BOUNCE))
 
 
-def printed(*lines, as_json=False, limit=None, **wanted):
+def printed(*lines, as_json=False, limit=None, is_screen=False, **wanted):
     out = io.BytesIO()
     matcher = compile_filter(RecordFilter(**wanted), BEGAN_AT)
-    printer = RecordPrinter(out, matcher, as_json=as_json, limit=limit)
+    printer = RecordPrinter(out, matcher, as_json=as_json, limit=limit, is_screen=is_screen)
     for line in lines:
         if not printer.is_full:
             printer.print(line)
@@ -61,3 +62,13 @@ def test_lines_of_a_template_are_printed_unless_a_filter_looks_into_records():
 
     text, printer = printed(b"7;ann\n", type=["Bounce"])
     assert (text, printer.strange) == (b"", 1)
+
+
+def test_a_terminal_finds_nothing_to_obey_in_json_either():
+    hostile = LINE.replace(b'"sender":"', '"sender":"\x9b2J\x7f'.encode())
+
+    text = printed(hostile, as_json=True, is_screen=True)[0].decode()
+
+    assert text.endswith("\n")
+    assert text.rstrip("\n").isprintable()
+    assert msgspec.json.decode(text) == msgspec.json.decode(hostile)
