@@ -10,7 +10,7 @@ import logging
 
 import pytest
 
-from engine.base.run_log import _Formatter
+from engine.base.run_log_format import TextFormatter
 from engine.model.log_record import RecordKind, decode_record, encode_record
 
 #: What other servers took for the end of a message. None of these ends one here.
@@ -156,7 +156,7 @@ def test_a_client_cannot_forge_a_line_of_the_diagnostic_log():
         "x", logging.INFO, "", 0, "session with %s", ("a\r\n2030 ERROR \x1b[1mfake\u2028",), None
     )
 
-    text = _Formatter("%(message)s").format(record)
+    text = TextFormatter("%(message)s").format(record)
 
     assert text == "session with a\\r\\n2030 ERROR \\x1b[1mfake\\u2028"
 

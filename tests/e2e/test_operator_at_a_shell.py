@@ -51,12 +51,12 @@ def test_mail_for_a_dead_host_is_found_explained_and_brought_on_its_way(node, sh
     listed = shell.json("queues")["scheduled"]
     assert [(one["queue_name"], one["count"]) for one in listed] == [("dead.test", 3)]
     why = shell.fine("why", "dead.test")
-    assert "3 messages wait for their due time" in why
+    assert "3 messages not due yet" in why
     assert "set by" in why and "retry_interval = 3600s" in why
     first, second, third = ids(shell)
     text = shell.fine("why", first)
     assert f"message {first} waits in queue dead.test" in text
-    assert "onnect" in text and "(in 5" in text
+    assert "onnect" in text and "(in " in text
     assert f"cirrus send-now {first}" in text
     assert shell.fine("messages", "--recipient", "u0@dead.test").count("dead.test") == 2
 

@@ -29,7 +29,7 @@ def test_the_command_is_one(monkeypatch):
         served.append(proxy.settings)
 
     monkeypatch.setattr(program, "serve", serve)
-    monkeypatch.setattr(program, "configure_run_log", lambda _: None)
+    monkeypatch.setattr(program, "configure_run_log", lambda *_: None)
     words = shlex.split(command.replace("\\\n", " "))
     result = CliRunner().invoke(program.proxy, words[2:])
 
