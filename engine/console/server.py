@@ -28,10 +28,10 @@ import asyncssh
 from engine.base.lifecycle import Supervisor
 from engine.base.os_reason import os_reason
 from engine.console.channel import ConsoleChannel
+from engine.console.connection_brake import ConnectionBrake
 from engine.console.desk import ConsoleDesk
 from engine.console.host_key import settle_host_key
 from engine.console.local_node import CHANNEL, LocalNode
-from engine.console.login_brake import LoginBrake
 from engine.console.operator_keys import FILE_MAX, Operator, OperatorKeys, parse_operator_keys
 from engine.model.caller import Caller
 from engine.model.console_options import ConsoleOptions
@@ -115,7 +115,7 @@ class ConsoleServer:
         self.sessions = 0
         self.desk = desk
         self.node_loop = node_loop
-        self.brake = LoginBrake()
+        self.brake = ConnectionBrake()
         self.supervisor = Supervisor()
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._socket: socket.socket | None = None

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from engine.console.login_brake import PENDING_MAX, PENDING_OF_ONE_MAX
+from engine.console.connection_brake import PENDING_MAX, PENDING_OF_ONE_MAX
 from tests.fakes.loopback_sink import LoopbackSink
 from tests.fakes.node_process import NodeProcess, wait_until
 from tests.fakes.ssh_client import SshClient

@@ -7,7 +7,7 @@ import asyncio
 import asyncssh
 import pytest
 
-from engine.console.login_brake import FREE_FAILURES
+from engine.console.connection_brake import FREE_FAILURES
 from engine.console.server import CHANNELS_MAX, UNCLOSED_MAX, OperatorLogin
 from engine.model.errors import ConfigurationError
 from engine.model.role import Role

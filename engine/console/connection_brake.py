@@ -1,4 +1,4 @@
-"""Who may try to log in now: a brake on those who fail, and bounds on those who wait.
+"""Who may connect now: a brake on addresses whose logins fail, and bounds on those who wait.
 
 Place in flow: ``engine.console.server`` asks before it says a word to a connection; pure.
 
@@ -7,12 +7,15 @@ Invariants:
     * An address that failed waits longer each time, at most ``WAIT_MAX_S``, and is forgiven after
       ``FORGIVE_S`` without a failure.
     * Connections that have not logged in are few: in all, and of one address.
+    * Of IPv6 the network that one host has counts as one address.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+
+from engine.base.login_brake import network_of
 
 #: Failures of one address before it has to wait, and how long at most, seconds. Keys cannot be
 #: guessed: the brake saves work, and somebody with a key may come from the same address.
@@ -32,7 +35,7 @@ class _Failures:
 
 
 @dataclass(slots=True)
-class LoginBrake:
+class ConnectionBrake:
     """The brake of one console.
 
     Attributes:
@@ -49,6 +52,7 @@ class LoginBrake:
             address: Where it comes from.
             now_mono: The monotonic clock, seconds.
         """
+        address = network_of(address)
         if self.pending.get(address, 0) >= PENDING_OF_ONE_MAX:
             return "too many connections of one address have not logged in"
         if sum(self.pending.values()) >= PENDING_MAX:
@@ -60,10 +64,12 @@ class LoginBrake:
 
     def begin(self, address: str) -> None:
         """Note a connection that has not logged in."""
+        address = network_of(address)
         self.pending[address] = self.pending.get(address, 0) + 1
 
     def end(self, address: str) -> None:
         """Note that it has, or left."""
+        address = network_of(address)
         left = self.pending.get(address, 0) - 1
         if left > 0:
             self.pending[address] = left
@@ -72,6 +78,7 @@ class LoginBrake:
 
     def note_failure(self, address: str, now_mono: float) -> None:
         """Note that a login failed."""
+        address = network_of(address)
         known = self._failures.pop(address, None)
         if known is None or now_mono - known.last_mono > FORGIVE_S:
             known = _Failures()
@@ -83,6 +90,7 @@ class LoginBrake:
 
     def note_success(self, address: str) -> None:
         """Forget the failures of an address: somebody with a key is there."""
+        address = network_of(address)
         self._failures.pop(address, None)
 
 
