@@ -12,10 +12,10 @@ import pytest
 from engine.console.connection_brake import PENDING_MAX, PENDING_OF_ONE_MAX
 from tests.fakes.loopback_sink import LoopbackSink
 from tests.fakes.node_process import NodeProcess, wait_until
-from tests.fakes.ssh_client import SshClient
+from tests.fakes.ssh_client import SshClient, needs_ssh
 from tests.samples.running_node import free_ports
 
-pytestmark = [pytest.mark.real_time, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real_time, pytest.mark.slow, pytest.mark.timeout(240), needs_ssh]
 LOGINS = 1000
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import stat
 
 import pytest
 
 from tests.fakes.node_process import NodeProcess, wait_until
-from tests.fakes.ssh_client import SshClient
+from tests.fakes.ssh_client import SshClient, needs_ssh
 from tests.samples.running_node import free_ports
 
 pytestmark = [
     pytest.mark.real_time,
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("ssh") is None, reason="needs OpenSSH's client"),
+    needs_ssh,
 ]
 ROLES = {"vic": "viewer", "olga": "operator", "ada": "admin"}
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

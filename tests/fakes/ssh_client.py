@@ -6,16 +6,23 @@ import contextlib
 import os
 import pty
 import select
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyte
+import pytest
 
 from tests.fakes.seen_screen import SeenScreen
 
 PATIENCE_S = 30.0
+#: For tests that need the client; where all parts are required they fail instead of being skipped.
+needs_ssh = pytest.mark.skipif(
+    shutil.which("ssh") is None and not os.environ.get("CIRRUS_PARTS_REQUIRED"),
+    reason="needs OpenSSH's client",
+)
 
 
 class SshClient:
