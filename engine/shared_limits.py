@@ -56,7 +56,7 @@ class SharedLimits:
         if declared is None:
             return
         # A fifth of a second and 10 MB, which only those pay who share.
-        from engine.throttle.redis_link import RedisLink  # noqa: PLC0415
+        from engine.throttle.redis_link import RedisLink  # noqa: PLC0415 - a large library
 
         node = self._node
         link = RedisLink(declared.redis, node.node_id, node.clock.mono, self, nodes=declared.nodes)

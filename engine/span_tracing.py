@@ -60,7 +60,7 @@ class SpanTracing:
         if declared is None:
             return
         # A quarter of a second and 20 MB, which only those pay who trace.
-        from engine.records.span_otlp import OtlpSender  # noqa: PLC0415
+        from engine.records.span_otlp import OtlpSender  # noqa: PLC0415 - an extra
 
         node = self._node
         resource = {

@@ -189,7 +189,7 @@ class Verb(click.Command):
 
 def _at(endpoint: str, *limits_s: float) -> HttpNode:
     # What it needs takes long to load, and help, completion and the console do without.
-    from engine.cli.http_node import HttpNode  # noqa: PLC0415
+    from engine.cli.http_node import HttpNode  # noqa: PLC0415 - a slow import
 
     return HttpNode(endpoint, *limits_s)
 

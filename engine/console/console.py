@@ -79,8 +79,8 @@ class Consoles:
 
     async def _replace(self, address: Address, options: ConsoleOptions) -> None:
         # The library is large: who has no console does not load it.
-        from engine.console.host_key import settle_host_key  # noqa: PLC0415
-        from engine.console.server import ConsoleServer  # noqa: PLC0415
+        from engine.console.host_key import settle_host_key  # noqa: PLC0415 - a large library
+        from engine.console.server import ConsoleServer  # noqa: PLC0415 - a large library
 
         running = self._servers.get(address)
         if running is not None:
